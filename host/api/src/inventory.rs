@@ -1,0 +1,41 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{GroupVersionKind, Object, ObjectId};
+
+/// The objects that a Kustomization has applied and will prune, in the order in which they were rendered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Inventory {
+    /// One entry an object.
+    #[serde(default)]
+    pub entries: Vec<InventoryEntry>,
+}
+
+/// One object of an [`Inventory`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct InventoryEntry {
+    /// The object, as `NAMESPACE_NAME_GROUP_KIND`.
+    pub id: String,
+    /// The API version in which it was applied, without the group: `v1`.
+    #[serde(rename = "v")]
+    pub version: String,
+}
+
+impl InventoryEntry {
+    /// The entry that lists an object.
+    pub fn of(object: &Object) -> Self {
+        Self { id: object.id().to_string(), version: object.gvk().version }
+    }
+
+    /// Which object this is, and in which version; `None` when the id, which anybody who may write the status could have
+    /// written, is not one.
+    pub fn parse(&self) -> Option<(ObjectId, GroupVersionKind)> {
+        let id: ObjectId = self.id.parse().ok()?;
+        let gvk = GroupVersionKind {
+            group: id.group_kind.group.clone(),
+            version: self.version.clone(),
+            kind: id.group_kind.kind.clone(),
+        };
+        Some((id, gvk))
+    }
+}

@@ -1,0 +1,75 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A revision of a source in Flux's form, `REF@ALGORITHM:HEX`: `main@sha1:9f2c…`, `v1.2.0@sha1:…`, or `sha1:…` alone where a commit
+/// was asked for by its id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Revision {
+    name: Option<String>,
+    algorithm: String,
+    hex: String,
+}
+
+/// Text that is not a [`Revision`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a revision of the form REF@ALGORITHM:HEX")]
+pub struct InvalidRevision(String);
+
+impl Revision {
+    /// A revision that a Git commit makes; `name` is the branch, tag or full reference that led to it.
+    pub fn git(name: Option<&str>, commit: impl fmt::Display) -> Self {
+        Self { name: name.map(str::to_owned), algorithm: "sha1".to_owned(), hex: commit.to_string() }
+    }
+
+    /// The branch, tag or reference, where one was followed.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The hash in hexadecimal, without its algorithm.
+    pub fn hex(&self) -> &str {
+        &self.hex
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name}@{}:{}", self.algorithm, self.hex),
+            None => write!(f, "{}:{}", self.algorithm, self.hex),
+        }
+    }
+}
+
+impl FromStr for Revision {
+    type Err = InvalidRevision;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRevision> {
+        let invalid = || InvalidRevision(text.to_owned());
+        // A branch may hold an @ itself; the hash cannot.
+        let (name, hash) = match text.rsplit_once('@') {
+            Some((name, hash)) => (Some(name.to_owned()), hash),
+            None => (None, text),
+        };
+        let (algorithm, hex) = hash.split_once(':').ok_or_else(invalid)?;
+        let is_hex = !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if algorithm.is_empty() || !is_hex || name.as_deref() == Some("") {
+            return Err(invalid());
+        }
+        Ok(Self { name, algorithm: algorithm.to_owned(), hex: hex.to_owned() })
+    }
+}
+
+impl Serialize for Revision {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Revision {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,1 @@
+//! Keeps a cluster true to Git

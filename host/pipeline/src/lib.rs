@@ -1,0 +1,1 @@
+//! Turns a tree into objects by running steps

@@ -1,0 +1,110 @@
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, FileType};
+
+use crate::{ContentId, Entry, EntryKind, Tree, TreeError, TreePath};
+
+/// A directory of the local disk. It is opened once; nothing above or beside it can be reached, whatever is put in its
+/// place meanwhile.
+#[derive(Debug)]
+pub struct Directory(Dir);
+
+impl Directory {
+    /// Opens the directory at `path`.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(Dir::open_ambient_dir(path, ambient_authority())?))
+    }
+}
+
+fn on_disk(path: &TreePath) -> &str {
+    if path.is_root() { "." } else { path.as_str() }
+}
+
+fn kind_of(file_type: FileType) -> EntryKind {
+    if file_type.is_dir() {
+        EntryKind::Directory
+    } else if file_type.is_file() {
+        EntryKind::File
+    } else if file_type.is_symlink() {
+        EntryKind::Link
+    } else {
+        EntryKind::Opaque
+    }
+}
+
+fn tree_error(path: &TreePath, error: &io::Error) -> TreeError {
+    match error.kind() {
+        io::ErrorKind::NotFound => TreeError::NotFound(path.to_string()),
+        io::ErrorKind::NotADirectory => TreeError::NotADirectory(path.to_string()),
+        io::ErrorKind::IsADirectory => TreeError::IsADirectory(path.to_string()),
+        _ => TreeError::Failed { path: path.to_string(), reason: error.to_string() },
+    }
+}
+
+impl Tree for Directory {
+    fn kind(&self, path: &TreePath) -> Result<Option<EntryKind>, TreeError> {
+        match self.0.symlink_metadata(on_disk(path)) {
+            Ok(metadata) => Ok(Some(kind_of(metadata.file_type()))),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(tree_error(path, &error)),
+        }
+    }
+
+    fn list(&self, path: &TreePath) -> Result<Vec<Entry>, TreeError> {
+        let fail = |error: io::Error| tree_error(path, &error);
+        let mut entries = Vec::new();
+        for entry in self.0.read_dir(on_disk(path)).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push(Entry { name, kind: kind_of(entry.file_type().map_err(fail)?) });
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn size(&self, path: &TreePath) -> Result<u64, TreeError> {
+        match self.0.symlink_metadata(on_disk(path)) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) => Err(tree_error(path, &error)),
+        }
+    }
+
+    fn id(&self, path: &TreePath) -> Result<ContentId, TreeError> {
+        if self.kind(path)? == Some(EntryKind::Link) {
+            return Ok(ContentId::of_bytes(self.read_link(path)?.as_bytes()));
+        }
+        Ok(ContentId::of_bytes(&self.read(path, u64::MAX - 1)?))
+    }
+
+    fn read(&self, path: &TreePath, limit: u64) -> Result<Vec<u8>, TreeError> {
+        let fail = |error: io::Error| tree_error(path, &error);
+        // A pipe or a device would block for ever, or never end.
+        if self.kind(path)? != Some(EntryKind::File) {
+            return Err(TreeError::NotFound(path.to_string()));
+        }
+        let file = self.0.open(on_disk(path)).map_err(fail)?;
+        let size = file.metadata().map_err(fail)?.len();
+        let too_large = |size| TreeError::TooLarge { path: path.to_string(), size, limit };
+        if size > limit {
+            return Err(too_large(size));
+        }
+        let mut bytes = Vec::new();
+        // One more than the limit: a file that grows meanwhile is noticed.
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fail)?;
+        if bytes.len() as u64 > limit {
+            return Err(too_large(bytes.len() as u64));
+        }
+        Ok(bytes)
+    }
+
+    fn read_link(&self, path: &TreePath) -> Result<String, TreeError> {
+        let target = self.0.read_link_contents(on_disk(path)).map_err(|error| tree_error(path, &error))?;
+        target.into_os_string().into_string().map_err(|_| TreeError::Failed {
+            path: path.to_string(),
+            reason: "the target of the link is not UTF-8".to_owned(),
+        })
+    }
+}

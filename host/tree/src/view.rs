@@ -1,0 +1,164 @@
+use std::sync::Arc;
+
+use crate::record::{Observation, Recorder};
+use crate::{EntryKind, InvalidPath, Record, Tree, TreeError, TreePath};
+
+/// As Linux does, so that a repository that works on a laptop works here.
+const MAX_LINKS: usize = 40;
+
+/// A tree as a renderer sees it: links are followed inside the root only, files are bounded in size, and everything that
+/// is looked at is remembered.
+#[derive(Debug)]
+pub struct View {
+    tree: Arc<dyn Tree>,
+    max_file_bytes: u64,
+    recorder: Recorder,
+}
+
+/// What a path stands for, links followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NodeKind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+    /// A link that leads nowhere or out of the root, a submodule, or a device: it can neither be listed nor read.
+    Opaque,
+}
+
+/// What is at a path, links followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// A file or a directory.
+    pub kind: NodeKind,
+    /// The size of a file in bytes; 0 for a directory.
+    pub size: u64,
+    /// Where the path leads once every link is followed.
+    pub resolved: TreePath,
+}
+
+/// A name in a directory, links followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewEntry {
+    /// The last part of the path.
+    pub name: String,
+    /// What it stands for.
+    pub kind: NodeKind,
+}
+
+impl View {
+    /// A view of `tree` that hands out files of up to `max_file_bytes`.
+    pub fn new(tree: Arc<dyn Tree>, max_file_bytes: u64) -> Self {
+        Self { tree, max_file_bytes, recorder: Recorder::default() }
+    }
+
+    /// The names in a directory, in the order of their bytes.
+    pub fn list(&self, path: &str) -> Result<Vec<ViewEntry>, TreeError> {
+        let (resolved, kind) = self.resolve(path)?;
+        if kind != EntryKind::Directory {
+            return Err(TreeError::NotADirectory(path.to_owned()));
+        }
+        let entries = self.tree.list(&resolved)?;
+        self.recorder.add(&resolved, Observation::names(&entries));
+        let kind_of = |entry: &crate::Entry| match entry.kind {
+            EntryKind::File => NodeKind::File,
+            EntryKind::Directory => NodeKind::Directory,
+            EntryKind::Opaque => NodeKind::Opaque,
+            EntryKind::Link => match self.resolve(resolved.child(&entry.name).as_str()) {
+                Ok((_, EntryKind::File)) => NodeKind::File,
+                Ok((_, EntryKind::Directory)) => NodeKind::Directory,
+                _ => NodeKind::Opaque,
+            },
+        };
+        Ok(entries
+            .iter()
+            .map(|entry| ViewEntry { name: entry.name.clone(), kind: kind_of(entry) })
+            .collect())
+    }
+
+    /// What is at a path.
+    pub fn stat(&self, path: &str) -> Result<Node, TreeError> {
+        let (resolved, kind) = self.resolve(path)?;
+        Ok(match kind {
+            EntryKind::Directory => Node { kind: NodeKind::Directory, size: 0, resolved },
+            EntryKind::File => {
+                // The size follows from the bytes, so the bytes are what was looked at.
+                self.recorder.add(&resolved, Observation::Bytes(self.tree.id(&resolved)?));
+                Node { kind: NodeKind::File, size: self.tree.size(&resolved)?, resolved }
+            }
+            EntryKind::Link | EntryKind::Opaque => Node { kind: NodeKind::Opaque, size: 0, resolved },
+        })
+    }
+
+    /// All the bytes of a file.
+    pub fn read(&self, path: &str) -> Result<Vec<u8>, TreeError> {
+        let (resolved, kind) = self.resolve(path)?;
+        match kind {
+            EntryKind::File => {
+                self.recorder.add(&resolved, Observation::Bytes(self.tree.id(&resolved)?));
+                self.tree.read(&resolved, self.max_file_bytes)
+            }
+            EntryKind::Directory => Err(TreeError::IsADirectory(path.to_owned())),
+            EntryKind::Link | EntryKind::Opaque => Err(TreeError::NotFound(path.to_owned())),
+        }
+    }
+
+    /// What has been looked at so far.
+    pub fn record(&self) -> Record {
+        self.recorder.record()
+    }
+
+    /// Follows every link on the way to `path`. Nothing outside the root is ever asked about.
+    fn resolve(&self, path: &str) -> Result<(TreePath, EntryKind), TreeError> {
+        if path.contains('\0') {
+            return Err(TreeError::NotFound(path.to_owned()));
+        }
+        let denied = || TreeError::Denied(path.to_owned());
+        // The parts that are still to be walked, the next one last.
+        let mut ahead: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let (mut at, mut kind, mut links) = (TreePath::root(), EntryKind::Directory, 0);
+        while let Some(part) = ahead.pop() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    at = at.parent().ok_or_else(denied)?;
+                    kind = EntryKind::Directory;
+                    continue;
+                }
+                _ => {}
+            }
+            if kind != EntryKind::Directory {
+                return Err(TreeError::NotFound(path.to_owned()));
+            }
+            let next = at.child(&part);
+            let found = self.tree.kind(&next)?;
+            self.recorder.add(&next, Observation::Kind(found));
+            match found {
+                None => return Err(TreeError::NotFound(path.to_owned())),
+                Some(EntryKind::Link) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(denied());
+                    }
+                    self.recorder.add(&next, Observation::Bytes(self.tree.id(&next)?));
+                    let target = self.tree.read_link(&next)?;
+                    if target.starts_with('/') || target.contains('\0') {
+                        return Err(denied());
+                    }
+                    ahead.extend(target.split('/').rev().map(str::to_owned));
+                }
+                Some(other) => (at, kind) = (next, other),
+            }
+        }
+        Ok((at, kind))
+    }
+}
+
+impl From<InvalidPath> for TreeError {
+    fn from(error: InvalidPath) -> Self {
+        match error {
+            InvalidPath::LeavesRoot(path) => Self::Denied(path),
+            InvalidPath::Nul(path) => Self::NotFound(path),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The kustomize plugin against upstream kustomize

@@ -1,0 +1,1 @@
+//! One behaviour a file, against a real API server
