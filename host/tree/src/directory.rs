@@ -43,17 +43,42 @@ fn tree_error(path: &TreePath, error: &io::Error) -> TreeError {
     }
 }
 
+impl Directory {
+    /// Links are followed by the operating system, inside the root, wherever they stand in a path but at its end. A tree
+    /// has nothing below a link, so every directory on the way is looked at.
+    fn has_link_on_the_way(&self, path: &TreePath) -> bool {
+        std::iter::successors(path.parent(), TreePath::parent)
+            .filter(|parent| !parent.is_root())
+            .any(|parent| self.0.symlink_metadata(parent.as_str()).is_ok_and(|found| found.is_symlink()))
+    }
+
+    fn expect(&self, path: &TreePath, expected: EntryKind) -> Result<(), TreeError> {
+        match self.kind(path)? {
+            Some(kind) if kind == expected => Ok(()),
+            Some(EntryKind::Directory) => Err(TreeError::IsADirectory(path.to_string())),
+            Some(_) if expected == EntryKind::Directory => Err(TreeError::NotADirectory(path.to_string())),
+            _ => Err(TreeError::NotFound(path.to_string())),
+        }
+    }
+}
+
 impl Tree for Directory {
     fn kind(&self, path: &TreePath) -> Result<Option<EntryKind>, TreeError> {
+        if self.has_link_on_the_way(path) {
+            return Ok(None);
+        }
         match self.0.symlink_metadata(on_disk(path)) {
             Ok(metadata) => Ok(Some(kind_of(metadata.file_type()))),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(None)
+            }
             Err(error) => Err(tree_error(path, &error)),
         }
     }
 
     fn list(&self, path: &TreePath) -> Result<Vec<Entry>, TreeError> {
         let fail = |error: io::Error| tree_error(path, &error);
+        self.expect(path, EntryKind::Directory)?;
         let mut entries = Vec::new();
         for entry in self.0.read_dir(on_disk(path)).map_err(fail)? {
             let entry = entry.map_err(fail)?;
@@ -66,25 +91,23 @@ impl Tree for Directory {
     }
 
     fn size(&self, path: &TreePath) -> Result<u64, TreeError> {
-        match self.0.symlink_metadata(on_disk(path)) {
-            Ok(metadata) => Ok(metadata.len()),
-            Err(error) => Err(tree_error(path, &error)),
-        }
+        self.expect(path, EntryKind::File)?;
+        Ok(self.0.symlink_metadata(on_disk(path)).map_err(|error| tree_error(path, &error))?.len())
     }
 
     fn id(&self, path: &TreePath) -> Result<ContentId, TreeError> {
         if self.kind(path)? == Some(EntryKind::Link) {
             return Ok(ContentId::of_bytes(self.read_link(path)?.as_bytes()));
         }
-        Ok(ContentId::of_bytes(&self.read(path, u64::MAX - 1)?))
+        self.expect(path, EntryKind::File)?;
+        let file = self.0.open(on_disk(path));
+        file.and_then(ContentId::of_reader).map_err(|error| tree_error(path, &error))
     }
 
     fn read(&self, path: &TreePath, limit: u64) -> Result<Vec<u8>, TreeError> {
         let fail = |error: io::Error| tree_error(path, &error);
         // A pipe or a device would block for ever, or never end.
-        if self.kind(path)? != Some(EntryKind::File) {
-            return Err(TreeError::NotFound(path.to_string()));
-        }
+        self.expect(path, EntryKind::File)?;
         let file = self.0.open(on_disk(path)).map_err(fail)?;
         let size = file.metadata().map_err(fail)?.len();
         let too_large = |size| TreeError::TooLarge { path: path.to_string(), size, limit };
@@ -101,6 +124,7 @@ impl Tree for Directory {
     }
 
     fn read_link(&self, path: &TreePath) -> Result<String, TreeError> {
+        self.expect(path, EntryKind::Link)?;
         let target = self.0.read_link_contents(on_disk(path)).map_err(|error| tree_error(path, &error))?;
         target.into_os_string().into_string().map_err(|_| TreeError::Failed {
             path: path.to_string(),

@@ -12,7 +12,7 @@ mod path;
 mod record;
 mod view;
 
-use std::fmt;
+use std::{fmt, io};
 
 pub use directory::Directory;
 pub use memory::Memory;
@@ -35,6 +35,18 @@ impl ContentId {
     pub fn of_bytes(bytes: &[u8]) -> Self {
         use sha2::Digest as _;
         Self(format!("sha256:{:x}", sha2::Sha256::digest(bytes)))
+    }
+
+    /// The SHA-256 of all that a reader gives, which need not fit into memory.
+    pub(crate) fn of_reader(mut reader: impl io::Read) -> io::Result<Self> {
+        use sha2::Digest as _;
+        let (mut hash, mut buffer) = (sha2::Sha256::new(), vec![0; 64 * 1024]);
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(Self(format!("sha256:{:x}", hash.finalize()))),
+                read => hash.update(&buffer[..read]),
+            }
+        }
     }
 
     /// `ALGORITHM:HEX`.

@@ -32,6 +32,19 @@ impl Memory {
         self
     }
 
+    /// The file or link at a path; a directory is neither.
+    fn item(&self, path: &TreePath) -> Option<&Item> {
+        self.0.get(path).filter(|_| self.below(path).next().is_none())
+    }
+
+    fn no_item(&self, path: &TreePath) -> TreeError {
+        if path.is_root() || self.below(path).next().is_some() {
+            TreeError::IsADirectory(path.to_string())
+        } else {
+            TreeError::NotFound(path.to_string())
+        }
+    }
+
     fn below(&self, path: &TreePath) -> impl Iterator<Item = (&str, &Item)> {
         let prefix = if path.is_root() { String::new() } else { format!("{path}/") };
         self.0
@@ -46,7 +59,7 @@ impl Tree for Memory {
         if path.is_root() || self.below(path).next().is_some() {
             return Ok(Some(EntryKind::Directory));
         }
-        Ok(self.0.get(path).map(|item| match item {
+        Ok(self.item(path).map(|item| match item {
             Item::File(_) => EntryKind::File,
             Item::Link(_) => EntryKind::Link,
         }))
@@ -78,27 +91,26 @@ impl Tree for Memory {
     }
 
     fn id(&self, path: &TreePath) -> Result<ContentId, TreeError> {
-        match self.0.get(path) {
+        match self.item(path) {
             Some(Item::File(bytes)) => Ok(ContentId::of_bytes(bytes)),
             Some(Item::Link(target)) => Ok(ContentId::of_bytes(target.as_bytes())),
-            None => Err(TreeError::NotFound(path.to_string())),
+            None => Err(self.no_item(path)),
         }
     }
 
     fn read(&self, path: &TreePath, limit: u64) -> Result<Vec<u8>, TreeError> {
-        match self.0.get(path) {
+        match self.item(path) {
             Some(Item::File(bytes)) if bytes.len() as u64 > limit => {
                 Err(TreeError::TooLarge { path: path.to_string(), size: bytes.len() as u64, limit })
             }
             Some(Item::File(bytes)) => Ok(bytes.clone()),
             Some(Item::Link(_)) => Err(TreeError::NotFound(path.to_string())),
-            None if self.kind(path)? == Some(EntryKind::Directory) => Err(TreeError::IsADirectory(path.to_string())),
-            None => Err(TreeError::NotFound(path.to_string())),
+            None => Err(self.no_item(path)),
         }
     }
 
     fn read_link(&self, path: &TreePath) -> Result<String, TreeError> {
-        match self.0.get(path) {
+        match self.item(path) {
             Some(Item::Link(target)) => Ok(target.clone()),
             _ => Err(TreeError::NotFound(path.to_string())),
         }

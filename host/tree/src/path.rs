@@ -36,9 +36,7 @@ impl TreePath {
             match part {
                 "" | "." => {}
                 ".." => {
-                    parts
-                        .pop()
-                        .ok_or_else(|| InvalidPath::LeavesRoot(relative.to_owned()))?;
+                    parts.pop().ok_or_else(|| InvalidPath::LeavesRoot(relative.to_owned()))?;
                 }
                 part => parts.push(part),
             }
@@ -48,11 +46,7 @@ impl TreePath {
 
     /// The path of a name in the directory `self`.
     pub(crate) fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() {
-            Self(name.to_owned())
-        } else {
-            Self(format!("{}/{name}", self.0))
-        }
+        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}/{name}", self.0)) }
     }
 
     /// The directory that this path is in; `None` for the root.
@@ -60,9 +54,7 @@ impl TreePath {
         if self.0.is_empty() {
             return None;
         }
-        Some(Self(
-            self.0.rsplit_once('/').map(|(dir, _)| dir).unwrap_or_default().to_owned(),
-        ))
+        Some(Self(self.0.rsplit_once('/').map(|(dir, _)| dir).unwrap_or_default().to_owned()))
     }
 
     /// The parts of the path, from the root on. The root has none.

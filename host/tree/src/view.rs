@@ -70,10 +70,7 @@ impl View {
                 _ => NodeKind::Opaque,
             },
         };
-        Ok(entries
-            .iter()
-            .map(|entry| ViewEntry { name: entry.name.clone(), kind: kind_of(entry) })
-            .collect())
+        Ok(entries.iter().map(|entry| ViewEntry { name: entry.name.clone(), kind: kind_of(entry) }).collect())
     }
 
     /// What is at a path.
@@ -120,15 +117,12 @@ impl View {
         while let Some(part) = ahead.pop() {
             match part.as_str() {
                 "" | "." => continue,
+                _ if kind != EntryKind::Directory => return Err(TreeError::NotFound(path.to_owned())),
                 ".." => {
                     at = at.parent().ok_or_else(denied)?;
-                    kind = EntryKind::Directory;
                     continue;
                 }
                 _ => {}
-            }
-            if kind != EntryKind::Directory {
-                return Err(TreeError::NotFound(path.to_owned()));
             }
             let next = at.child(&part);
             let found = self.tree.kind(&next)?;
