@@ -2,14 +2,51 @@
 //!
 //! In goes what people write: YAML and JSON of Kubernetes objects. Out come types whose constructors validate:
 //! [`Object`], [`ObjectId`], [`Inventory`], [`Revision`], the custom resources, and their conditions.
+//!
+//! Whoever lists custom resources from a cluster should wrap them in `kube::core::DeserializeGuard`: a definition of another
+//! version of Flux may let values in that the enums here do not know, and one such object must not hide all others.
 #![forbid(unsafe_code)]
 
+pub mod annotations;
+mod artifact;
+pub mod conditions;
+mod crds;
+mod duration;
+mod git_reference;
+mod git_repository;
+mod history;
 mod inventory;
+mod kustomization;
+mod kustomize;
 mod object;
+mod reference;
 mod revision;
 mod sensitive;
+mod serde_rules;
 
+pub use annotations::SsaPolicy;
+pub use artifact::Artifact;
+pub use conditions::{ConditionStatus, ConditionType, Reason, set_condition};
+pub use crds::crds;
+pub use duration::{Duration, InvalidDuration};
+pub use git_reference::{GitReference, GitRepositoryRef, InvalidReference};
+pub use git_repository::{
+    GitProvider, GitRepository, GitRepositoryInclude, GitRepositorySpec, GitRepositoryStatus,
+    GitRepositoryVerification, GitVerificationMode,
+};
+pub use history::{History, Reconciliation, Snapshot};
 pub use inventory::{Inventory, InventoryEntry};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+pub use kustomization::{
+    BuildMetadataOption, CommonMetadata, Decryption, DecryptionProvider, DeletionPolicy, Kustomization,
+    KustomizationSpec, KustomizationStatus, OnDeletion, PostBuild, SubstituteReference, SubstituteStrategy,
+    Validation, ValuesKind,
+};
+pub use kustomize::{CustomHealthCheck, IgnoreRule, Image, Patch, Selector};
 pub use object::{GroupKind, GroupVersionKind, InvalidObject, Object, ObjectId};
+pub use reference::{
+    CrossNamespaceSourceReference, DependencyReference, KubeConfigReference, LocalObjectReference,
+    NamespacedObjectKindReference, SecretKeyReference, SourceKind,
+};
 pub use revision::{InvalidRevision, Revision};
 pub use sensitive::Sensitive;

@@ -23,7 +23,11 @@ impl GroupKind {
 /// `Deployment.apps`, as kubectl writes it.
 impl fmt::Display for GroupKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.is_empty() { f.write_str(&self.kind) } else { write!(f, "{}.{}", self.kind, self.group) }
+        if self.group.is_empty() {
+            f.write_str(&self.kind)
+        } else {
+            write!(f, "{}.{}", self.kind, self.group)
+        }
     }
 }
 
@@ -153,7 +157,9 @@ impl Object {
             Value::String(_) => return Err(InvalidObject::NotAnObject("a string")),
             Value::Array(_) => return Err(InvalidObject::NotAnObject("a list")),
         };
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |value: Option<&Value>| {
+            value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
         let kind = text(map.get("kind"));
         let metadata = map.get("metadata").and_then(Value::as_object);
         let name = metadata.and_then(|metadata| text(metadata.get("name")));
@@ -173,12 +179,16 @@ impl Object {
             expected,
         };
         if let Some(metadata) = metadata {
-            if metadata.get("namespace").is_some_and(|namespace| !namespace.is_string() && !namespace.is_null()) {
+            if metadata
+                .get("namespace")
+                .is_some_and(|namespace| !namespace.is_string() && !namespace.is_null())
+            {
                 return Err(wrong("metadata.namespace", "text"));
             }
             for field in ["labels", "annotations"] {
                 let Some(value) = metadata.get(field).filter(|value| !value.is_null()) else { continue };
-                let map = value.as_object().ok_or_else(|| wrong(&format!("metadata.{field}"), "a map of text"))?;
+                let map =
+                    value.as_object().ok_or_else(|| wrong(&format!("metadata.{field}"), "a map of text"))?;
                 if let Some((key, _)) = map.iter().find(|(_, value)| !value.is_string()) {
                     return Err(wrong(&format!("metadata.{field}[{key:?}]"), "text; put it in quotes"));
                 }

@@ -1,0 +1,338 @@
+use std::collections::BTreeMap;
+use std::time::Duration as StdDuration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::conditions::conditions_schema;
+use crate::serde_rules::{is_false, non_empty};
+use crate::{
+    CrossNamespaceSourceReference, CustomHealthCheck, DependencyReference, Duration, History, IgnoreRule,
+    Image, Inventory, KubeConfigReference, LocalObjectReference, NamespacedObjectKindReference, Patch,
+};
+
+/// What to apply from a source, how, and how to tell whether it works.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "kustomize.toolkit.fluxcd.io",
+    version = "v1",
+    kind = "Kustomization",
+    plural = "kustomizations",
+    singular = "kustomization",
+    shortname = "ks",
+    category = "all",
+    category = "fluxcd",
+    category = "fluxcd-appliers",
+    namespaced,
+    status = "KustomizationStatus",
+    derive = "PartialEq",
+    doc = "A Kustomization renders a directory of a source and keeps the cluster as it says.",
+    annotation("kustomize.toolkit.fluxcd.io/substitute", "disabled"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct KustomizationSpec {
+    /// Labels and annotations that all objects are given. They go before those of the same key in the manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common_metadata: Option<CommonMetadata>,
+    /// Other Kustomizations that have to be ready before this one is applied, for example `[{name: infrastructure}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<DependencyReference>,
+    /// How to decrypt the encrypted files of the source. Without it an encrypted Secret is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decryption: Option<Decryption>,
+    /// How often to check that the cluster is as the source says, for example `10m`. New revisions and changes of objects do
+    /// not wait for it. The controller spreads the Kustomizations out a little, so that they are not all checked at once.
+    pub interval: Duration,
+    /// How long to wait before a failed reconciliation is tried again, for example `1m`. It defaults to `interval`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_interval: Option<Duration>,
+    /// The cluster to apply to, when it is not the one that the Kustomization is in. Together with `serviceAccountName`, it is the service
+    /// account of that name in the other cluster that the objects are applied as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kube_config: Option<KubeConfigReference>,
+    /// The directory of the source to render, for example `./clusters/production`. When it has no `kustomization.yaml`, one is made
+    /// that lists all manifests in it and below. It defaults to the root of the source.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Variables to put into the rendered objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_build: Option<PostBuild>,
+    /// Whether to delete what is no longer in the source from the cluster: only objects that this Kustomization has applied itself are
+    /// deleted. It has to be given; `true` is what most want.
+    pub prune: bool,
+    /// What to do with the applied objects when the Kustomization is deleted: `MirrorPrune` (the default) deletes them if `prune` is
+    /// true, `Delete` deletes them, `WaitForTermination` deletes them and waits until they are gone, and `Orphan` leaves them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// The objects that have to be healthy for the Kustomization to be ready. They are not looked at when `wait` is true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health_checks: Vec<NamespacedObjectKindReference>,
+    /// Text to put before the names of all objects, for example `staging-`.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub name_prefix: Option<String>,
+    /// Text to put after the names of all objects, for example `-v2`.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub name_suffix: Option<String>,
+    /// Patches for the rendered objects: strategic merge or JSON Patch (RFC 6902).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<Patch>,
+    /// Images whose name, tag or digest is to be replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
+    /// The service account of this namespace to apply the objects as: what it may not do, the Kustomization cannot do. It defaults to
+    /// the one that the controller was started with, and without that to the controller's own.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub service_account_name: Option<String>,
+    /// The source with the files, for example `{kind: GitRepository, name: app-manifests}`.
+    pub source_ref: CrossNamespaceSourceReference,
+    /// Whether to leave the cluster alone until further notice. A reconciliation that is under way is not stopped. It defaults to
+    /// `false`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub suspend: bool,
+    /// The namespace to put all objects into that have one. It goes before the namespaces of the manifests.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub target_namespace: Option<String>,
+    /// How long rendering, applying and waiting for health may take, for example `5m`. It defaults to `interval` less 30 seconds and
+    /// is at least 30 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Whether to delete and create objects anew that cannot be changed, because a field is immutable. This can lose data and
+    /// interrupts service. It defaults to `false`.
+    #[serde(default)]
+    pub force: bool,
+    /// Whether all applied objects have to be healthy for the Kustomization to be ready. It defaults to `false`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub wait: bool,
+    /// What kustomize is to note in the objects about how they were made: `originAnnotations` for the file that they come from,
+    /// `transformerAnnotations` for what changed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub build_metadata: Vec<BuildMetadataOption>,
+    /// Kustomize components to add, as paths relative to `path`: `../../components/tls`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<String>,
+    /// Whether to leave out the components that the source does not have instead of failing. It defaults to `false`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ignore_missing_components: bool,
+    /// How to tell the health of custom resources, in CEL. They are heeded when `wait` or `healthChecks` is set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health_check_exprs: Vec<CustomHealthCheck>,
+    /// Fields that others may change, such as `/spec/replicas` where an autoscaler is at work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<IgnoreRule>,
+    /// Deprecated: it has no effect, since the API server now validates all objects before any is applied. `none`, `client` and `server`
+    /// are accepted, so that old manifests still work, and answered with a warning event. Remove it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
+}
+
+/// The shortest time that rendering, applying and waiting for health is given.
+const MIN_TIMEOUT: StdDuration = StdDuration::from_secs(30);
+
+impl KustomizationSpec {
+    /// How long to wait before a failed reconciliation is tried again.
+    pub fn retry_interval(&self) -> StdDuration {
+        self.retry_interval.as_ref().unwrap_or(&self.interval).to_std()
+    }
+
+    /// How long rendering, applying and waiting for health may take: at least 30 seconds.
+    pub fn timeout(&self) -> StdDuration {
+        let given = self.timeout.as_ref().map(Duration::to_std);
+        given.unwrap_or_else(|| self.interval.to_std().saturating_sub(MIN_TIMEOUT)).max(MIN_TIMEOUT)
+    }
+
+    /// What to do with the applied objects when the Kustomization is deleted.
+    pub fn on_deletion(&self) -> OnDeletion {
+        match self.deletion_policy.unwrap_or_default() {
+            DeletionPolicy::MirrorPrune if self.prune => OnDeletion::Delete,
+            DeletionPolicy::MirrorPrune | DeletionPolicy::Orphan => OnDeletion::Orphan,
+            DeletionPolicy::Delete => OnDeletion::Delete,
+            DeletionPolicy::WaitForTermination => OnDeletion::DeleteAndWait,
+        }
+    }
+}
+
+/// Labels and annotations that all objects are given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommonMetadata {
+    /// The annotations, for example `{contact: team-a@example.com}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// The labels, for example `{team: a}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How to decrypt the encrypted files of the source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Decryption {
+    /// What the files are encrypted with: `sops`.
+    pub provider: DecryptionProvider,
+    /// The service account whose identity opens the keys of a cloud's key service. Credentials in the Secret go before it. It
+    /// defaults to that of the controller.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub service_account_name: Option<String>,
+    /// The Secret with the private keys: age keys under names that end in `.agekey`, PGP keys under names that end in `.asc`,
+    /// and credentials of key services under the names that SOPS has for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalObjectReference>,
+}
+
+/// What encrypted files are encrypted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DecryptionProvider {
+    /// <https://getsops.io>
+    Sops,
+}
+
+/// Variables to put into the rendered objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PostBuild {
+    /// When to substitute: with `WithVariables` (the default) only if `substitute` or `substituteFrom` gives at least one variable,
+    /// with `Always` in any case, so that expressions with defaults such as `${region:=eu}` work with no variable given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub substitute_strategy: Option<SubstituteStrategy>,
+    /// The variables and their values, for example `{cluster: prod}` for `${cluster}` in a manifest. They go before those of
+    /// `substituteFrom`. The functions of bash work too: `${var:=default}`, `${var:position}` and `${var/from/to}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub substitute: BTreeMap<String, String>,
+    /// ConfigMaps and Secrets whose keys are variables. Of several with the same key, the last one counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub substitute_from: Vec<SubstituteReference>,
+}
+
+impl PostBuild {
+    /// When to substitute.
+    pub fn substitute_strategy(&self) -> SubstituteStrategy {
+        self.substitute_strategy.unwrap_or_default()
+    }
+}
+
+/// When to substitute variables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SubstituteStrategy {
+    /// Only when at least one variable is given.
+    #[default]
+    WithVariables,
+    /// Always.
+    Always,
+}
+
+/// A ConfigMap or a Secret whose keys are variables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubstituteReference {
+    /// `ConfigMap` or `Secret`.
+    pub kind: ValuesKind,
+    /// Its name. It has to be in the namespace of the Kustomization.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Whether the Kustomization works without it: when it does not exist, it is taken as empty. It defaults to `false`.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// The kinds that can hold values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ValuesKind {
+    /// A Secret.
+    Secret,
+    /// A ConfigMap.
+    ConfigMap,
+}
+
+/// `spec.deletionPolicy`, as it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// `Delete` when `prune` is true, otherwise `Orphan`.
+    #[default]
+    MirrorPrune,
+    /// Delete the objects.
+    Delete,
+    /// Delete the objects and wait until they are gone.
+    WaitForTermination,
+    /// Leave the objects in the cluster.
+    Orphan,
+}
+
+/// What to do with the applied objects when their Kustomization is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDeletion {
+    /// Leave them in the cluster.
+    Orphan,
+    /// Delete them.
+    Delete,
+    /// Delete them and wait until they are gone.
+    DeleteAndWait,
+}
+
+/// What kustomize notes in the objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum BuildMetadataOption {
+    /// The file that the object comes from.
+    OriginAnnotations,
+    /// What changed the object.
+    TransformerAnnotations,
+}
+
+/// `spec.validation` of manifests that are older than the API version v1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Validation {
+    /// No validation.
+    None,
+    /// `kubectl apply --dry-run=client`.
+    Client,
+    /// `kubectl apply --dry-run=server`.
+    Server,
+}
+
+/// What the controller has done for a Kustomization.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KustomizationStatus {
+    /// The generation of the object that the controller last looked at; -1 when it has not looked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How the Kustomization is doing: Ready, Healthy, and where they apply Reconciling and Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_schema")]
+    pub conditions: Vec<Condition>,
+    /// The revision of the source that was last applied with success, for example `main@sha1:9f2c…`.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub last_applied_revision: Option<String>,
+    /// The revision that the applied artifact was itself made from, as its metadata has it: for an OCI artifact the value of
+    /// `org.opencontainers.image.revision`.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub last_applied_origin_revision: Option<String>,
+    /// The revision of the source that was last tried.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub last_attempted_revision: Option<String>,
+    /// The objects that were applied, and that will be deleted when the source no longer has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<Inventory>,
+    /// The last reconciliations, five at most, the newest first.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
+    /// The value that the annotation `reconcile.fluxcd.io/requestedAt` had when it was last acted upon.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+}

@@ -1,0 +1,160 @@
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::serde_rules::non_empty;
+
+/// Names an object in the namespace of the object that refers to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct LocalObjectReference {
+    /// The name of the object, for example `git-credentials`.
+    pub name: String,
+}
+
+/// Names a Secret in the same namespace, and one of its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretKeyReference {
+    /// The name of the Secret, for example `prod-kubeconfig`.
+    pub name: String,
+    /// The key in the Secret that holds the value. When it is not given, a default key is used that depends on the purpose.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// Names an object of any kind in any namespace, for example a Deployment whose health is to be checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespacedObjectKindReference {
+    /// The API version of the object, for example `apps/v1`. When it is not given, the version that the API server prefers is
+    /// used.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// The kind of the object, for example `Deployment`.
+    pub kind: String,
+    /// The name of the object, for example `web`.
+    pub name: String,
+    /// The namespace of the object. It defaults to the namespace of the object that contains the reference.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// Names another object of the same kind that has to be ready first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DependencyReference {
+    /// The name of the object that has to be ready first, for example `infrastructure`.
+    pub name: String,
+    /// The namespace of that object. It defaults to the namespace of the object that contains the reference.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// A CEL expression that decides whether the dependency is ready, for example
+    /// `dep.status.lastAppliedRevision == self.status.lastAttemptedRevision`. `dep` is the dependency and `self` the object that
+    /// depends on it. It takes the place of the built-in check.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub ready_expr: Option<String>,
+}
+
+impl DependencyReference {
+    /// The namespace of the dependency, when the object that depends on it is in `own`.
+    pub fn namespace_or<'a>(&'a self, own: &'a str) -> &'a str {
+        self.namespace.as_deref().unwrap_or(own)
+    }
+}
+
+/// The kinds that a Kustomization can take its files from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum SourceKind {
+    /// An OCI artifact.
+    #[serde(rename = "OCIRepository")]
+    OciRepository,
+    /// A Git repository.
+    GitRepository,
+    /// A bucket of an object store.
+    Bucket,
+    /// An artifact that a controller of somebody else made.
+    ExternalArtifact,
+}
+
+impl SourceKind {
+    /// The kind as Kubernetes has it, for example `OCIRepository`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OciRepository => "OCIRepository",
+            Self::GitRepository => "GitRepository",
+            Self::Bucket => "Bucket",
+            Self::ExternalArtifact => "ExternalArtifact",
+        }
+    }
+}
+
+impl fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Names the source that a Kustomization takes its files from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CrossNamespaceSourceReference {
+    /// The API version of the source, for example `source.toolkit.fluxcd.io/v1`. It need not be given.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// The kind of the source: `GitRepository`, `OCIRepository`, `Bucket` or `ExternalArtifact`.
+    pub kind: SourceKind,
+    /// The name of the source, for example `app-manifests`.
+    pub name: String,
+    /// The namespace of the source. It defaults to the namespace of the object that contains the reference.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+impl CrossNamespaceSourceReference {
+    /// The namespace of the source, when the object that refers to it is in `own`.
+    pub fn namespace_or<'a>(&'a self, own: &'a str) -> &'a str {
+        self.namespace.as_deref().unwrap_or(own)
+    }
+}
+
+/// `GitRepository/apps`, or `GitRepository/flux-system/apps` where a namespace is given, as in Flux's messages.
+impl fmt::Display for CrossNamespaceSourceReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{}/{namespace}/{}", self.kind, self.name),
+            None => write!(f, "{}/{}", self.kind, self.name),
+        }
+    }
+}
+
+/// Where to find the connection to another cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.configMapRef) || has(self.secretRef)",
+        "message": "exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified",
+    },
+    {
+        "rule": "!has(self.configMapRef) || !has(self.secretRef)",
+        "message": "exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified",
+    },
+]))]
+pub struct KubeConfigReference {
+    /// The ConfigMap that says how to reach the cluster and to sign in as a workload, with no stored credential. It cannot be
+    /// combined with `secretRef`. Its keys are:
+    ///
+    /// - `provider`: `aws`, `azure`, `gcp` or `generic`. Required.
+    /// - `cluster`: the full name of the cluster in the provider's API. Not used by `generic`; for the others required unless both
+    ///   `address` and `ca.crt` are set.
+    /// - `address`: the address of the API server. Required for `generic`.
+    /// - `ca.crt`: the PEM certificate of the API server's authority. It defaults to that of the cluster resource.
+    /// - `audiences`: the audiences of the service account's token, one a line. For `generic` it defaults to `address`.
+    /// - `serviceAccountName`: the service account of this namespace to sign in as. It defaults to that of the controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<LocalObjectReference>,
+    /// The Secret that holds a kubeconfig file, by default under the key `value`. The file should need no other file. It cannot
+    /// be combined with `configMapRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyReference>,
+}
