@@ -95,6 +95,16 @@ words! {
         FeatureGateDisabled,
         /// The object refers to one of another namespace, which is not allowed here.
         AccessDenied,
+        /// The spec asks for something that is not implemented; the message names the field. Not in Flux.
+        UnsupportedField,
+        /// The spec has a field that is no longer of any effect; the message names it. Not in Flux.
+        DeprecatedField,
+        /// The source has a revision that was not fetched yet.
+        NewRevision,
+        /// An artifact was made.
+        NewArtifact,
+        /// There is no artifact, or it has gone.
+        NoArtifact,
         /// A Git operation worked.
         GitOperationSucceeded,
         /// A Git operation failed.
@@ -107,6 +117,24 @@ words! {
         AuthenticationFailed,
         /// The signature is missing or wrong.
         VerificationError,
+        /// A signature does not fit the commit, or none of the keys.
+        InvalidCommitSignature,
+        /// A signature does not fit the tag, or none of the keys.
+        InvalidTagSignature,
+        /// What was fetched is not what has to be verified, such as a tag without a message.
+        InvalidGitObject,
+        /// The repository has no commit.
+        EmptyGitRepository,
+        /// An object that is referred to does not exist.
+        NotFound,
+        /// The patterns of files to leave out could not be read.
+        SourceIgnoreError,
+        /// The files of another source could not be put in.
+        CopyFailure,
+        /// Another source that is included has changed.
+        IncludeChange,
+        /// A path of an included source leads out of its root.
+        IllegalPath,
         /// A directory could not be made.
         DirectoryCreationFailed,
         /// A file could not be looked up.

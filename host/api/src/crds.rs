@@ -61,3 +61,83 @@ fn one_line_a_paragraph(text: &str) -> String {
     }
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use rstest::rstest;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn definitions_are_as_people_apply_them() {
+        for crd in crds() {
+            insta::assert_snapshot!(crd.spec.names.kind.clone(), serde_yaml::to_string(&crd).unwrap());
+        }
+    }
+
+    /// All schemas of all definitions, with the path that leads to them.
+    fn schemas() -> Vec<(String, Value)> {
+        fn walk(path: &str, schema: &Value, found: &mut Vec<(String, Value)>) {
+            found.push((path.to_owned(), schema.clone()));
+            for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+                walk(&format!("{path}.{name}"), property, found);
+            }
+            for (key, name) in [("items", "[]"), ("additionalProperties", "{}")] {
+                if schema[key].is_object() {
+                    walk(&format!("{path}{name}"), &schema[key], found);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for crd in crds() {
+            let value = serde_json::to_value(&crd).unwrap();
+            let schema = &value["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            walk(&crd.spec.names.kind, schema, &mut found);
+        }
+        found
+    }
+
+    #[test]
+    fn every_field_has_one_plain_type_and_a_description_in_full_sentences() {
+        for (path, schema) in schemas() {
+            assert!(schema["type"].is_string(), "{path} has no type: {schema}");
+            for key in ["nullable", "anyOf", "oneOf", "allOf", "$ref"] {
+                assert_eq!(schema.get(key), None, "{path}");
+            }
+            if path.ends_with(['}', ']']) {
+                continue;
+            }
+            let description =
+                schema["description"].as_str().unwrap_or_else(|| panic!("{path} has no description"));
+            assert!(description.ends_with('.'), "{path}: {description}");
+            assert!(!description.contains("[`"), "{path} has a link of rustdoc: {description}");
+        }
+    }
+
+    #[test]
+    fn only_the_fields_that_flux_gives_a_default_have_one() {
+        let defaults: Vec<_> = schemas()
+            .into_iter()
+            .filter_map(|(path, schema)| Some((path, schema.get("default")?.clone())))
+            .collect();
+        let expected = [
+            ("GitRepository.spec.timeout", json!("60s")),
+            ("GitRepository.spec.verify.mode", json!("HEAD")),
+            ("GitRepository.status", json!({"observedGeneration": -1})),
+            ("Kustomization.spec.force", json!(false)),
+            ("Kustomization.spec.postBuild.substituteFrom[].optional", json!(false)),
+            ("Kustomization.status", json!({"observedGeneration": -1})),
+        ];
+        assert_eq!(defaults, expected.map(|(path, value)| (path.to_owned(), value)));
+    }
+
+    #[rstest]
+    #[case("One\nline.", "One line.")]
+    #[case("One\nline.\n\nAnother\nparagraph.", "One line.\n\nAnother paragraph.")]
+    #[case("A list:\n- one\n  item\n- two", "A list:\n- one item\n- two")]
+    fn descriptions_have_one_line_a_paragraph(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(one_line_a_paragraph(text), expected);
+    }
+}

@@ -237,3 +237,140 @@ pub struct GitRepositoryStatus {
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn spec(more: &str) -> GitRepositorySpec {
+        let mut fields = json!({"interval": "1m", "url": "https://github.com/myorg/k8s-manifests"});
+        let more: Value = serde_yaml::from_str(&format!("{{{more}}}")).unwrap();
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(fields).unwrap()
+    }
+
+    #[rstest]
+    #[case("", 60)]
+    #[case("timeout: 5m", 300)]
+    fn the_timeout_is_a_minute_unless_given(#[case] more: &str, #[case] seconds: u64) {
+        assert_eq!(spec(more).timeout(), std::time::Duration::from_secs(seconds));
+    }
+
+    #[rstest]
+    #[case("", GitReference::Branch("master".into()))]
+    #[case("ref: {}", GitReference::Branch("master".into()))]
+    #[case("ref: {branch: main}", GitReference::Branch("main".into()))]
+    #[case("ref: {branch: main, tag: v1}", GitReference::Tag("v1".into()))]
+    fn the_reference_is_the_branch_master_unless_given(#[case] more: &str, #[case] expected: GitReference) {
+        assert_eq!(spec(more).reference().unwrap(), expected);
+    }
+
+    #[rstest]
+    #[case("", GitProvider::Generic)]
+    #[case("provider: github", GitProvider::Github)]
+    fn the_provider_is_generic_unless_given(#[case] more: &str, #[case] expected: GitProvider) {
+        assert_eq!(spec(more).provider(), expected);
+    }
+
+    #[rstest]
+    #[case("", true, false)]
+    #[case("mode: head,", true, false)]
+    #[case("mode: HEAD,", true, false)]
+    #[case("mode: Tag,", false, true)]
+    #[case("mode: TagAndHEAD,", true, true)]
+    fn what_has_to_be_signed(#[case] mode: &str, #[case] head: bool, #[case] tag: bool) {
+        let verify = spec(&format!("verify: {{{mode} secretRef: {{name: keys}}}}")).verify.unwrap();
+        assert_eq!((verify.mode.verifies_head(), verify.mode.verifies_tag()), (head, tag));
+    }
+
+    #[rstest]
+    #[case("", "other")]
+    #[case(", toPath: ''", "other")]
+    #[case(", toPath: vendor/x", "vendor/x")]
+    fn an_included_repository_goes_to_a_directory_of_its_name(#[case] more: &str, #[case] path: &str) {
+        let include = &spec(&format!("include: [{{repository: {{name: other}}{more}}}]")).include[0];
+        assert_eq!(include.to_path(), path);
+    }
+
+    #[test]
+    fn nothing_ignored_is_not_the_same_as_the_defaults() {
+        assert_eq!(spec("ignore: ''").ignore.as_deref(), Some(""));
+        assert_eq!(spec("").ignore, None);
+    }
+
+    #[test]
+    fn unknown_fields_of_old_versions_do_not_break_reading() {
+        assert_eq!(spec("gitImplementation: libgit2, accessFrom: {}"), spec(""));
+    }
+
+    /// Every field of the definition, in the form in which Flux writes it.
+    fn every_field() -> Value {
+        let artifact = json!({
+            "digest": "sha256:ab", "path": "gitrepository/flux-system/apps/ab.tar.gz", "url": "http://source/ab.tar.gz",
+            "revision": "main@sha1:ab", "lastUpdateTime": "2026-01-01T00:00:00Z", "size": 10, "metadata": {"a": "b"},
+        });
+        let include = json!([{"repository": {"name": "other"}, "fromPath": "charts", "toPath": "vendor"}]);
+        json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1",
+            "kind": "GitRepository",
+            "metadata": {"name": "apps", "namespace": "flux-system"},
+            "spec": {
+                "url": "ssh://git@example.com/apps",
+                "secretRef": {"name": "key"},
+                "provider": "azure",
+                "serviceAccountName": "reader",
+                "interval": "1m0s",
+                "timeout": "60s",
+                "ref": {"branch": "main", "tag": "v1", "semver": "1.x", "name": "refs/heads/main", "commit": "ab"},
+                "verify": {"mode": "TagAndHEAD", "secretRef": {"name": "keys"}},
+                "proxySecretRef": {"name": "proxy"},
+                "ignore": "/*\n!/deploy",
+                "suspend": true,
+                "recurseSubmodules": true,
+                "include": include,
+                "sparseCheckout": ["clusters"],
+            },
+            "status": {
+                "observedGeneration": 3,
+                "conditions": [{
+                    "type": "Ready", "status": "True", "reason": "Succeeded", "message": "stored artifact",
+                    "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:00Z",
+                }],
+                "artifact": artifact,
+                "includedArtifacts": [artifact],
+                "observedIgnore": "",
+                "observedRecurseSubmodules": true,
+                "observedInclude": include,
+                "observedSparseCheckout": ["clusters"],
+                "sourceVerificationMode": "HEAD",
+                "lastHandledReconcileAt": "token",
+            },
+        })
+    }
+
+    #[test]
+    fn an_object_with_every_field_is_written_as_it_was_read() {
+        let object = every_field();
+        let read: GitRepository = serde_json::from_value(object.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), object);
+    }
+
+    /// Guards the test above: a field that is added to the type has to be added there.
+    #[test]
+    fn the_object_with_every_field_has_every_field() {
+        let crd = serde_json::to_value(<GitRepository as kube::CustomResourceExt>::crd()).unwrap();
+        let object = every_field();
+        for part in ["spec", "status"] {
+            let schema =
+                &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]["properties"];
+            let defined: Vec<&String> = schema.as_object().unwrap().keys().collect();
+            let mut given: Vec<&String> = object[part].as_object().unwrap().keys().collect();
+            given.sort();
+            assert_eq!(given, defined);
+        }
+    }
+}

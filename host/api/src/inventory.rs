@@ -39,3 +39,31 @@ impl InventoryEntry {
         Some((id, gvk))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_written_as_flux_does_and_leads_back_to_the_object() {
+        let metadata = json!({"name": "web", "namespace": "default"});
+        let object =
+            Object::new(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}))
+                .unwrap();
+        let entry = InventoryEntry::of(&object);
+        assert_eq!(
+            serde_json::to_value(&entry).unwrap(),
+            json!({"id": "default_web_apps_Deployment", "v": "v1"})
+        );
+        assert_eq!(entry.parse(), Some((object.id(), object.gvk())));
+    }
+
+    #[test]
+    fn an_entry_that_somebody_broke_is_none() {
+        let entry = InventoryEntry { id: "web".to_owned(), version: "v1".to_owned() };
+        assert_eq!(entry.parse(), None);
+    }
+}

@@ -336,3 +336,180 @@ pub struct KustomizationStatus {
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::SourceKind;
+
+    /// A spec with the fields that are required; more of them, or others, as YAML.
+    fn spec(more: &str) -> KustomizationSpec {
+        let mut fields =
+            json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
+        let more: Value = serde_yaml::from_str(&format!("{{{more}}}")).unwrap();
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(fields).unwrap()
+    }
+
+    #[rstest]
+    #[case::less_than_the_interval("", 270)]
+    #[case::at_least("interval: 40s", 30)]
+    #[case::short_interval("interval: 10s", 30)]
+    #[case::given("timeout: 2m", 120)]
+    #[case::given_too_short("timeout: 5s", 30)]
+    fn the_timeout_follows_the_interval(#[case] more: &str, #[case] seconds: u64) {
+        assert_eq!(spec(more).timeout(), StdDuration::from_secs(seconds));
+    }
+
+    #[rstest]
+    #[case("", 300)]
+    #[case("retryInterval: 1m", 60)]
+    #[case("retryInterval: 1h", 3600)]
+    fn the_retry_interval_is_the_interval_unless_given(#[case] more: &str, #[case] seconds: u64) {
+        assert_eq!(spec(more).retry_interval(), StdDuration::from_secs(seconds));
+    }
+
+    #[rstest]
+    #[case("prune: true", OnDeletion::Delete)]
+    #[case("prune: false", OnDeletion::Orphan)]
+    #[case("prune: true, deletionPolicy: MirrorPrune", OnDeletion::Delete)]
+    #[case("prune: false, deletionPolicy: MirrorPrune", OnDeletion::Orphan)]
+    #[case("prune: false, deletionPolicy: Delete", OnDeletion::Delete)]
+    #[case("prune: false, deletionPolicy: WaitForTermination", OnDeletion::DeleteAndWait)]
+    #[case("prune: true, deletionPolicy: Orphan", OnDeletion::Orphan)]
+    fn what_happens_on_deletion(#[case] more: &str, #[case] expected: OnDeletion) {
+        assert_eq!(spec(more).on_deletion(), expected);
+    }
+
+    #[rstest]
+    #[case("{kind: GitRepository, name: apps}", "team", "GitRepository/apps")]
+    #[case("{kind: GitRepository, name: apps, namespace: ''}", "team", "GitRepository/apps")]
+    #[case(
+        "{kind: OCIRepository, name: apps, namespace: flux-system}",
+        "flux-system",
+        "OCIRepository/flux-system/apps"
+    )]
+    fn the_source_is_in_the_same_namespace_unless_given(
+        #[case] source: &str,
+        #[case] namespace: &str,
+        #[case] text: &str,
+    ) {
+        let source_ref = spec(&format!("sourceRef: {source}")).source_ref;
+        assert_eq!(source_ref.namespace_or("team"), namespace);
+        assert_eq!(source_ref.to_string(), text);
+    }
+
+    #[test]
+    fn old_and_unknown_fields_do_not_break_reading() {
+        let spec = spec("validation: client, fieldOfTheFuture: {a: 1}, path: ''");
+        assert_eq!(spec.validation, Some(Validation::Client));
+        assert_eq!(spec.path, None, "an empty path is none");
+    }
+
+    #[rstest]
+    #[case("{}", "missing field `interval`")]
+    #[case("{interval: 5m, sourceRef: {kind: GitRepository, name: a}}", "missing field `prune`")]
+    #[case(
+        "{interval: 5d, prune: true, sourceRef: {kind: GitRepository, name: a}}",
+        "\"5d\" is not a duration: \"d\" is not a unit; use h, m, s or ms, and 24h for a day"
+    )]
+    #[case(
+        "{interval: 5m, prune: true, sourceRef: {kind: HelmChart, name: a}}",
+        "unknown variant `HelmChart`, expected one of `OCIRepository`, `GitRepository`, `Bucket`, `ExternalArtifact`"
+    )]
+    fn a_wrong_spec_is_refused_with_the_reason(#[case] yaml: &str, #[case] message: &str) {
+        let value: Value = serde_yaml::from_str(yaml).unwrap();
+        assert_eq!(serde_json::from_value::<KustomizationSpec>(value).unwrap_err().to_string(), message);
+    }
+
+    /// Every field of the definition, in the form in which Flux writes it.
+    fn every_field() -> Value {
+        let selector = json!({
+            "group": "apps", "version": "v1", "kind": "Deployment", "namespace": "default", "name": "web",
+            "annotationSelector": "a=b", "labelSelector": "c=d",
+        });
+        json!({
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+            "kind": "Kustomization",
+            "metadata": {"name": "apps", "namespace": "flux-system"},
+            "spec": {
+                "commonMetadata": {"annotations": {"a": "b"}, "labels": {"c": "d"}},
+                "dependsOn": [{"name": "infra", "namespace": "other", "readyExpr": "dep.status.x == self.status.x"}],
+                "decryption": {"provider": "sops", "serviceAccountName": "keys", "secretRef": {"name": "age"}},
+                "interval": "60m",
+                "retryInterval": "90s",
+                "kubeConfig": {"configMapRef": {"name": "prod"}, "secretRef": {"name": "prod", "key": "value"}},
+                "path": "./clusters/production",
+                "postBuild": {
+                    "substituteStrategy": "Always",
+                    "substitute": {"a": "b"},
+                    "substituteFrom": [{"kind": "ConfigMap", "name": "vars", "optional": true}],
+                },
+                "prune": true,
+                "deletionPolicy": "WaitForTermination",
+                "healthChecks": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "namespace": "default"}],
+                "namePrefix": "a-",
+                "nameSuffix": "-b",
+                "patches": [{"patch": "- op: remove\n  path: /spec/replicas", "target": selector}],
+                "images": [{"name": "app", "newName": "ghcr.io/app", "newTag": "v2", "digest": "sha256:ab"}],
+                "serviceAccountName": "deployer",
+                "sourceRef": {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "name": "apps", "namespace": "other"},
+                "suspend": true,
+                "targetNamespace": "web",
+                "timeout": "3m0s",
+                "force": true,
+                "wait": true,
+                "buildMetadata": ["originAnnotations", "transformerAnnotations"],
+                "components": ["../tls"],
+                "ignoreMissingComponents": true,
+                "healthCheckExprs": [{"apiVersion": "example.com/v1", "kind": "Db", "current": "true", "inProgress": "false", "failed": "false"}],
+                "ignore": [{"paths": ["/spec/replicas"], "target": selector}],
+                "validation": "server",
+            },
+            "status": {
+                "observedGeneration": -1,
+                "conditions": [{
+                    "type": "Ready", "status": "True", "reason": "ReconciliationSucceeded", "message": "Applied",
+                    "observedGeneration": 2, "lastTransitionTime": "2026-01-01T00:00:00Z",
+                }],
+                "lastAppliedRevision": "main@sha1:ab",
+                "lastAppliedOriginRevision": "main@sha1:cd",
+                "lastAttemptedRevision": "main@sha1:ef",
+                "inventory": {"entries": [{"id": "default_web_apps_Deployment", "v": "v1"}]},
+                "history": [{
+                    "digest": "sha256:ab", "firstReconciled": "2026-01-01T00:00:00Z", "lastReconciled": "2026-01-02T00:00:00Z",
+                    "lastReconciledDuration": "1.5s", "lastReconciledStatus": "ReconciliationSucceeded",
+                    "totalReconciliations": 2, "metadata": {"revision": "main@sha1:ab"},
+                }],
+                "lastHandledReconcileAt": "token",
+            },
+        })
+    }
+
+    #[test]
+    fn an_object_with_every_field_is_written_as_it_was_read() {
+        let object = every_field();
+        let read: Kustomization = serde_json::from_value(object.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), object);
+        assert_eq!(read.spec.source_ref.kind, SourceKind::GitRepository);
+    }
+
+    /// Guards the test above: a field that is added to the type has to be added there.
+    #[test]
+    fn the_object_with_every_field_has_every_field() {
+        let crd = serde_json::to_value(<Kustomization as kube::CustomResourceExt>::crd()).unwrap();
+        let object = every_field();
+        for part in ["spec", "status"] {
+            let schema =
+                &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]["properties"];
+            let defined: Vec<&String> = schema.as_object().unwrap().keys().collect();
+            let mut given: Vec<&String> = object[part].as_object().unwrap().keys().collect();
+            given.sort();
+            assert_eq!(given, defined);
+        }
+    }
+}

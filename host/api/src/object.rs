@@ -321,3 +321,185 @@ impl<'de> Deserialize<'de> for Object {
         Self::new(Value::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use proptest::prelude::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(yaml: &str) -> Result<Object, InvalidObject> {
+        Object::new(serde_yaml::from_str(yaml).unwrap())
+    }
+
+    #[rstest]
+    #[case("null", "expected an object with apiVersion, kind and metadata.name, found nothing")]
+    #[case("[]", "expected an object with apiVersion, kind and metadata.name, found a list")]
+    #[case("text", "expected an object with apiVersion, kind and metadata.name, found a string")]
+    #[case("7", "expected an object with apiVersion, kind and metadata.name, found a number")]
+    #[case("true", "expected an object with apiVersion, kind and metadata.name, found a boolean")]
+    #[case("{}", "the object has no apiVersion")]
+    #[case("{kind: Service, metadata: {name: web}}", "the object Service/web has no apiVersion")]
+    #[case(
+        "{apiVersion: '', kind: Service, metadata: {name: web}}",
+        "the object Service/web has no apiVersion"
+    )]
+    #[case("{apiVersion: v1, metadata: {name: web}}", "the object named web has no kind")]
+    #[case("{apiVersion: v1, kind: 7, metadata: {name: web}}", "the object named web has no kind")]
+    #[case("{apiVersion: v1, kind: Service}", "the object of kind Service has no metadata.name")]
+    #[case(
+        "{apiVersion: v1, kind: Service, metadata: []}",
+        "the object of kind Service has no metadata.name"
+    )]
+    #[case(
+        "{apiVersion: v1, kind: Service, metadata: {name: ''}}",
+        "the object of kind Service has no metadata.name"
+    )]
+    #[case(
+        "{apiVersion: v1, kind: Service, metadata: {name: 7}}",
+        "the object of kind Service has no metadata.name"
+    )]
+    #[case(
+        "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: 7}}",
+        "metadata.namespace of Service/web is not text"
+    )]
+    #[case(
+        "{apiVersion: v1, kind: Service, metadata: {name: web, labels: [a]}}",
+        "metadata.labels of Service/web is not a map of text"
+    )]
+    #[case(
+        "{apiVersion: v1, kind: Service, metadata: {name: web, annotations: {a: true}}}",
+        r#"metadata.annotations["a"] of Service/web is not text; put it in quotes"#
+    )]
+    fn what_is_not_an_object_is_refused_with_the_reason(#[case] yaml: &str, #[case] message: &str) {
+        assert_eq!(object(yaml).unwrap_err().to_string(), message);
+    }
+
+    #[rstest]
+    #[case("{apiVersion: v1, kind: Namespace, metadata: {name: prod}}", "_prod__Namespace", "Namespace/prod")]
+    #[case(
+        "{apiVersion: v1, kind: Namespace, metadata: {name: prod, namespace: '', labels: null}}",
+        "_prod__Namespace",
+        "Namespace/prod"
+    )]
+    #[case(
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: default}}",
+        "default_web_apps_Deployment",
+        "Deployment/default/web"
+    )]
+    #[case(
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: 'system:x'}}",
+        "_system__x_rbac.authorization.k8s.io_ClusterRole",
+        "ClusterRole/system:x"
+    )]
+    fn an_id_is_that_of_flux(#[case] yaml: &str, #[case] id: &str, #[case] human: &str) {
+        let found = object(yaml).unwrap().id();
+        assert_eq!(found.to_string(), id);
+        assert_eq!(found.human(), human);
+        assert_eq!(id.parse::<ObjectId>().unwrap(), found);
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("default")]
+    #[case("default_web")]
+    #[case("default_web_apps")]
+    #[case("default__apps_Deployment")]
+    #[case("default_web_apps_")]
+    fn what_is_not_an_id_is_refused(#[case] text: &str) {
+        let message = format!("{text:?} is not an inventory id of the form NAMESPACE_NAME_GROUP_KIND");
+        assert_eq!(text.parse::<ObjectId>().unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn labels_annotations_and_namespace_are_set_where_nothing_was() {
+        let mut object =
+            object("{apiVersion: v1, kind: Service, metadata: {name: web, labels: null}}").unwrap();
+        object.set_label("a", "b");
+        object.set_annotation("c", "d");
+        object.set_namespace(Some("prod"));
+        assert_eq!(
+            (object.label("a"), object.annotation("c"), object.namespace()),
+            (Some("b"), Some("d"), Some("prod"))
+        );
+        object.set_label("a", "e");
+        object.set_namespace(None);
+        assert_eq!((object.label("a"), object.namespace()), (Some("e"), None));
+        assert_eq!(object.label("other"), None);
+        let expected = json!({"name": "web", "labels": {"a": "e"}, "annotations": {"c": "d"}});
+        assert_eq!(object.fields()["metadata"], expected);
+    }
+
+    #[rstest]
+    #[case("/kind", Some(json!("Service")))]
+    #[case("/metadata/name", Some(json!("web")))]
+    #[case("/metadata/annotations/example.com~1a", Some(json!("b")))]
+    #[case("/spec/ports/0/port", Some(json!(80)))]
+    #[case("/spec/ports/1", None)]
+    #[case("/status", None)]
+    #[case("kind", None)]
+    #[case("/", None)]
+    fn a_pointer_leads_to_a_field(#[case] pointer: &str, #[case] expected: Option<Value>) {
+        let object = object(
+            "{apiVersion: v1, kind: Service, metadata: {name: web, annotations: {example.com/a: b}}, spec: {ports: [{port: 80}]}}",
+        )
+        .unwrap();
+        assert_eq!(object.pointer(pointer).cloned(), expected);
+    }
+
+    #[test]
+    fn reading_json_checks_it() {
+        let message = serde_json::from_str::<Object>(r#"{"kind": "Service"}"#).unwrap_err().to_string();
+        assert_eq!(message, "the object of kind Service has no apiVersion");
+    }
+
+    #[rstest]
+    #[case("v1", "", "v1", "Pod", "Pod")]
+    #[case("apps/v1", "apps", "v1", "Deployment", "Deployment.apps")]
+    fn a_type_is_read_and_written(
+        #[case] api_version: &str,
+        #[case] group: &str,
+        #[case] version: &str,
+        #[case] kind: &str,
+        #[case] shown: &str,
+    ) {
+        let gvk = GroupVersionKind::new(api_version, kind);
+        assert_eq!((gvk.group.as_str(), gvk.version.as_str(), gvk.kind.as_str()), (group, version, kind));
+        assert_eq!(gvk.api_version(), api_version);
+        assert_eq!(gvk.group_kind().to_string(), shown);
+    }
+
+    proptest! {
+        /// Names as Kubernetes allows them; two underscores in a row, which RBAC alone allows, stand for a colon.
+        #[test]
+        fn an_id_reads_back(
+            namespace in "([a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?)?",
+            name in "[a-z0-9]([-.:a-z0-9]{0,12}[a-z0-9])?(_[a-z0-9]+)?",
+            group in "([a-z]+(\\.[a-z0-9]+){0,3})?",
+            kind in "[A-Z][A-Za-z0-9]{0,10}",
+        ) {
+            let id = ObjectId { namespace, name, group_kind: GroupKind::new(&group, &kind) };
+            prop_assert_eq!(id.to_string().parse::<ObjectId>().unwrap(), id);
+        }
+
+        #[test]
+        fn any_text_is_an_id_or_refused(text in "[a_:/A]{0,12}|\\PC{0,20}") {
+            if let Ok(id) = text.parse::<ObjectId>() {
+                prop_assert!(!id.name.is_empty() && !id.group_kind.kind.is_empty());
+                prop_assert_eq!(id.to_string().parse::<ObjectId>().unwrap(), id);
+            }
+        }
+
+        #[test]
+        fn a_pointer_finds_what_serde_json_finds(pointer in "(/(kind|metadata|name|labels|a~1b|0|~0|)){0,4}|\\PC{0,10}") {
+            let value = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "labels": {"a/b": "c", "~": "d"}}});
+            let object = Object::new(value.clone()).unwrap();
+            if !pointer.is_empty() {
+                prop_assert_eq!(object.pointer(&pointer), value.pointer(&pointer));
+            }
+        }
+    }
+}

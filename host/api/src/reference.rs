@@ -158,3 +158,21 @@ pub struct KubeConfigReference {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyReference>,
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn kinds_of_sources_are_written_as_kubernetes_has_them() {
+        for kind in [
+            SourceKind::OciRepository,
+            SourceKind::GitRepository,
+            SourceKind::Bucket,
+            SourceKind::ExternalArtifact,
+        ] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.to_string());
+        }
+    }
+}

@@ -73,3 +73,55 @@ impl<'de> Deserialize<'de> for Revision {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("main@sha1:9f2c", Some("main"), "9f2c")]
+    #[case("v1.2.0@sha1:9f2c", Some("v1.2.0"), "9f2c")]
+    #[case("sha1:9f2c", None, "9f2c")]
+    #[case("feature/a@b@sha1:9f2c", Some("feature/a@b"), "9f2c")]
+    #[case("latest@sha256:00ff", Some("latest"), "00ff")]
+    fn it_is_read_and_written(#[case] text: &str, #[case] name: Option<&str>, #[case] hex: &str) {
+        let revision: Revision = text.parse().unwrap();
+        assert_eq!((revision.name(), revision.hex()), (name, hex));
+        assert_eq!(revision.to_string(), text);
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("main")]
+    #[case("main@9f2c")]
+    #[case("@sha1:9f2c")]
+    #[case("main@:9f2c")]
+    #[case("main@sha1:")]
+    #[case("main@sha1:xyz")]
+    #[case("main@sha1:9f2c ")]
+    fn anything_else_is_refused(#[case] text: &str) {
+        let message = format!("{text:?} is not a revision of the form REF@ALGORITHM:HEX");
+        assert_eq!(text.parse::<Revision>().unwrap_err().to_string(), message);
+    }
+
+    proptest! {
+        #[test]
+        fn it_reads_back(name in proptest::option::of("[-a-z0-9/.@:]{1,20}"), hex in "[0-9a-f]{1,64}") {
+            let revision = Revision::git(name.as_deref(), &hex);
+            prop_assert_eq!(&revision.to_string().parse::<Revision>().unwrap(), &revision);
+            let json = serde_json::to_string(&revision).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Revision>(&json).unwrap(), revision);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a@:0]{0,12}|\\PC{0,20}") {
+            if let Ok(revision) = text.parse::<Revision>() {
+                prop_assert_eq!(revision.to_string(), text);
+            }
+        }
+    }
+}
