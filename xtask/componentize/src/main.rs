@@ -1,1 +1,118 @@
-fn main() {}
+//! Turns the core WebAssembly module that a compiler wrote into a component that the host loads.
+//!
+//! In goes a core module (from Go or Rust) and the contract in `wit/`; out comes a component that imports nothing but what
+//! its world allows. A Go module takes four steps: its data segments are merged, it is encoded together with our
+//! stand-in for WASI, it is initialised once and for all, and the result is loaded and run. A Rust module for
+//! `wasm32-unknown-unknown` needs no WASI and no initialisation, so two of the steps are left out.
+
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+mod contract;
+mod encode;
+mod go_bindings;
+mod initialize;
+mod segments;
+mod verify;
+
+use contract::Contract;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the Go bindings of a world, for a package inside the guest's own module.
+    GoBindings {
+        #[command(flatten)]
+        contract: ContractArgs,
+        /// The import path of the directory that the bindings go to.
+        #[arg(long)]
+        package: String,
+        /// The directory that the bindings go to; nothing else in it is touched.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Turn a core module that Go built (GOOS=wasip1, -buildmode=c-shared) into an initialised component.
+    Go(BuildArgs),
+    /// Turn a core module that rustc built (wasm32-unknown-unknown) into a component.
+    Rust(BuildArgs),
+    /// Load a component and check that it imports only what its world allows.
+    Verify {
+        #[command(flatten)]
+        contract: ContractArgs,
+        /// The component.
+        component: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct ContractArgs {
+    /// The directory with the WIT files of the contract.
+    #[arg(long, default_value = "wit")]
+    wit: PathBuf,
+    /// The world that the guest is built for.
+    #[arg(long, default_value = "renderer")]
+    world: String,
+}
+
+#[derive(Args)]
+struct BuildArgs {
+    #[command(flatten)]
+    contract: ContractArgs,
+    /// The core module.
+    module: PathBuf,
+    /// Where the component is written.
+    #[arg(short, long)]
+    out: PathBuf,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::GoBindings { contract, package, out } => {
+            go_bindings::write(&Contract::load(&contract.wit, &contract.world)?, &package, &out)
+        }
+        Command::Go(args) => build_go(&args),
+        Command::Rust(args) => build_rust(&args),
+        Command::Verify { contract, component } => {
+            verify::verify(&read(&component)?, &Contract::load(&contract.wit, &contract.world)?)
+                .with_context(|| format!("{} is not usable as a plugin", component.display()))
+        }
+    }
+}
+
+fn build_go(args: &BuildArgs) -> Result<()> {
+    let contract = Contract::load(&args.contract.wit, &args.contract.world)?;
+    let module = segments::merge(&read(&args.module)?).context("cannot merge the data segments")?;
+    let component = encode::encode(module, &contract, encode::Guest::Go)?;
+    let component = initialize::initialize(&component)?;
+    verify::verify(&component, &contract).context("the initialised component is not usable")?;
+    write(&args.out, &component)
+}
+
+fn build_rust(args: &BuildArgs) -> Result<()> {
+    let contract = Contract::load(&args.contract.wit, &args.contract.world)?;
+    let component = encode::encode(read(&args.module)?, &contract, encode::Guest::Rust)?;
+    verify::verify(&component, &contract).context("the component is not usable")?;
+    write(&args.out, &component)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Writes next to the target and renames, so that nobody ever loads half a component.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let unfinished = path.with_extension("wasm.unfinished");
+    fs::write(&unfinished, bytes).with_context(|| format!("cannot write {}", unfinished.display()))?;
+    fs::rename(&unfinished, path).with_context(|| format!("cannot write {}", path.display()))
+}
