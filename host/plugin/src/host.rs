@@ -1,0 +1,192 @@
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use crate::bindings::{log, tree, types};
+use crate::cache::{Bounds, CompileCache};
+use crate::component::check_kind;
+use crate::running::Running;
+use crate::state::State;
+use crate::{Limits, LoadError, Plugin, World, engine};
+
+/// How a host is set up. The default keeps nothing on disk.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// Where compiled components are kept from one run to the next. It is made with mode 0700 when it does not exist. When
+    /// it cannot be used, because it belongs to another user or others may write to it, this is logged and
+    /// nothing is kept.
+    pub cache_dir: Option<PathBuf>,
+    /// How many entries `cache_dir` holds at the most.
+    pub cache_entries: usize,
+    /// How many bytes `cache_dir` holds at the most, one entry always.
+    pub cache_bytes: u64,
+    /// How many compiled components are kept in memory at the most, besides those that a [`Plugin`] holds.
+    pub loaded: NonZeroUsize,
+    /// How many bytes a component may have.
+    pub component_bytes: u64,
+    /// How many calls run at once at the most; others wait. Each takes a thread and up to [`Limits::memory_bytes`].
+    pub concurrent_calls: NonZeroUsize,
+    /// How many elements one table may have in an instance from the pool. [`Limits::table_elements`] of a call can be lower.
+    pub table_elements: usize,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        let four = NonZeroUsize::MIN.saturating_add(3);
+        Self {
+            cache_dir: None,
+            cache_entries: 64,
+            cache_bytes: 4 << 30,
+            loaded: NonZeroUsize::MIN.saturating_add(31),
+            component_bytes: 256 << 20,
+            // Calls compute all the time: more of them than processors only take memory.
+            concurrent_calls: available_parallelism().map_or(four, |processors| processors.max(four)),
+            table_elements: Limits::default().table_elements,
+        }
+    }
+}
+
+/// Why a host cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The WebAssembly engine refuses its settings or this machine.
+    #[error("the WebAssembly engine cannot be set up: {0}")]
+    Engine(String),
+    /// The thread that lets time pass for plugins cannot be started.
+    #[error("the thread that watches over plugins cannot be started: {0}")]
+    Thread(io::Error),
+}
+
+/// Loads and runs plugins. Clones share everything.
+#[derive(Clone)]
+pub struct Host(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<State>,
+    pub(crate) running: Running,
+    pooled: bool,
+    cache: Option<CompileCache>,
+    /// By digest. Whoever finds a slot empty compiles while it holds the lock, so others wait for the result.
+    loaded: Mutex<LruCache<[u8; 32], Arc<Mutex<Option<Component>>>>>,
+    component_bytes: u64,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("pooled", &self.0.pooled)
+            .field("cache", &self.0.cache.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// Sets up a host: one is enough for a process.
+    pub fn new(config: HostConfig) -> Result<Self, HostError> {
+        let refused = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
+        let engine::Made { engine, pooled } =
+            engine::new(config.concurrent_calls, config.table_elements).map_err(refused)?;
+        let running = Running::new(&engine, config.concurrent_calls.get()).map_err(HostError::Thread)?;
+        let bounds = Bounds { entries: config.cache_entries, bytes: config.cache_bytes };
+        let cache = config.cache_dir.and_then(|directory| match CompileCache::open(&directory, bounds) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                tracing::warn!(%error, "compiled plugins are not kept: the cache directory cannot be used");
+                None
+            }
+        });
+        Ok(Self(Arc::new(Inner {
+            linker: linker(&engine).map_err(refused)?,
+            engine,
+            running,
+            pooled,
+            cache,
+            loaded: Mutex::new(LruCache::new(config.loaded)),
+            component_bytes: config.component_bytes,
+        })))
+    }
+
+    /// Whether instances come from a pool, which is faster. If the address space for it could not be reserved, each is
+    /// allocated when it is needed.
+    pub fn is_pooled(&self) -> bool {
+        self.0.pooled
+    }
+
+    /// Whether compiled components are kept on disk.
+    pub fn is_cached(&self) -> bool {
+        self.0.cache.is_some()
+    }
+
+    /// Loads a plugin from a file that holds a component. `name` is what logs and errors call it.
+    pub fn load_file(&self, name: &str, path: &Path, world: World) -> Result<Plugin, LoadError> {
+        let mut bytes = Vec::new();
+        // One more than the limit, so that what is over it is noticed.
+        let read = File::open(path)
+            .and_then(|file| file.take(self.0.component_bytes.saturating_add(1)).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => self.load_bytes(name, &bytes, world),
+            Err(source) => Err(LoadError::Read { name: name.to_owned(), path: path.to_owned(), source }),
+        }
+    }
+
+    /// Loads a plugin from the bytes of a component. The same bytes are compiled once, however often and from however many
+    /// threads they are loaded.
+    pub fn load_bytes(&self, name: &str, bytes: &[u8], world: World) -> Result<Plugin, LoadError> {
+        if bytes.len() as u64 > self.0.component_bytes {
+            return Err(LoadError::TooLarge { name: name.to_owned(), limit: self.0.component_bytes });
+        }
+        check_kind(name, bytes)?;
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        let component = self.component(name, bytes, digest)?;
+        Plugin::new(Arc::clone(&self.0), name, digest, &component, world)
+    }
+
+    fn component(&self, name: &str, bytes: &[u8], digest: [u8; 32]) -> Result<Component, LoadError> {
+        let slot = Arc::clone(self.0.loaded.lock().get_or_insert(digest, Arc::default));
+        let mut slot = slot.lock();
+        if let Some(component) = &*slot {
+            return Ok(component.clone());
+        }
+        let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&self.0.engine, &digest));
+        let component = match cached {
+            Some(component) => component,
+            None => self.0.compile(bytes, digest).map_err(|error| LoadError::Invalid {
+                name: name.to_owned(),
+                reason: crate::failure::bounded(&format!("{error:#}")),
+            })?,
+        };
+        Ok(slot.insert(component).clone())
+    }
+}
+
+impl Inner {
+    fn compile(&self, bytes: &[u8], digest: [u8; 32]) -> wasmtime::Result<Component> {
+        tracing::debug!(digest = hex::encode(digest), "compiling a plugin");
+        let Some(cache) = &self.cache else { return Component::from_binary(&self.engine, bytes) };
+        let compiled = self.engine.precompile_component(bytes)?;
+        cache.put(&self.engine, &digest, &compiled).or_else(|error| {
+            tracing::warn!(error, "a compiled plugin could not be kept");
+            Component::from_binary(&self.engine, bytes)
+        })
+    }
+}
+
+/// All that any world may import. What a world may not have is refused before anything is linked.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    types::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    tree::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    Ok(linker)
+}

@@ -1,0 +1,114 @@
+use std::time::Instant;
+
+use wasmtime::ResourceLimiter;
+
+use crate::LimitKind;
+use crate::call::{Cancelled, Limits};
+
+/// What one call has used so far. Each `…` that goes over a limit returns an error that ends the call, and is remembered:
+/// a guest cannot hide it.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    limits: Limits,
+    cancelled: Cancelled,
+    started: Instant,
+    memory_bytes: usize,
+    table_elements: usize,
+    host_calls: u64,
+    log_bytes: usize,
+    stopped: Option<Stop>,
+}
+
+/// Why the host ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stop {
+    #[error("over the limit of {which}")]
+    Limit { which: LimitKind, limit: u64, used: u64 },
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Meter {
+    pub(crate) fn new(limits: Limits, cancelled: Cancelled) -> Self {
+        Self {
+            limits,
+            cancelled,
+            started: Instant::now(),
+            memory_bytes: 0,
+            table_elements: 0,
+            host_calls: 0,
+            log_bytes: 0,
+            stopped: None,
+        }
+    }
+
+    /// Why the host ended the call, if it did.
+    pub(crate) fn stopped(&self) -> Option<Stop> {
+        self.stopped
+    }
+
+    /// Called at every tick of the epoch, and whenever the guest calls the host.
+    pub(crate) fn check_time(&mut self) -> wasmtime::Result<()> {
+        if self.cancelled.is_cancelled() {
+            return Err(self.stop(Stop::Cancelled));
+        }
+        let (used, limit) = (self.started.elapsed().as_millis(), self.limits.wall_time.as_millis());
+        self.check(
+            LimitKind::WallTime,
+            u64::try_from(used).unwrap_or(u64::MAX),
+            u64::try_from(limit).unwrap_or(u64::MAX),
+        )
+    }
+
+    /// Counts one call of a host function.
+    pub(crate) fn host_call(&mut self) -> wasmtime::Result<()> {
+        self.check_time()?;
+        self.host_calls += 1;
+        self.check(LimitKind::HostCalls, self.host_calls, self.limits.host_calls)
+    }
+
+    /// Counts a log message.
+    pub(crate) fn log(&mut self, message: &str) -> wasmtime::Result<()> {
+        self.log_bytes = self.log_bytes.saturating_add(message.len().max(1));
+        self.check(LimitKind::LogBytes, self.log_bytes as u64, self.limits.log_bytes as u64)
+    }
+
+    /// Tells the operator what the call used.
+    pub(crate) fn report(&self, plugin: &str) {
+        tracing::debug!(
+            plugin,
+            milliseconds = self.started.elapsed().as_millis(),
+            memory_bytes = self.memory_bytes,
+            table_elements = self.table_elements,
+            host_calls = self.host_calls,
+            log_bytes = self.log_bytes,
+            "a call of the plugin has ended"
+        );
+    }
+
+    fn check(&mut self, which: LimitKind, used: u64, limit: u64) -> wasmtime::Result<()> {
+        if used > limit { Err(self.stop(Stop::Limit { which, limit, used })) } else { Ok(()) }
+    }
+
+    /// The first reason is the one that is told.
+    fn stop(&mut self, stop: Stop) -> wasmtime::Error {
+        wasmtime::Error::new(*self.stopped.get_or_insert(stop))
+    }
+}
+
+/// Growth over a limit ends the call, because a guest that is merely told "no" reports something else.
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let used = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        self.check(LimitKind::MemoryBytes, used as u64, self.limits.memory_bytes as u64)?;
+        self.memory_bytes = used;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let used = self.table_elements.saturating_add(desired.saturating_sub(current));
+        self.check(LimitKind::TableElements, used as u64, self.limits.table_elements as u64)?;
+        self.table_elements = used;
+        Ok(true)
+    }
+}
