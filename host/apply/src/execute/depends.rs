@@ -1,0 +1,62 @@
+use std::collections::HashSet;
+
+use plumb_api::{GroupKind, ObjectId};
+
+use super::is_change;
+use crate::discovery::defined_kinds;
+use crate::order::{Stage, stage_of};
+use crate::plan::{Action, Change, Plan};
+
+/// What a plan itself brings, and its other objects need.
+pub(super) struct Dependencies {
+    namespaces: HashSet<String>,
+    kinds: HashSet<GroupKind>,
+    /// Everything that may be new.
+    created: HashSet<ObjectId>,
+}
+
+impl Dependencies {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let changing = || plan.actions().filter(|action| is_change(action));
+        let created = || changing().filter(|action| !matches!(action.change, Change::Apply(_)));
+        let is_namespace = |id: &ObjectId| id.group_kind == GroupKind::new("", "Namespace");
+        Self {
+            namespaces: created()
+                .filter(|action| is_namespace(&action.id))
+                .map(|action| action.id.name.clone())
+                .collect(),
+            // A CRD that changes counts too: its objects may use what is new in it.
+            kinds: changing()
+                .flat_map(|action| defined_kinds(&action.desired))
+                .map(|kind| kind.gvk().group_kind())
+                .collect(),
+            created: created().map(|action| action.id.clone()).collect(),
+        }
+    }
+
+    /// Whether the object can be tried only when an earlier stage of the plan has been applied.
+    pub(super) fn has_to_wait(&self, action: &Action) -> bool {
+        stage_of(&action.id.group_kind) != Stage::Definitions
+            && (self.namespaces.contains(&action.id.namespace) || self.brings_kind(&action.id.group_kind))
+    }
+
+    /// Whether the kind comes with the plan.
+    pub(super) fn brings_kind(&self, group_kind: &GroupKind) -> bool {
+        self.kinds.contains(group_kind)
+    }
+
+    /// Whether a dry run was refused only because a service account of this plan is not there yet: the admission of pods looks
+    /// for it, and it is applied before the pods.
+    pub(super) fn explain(&self, id: &ObjectId, refusal: &str) -> bool {
+        let Some((_, name)) = refusal.split_once("error looking up service account ") else { return false };
+        let Some((namespace, name)) = name.split_once(':').and_then(|(path, _)| path.split_once('/')) else {
+            return false;
+        };
+        let account = ObjectId {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            group_kind: GroupKind::new("", "ServiceAccount"),
+        };
+        id.namespace == account.namespace && self.created.contains(&account)
+    }
+}

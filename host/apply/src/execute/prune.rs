@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
+use plumb_api::Object;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{AT_ONCE, Executor, Pruned, place_of};
+use crate::discovery::KindError;
+use crate::plan::{Deletion, Keep, Live, LiveState, Owner, may_prune};
+use crate::refusal::{Failure, FailureKind};
+
+/// An object that is to go is looked at again when the watch tells that it is gone, or after this time.
+const FIRST_POLL: Duration = Duration::from_millis(100);
+const LAST_POLL: Duration = Duration::from_secs(2);
+
+/// What became of one deletion.
+enum Deleted {
+    Gone,
+    Kept(Keep),
+}
+
+impl Executor {
+    /// Deletes objects, begun in the order given. An object that is gone already counts as deleted; one that was made anew by somebody
+    /// else, or is no longer `owner`'s, is kept.
+    pub async fn prune(&self, deletions: &[Deletion], owner: &Owner, deadline: Instant) -> Pruned {
+        let one =
+            |deletion| async move { (deletion, Box::pin(self.delete_one(deletion, owner, deadline)).await) };
+        let mut results = stream::iter(deletions.iter().map(one)).buffered(AT_ONCE);
+        let mut pruned = Pruned::default();
+        while let Some((Deletion { id, .. }, result)) = results.next().await {
+            match result {
+                Ok(Deleted::Gone) => pruned.deleted.push(id.clone()),
+                Ok(Deleted::Kept(reason)) => pruned.kept.push((id.clone(), reason)),
+                Err(failure) => pruned.failed.push(failure),
+            }
+        }
+        pruned
+    }
+
+    /// Waits until objects that were deleted are gone; returns those that are not, with the finalizers that hold them.
+    pub async fn wait_gone(&self, deletions: &[Deletion], deadline: Instant) -> Vec<Failure> {
+        let waits = deletions.iter().map(|deletion| Box::pin(self.wait_for_one_gone(deletion, deadline)));
+        join_all(waits).await.into_iter().filter_map(Result::err).collect()
+    }
+
+    async fn delete_one(
+        &self,
+        deletion: &Deletion,
+        owner: &Owner,
+        deadline: Instant,
+    ) -> Result<Deleted, Failure> {
+        let kind = match self.kinds.resolve(&deletion.gvk, deadline).await {
+            Ok(kind) => kind,
+            // With the definition of a kind all its objects go.
+            Err(KindError::Unknown(_)) => return Ok(Deleted::Gone),
+            Err(error) => {
+                return Err(Failure {
+                    id: deletion.id.clone(),
+                    message: error.to_string(),
+                    kind: FailureKind::Unavailable,
+                });
+            }
+        };
+        let place = place_of(&deletion.id, &kind);
+        let uid = match &deletion.uid {
+            Some(uid) => Some(uid.clone()),
+            None => match self.api.get(place, deadline).await {
+                Ok(answer) => match may_prune(&answer.object, owner) {
+                    Ok(()) => uid_of(&answer.object),
+                    Err(reason) => return Ok(Deleted::Kept(reason)),
+                },
+                Err(refusal) if refusal.is_not_found() => return Ok(Deleted::Gone),
+                Err(refusal) => return Err(refusal.explain(&deletion.id)),
+            },
+        };
+        match self.api.delete(place, uid.as_deref(), deadline).await {
+            Ok(()) => Ok(Deleted::Gone),
+            // A conflict: the object that was ours is gone, and another has its name.
+            Err(refusal) if refusal.is_not_found() || refusal.code() == 409 => Ok(Deleted::Gone),
+            Err(refusal) => Err(refusal.explain(&deletion.id)),
+        }
+    }
+
+    async fn wait_for_one_gone(&self, deletion: &Deletion, deadline: Instant) -> Result<(), Failure> {
+        let Deletion { id, gvk, uid } = deletion;
+        let Ok(kind) = self.kinds.resolve(gvk, deadline).await else { return Ok(()) };
+        let view = self.live.view(std::slice::from_ref(&kind));
+        let is_cached =
+            || matches!(view.live(id), Live::Present(object) if uid.is_none() || uid_of(&object) == *uid);
+        let mut pause = FIRST_POLL;
+        loop {
+            self.live.wait_until(deadline.min(Instant::now() + pause), || !is_cached()).await;
+            let found = match self.api.get(place_of(id, &kind), deadline).await {
+                Ok(answer) => answer.object,
+                Err(refusal) if refusal.is_not_found() => return Ok(()),
+                Err(refusal) => return Err(refusal.explain(id)),
+            };
+            if uid.is_some() && uid_of(&found) != *uid {
+                return Ok(());
+            }
+            if Instant::now() + pause >= deadline {
+                return Err(Failure {
+                    id: id.clone(),
+                    message: what_holds(&found),
+                    kind: FailureKind::NotReady,
+                });
+            }
+            if !is_cached() {
+                tokio::time::sleep(pause).await;
+            }
+            pause = (pause * 2).min(LAST_POLL);
+        }
+    }
+}
+
+fn uid_of(object: &Object) -> Option<String> {
+    object.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Why an object does not go.
+fn what_holds(object: &Object) -> String {
+    let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let finalizers: Vec<_> = finalizers.into_iter().flatten().filter_map(Value::as_str).collect();
+    // A namespace says here what is left in it.
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    let is_left = |condition: &&Value| condition.get("status").and_then(Value::as_str) == Some("True");
+    let left: Vec<_> = match object.kind() {
+        "Namespace" => conditions
+            .into_iter()
+            .flatten()
+            .filter(is_left)
+            .filter_map(|condition| condition.get("message")?.as_str())
+            .collect(),
+        _ => Vec::new(),
+    };
+    let mut message = "was deleted but is still there".to_owned();
+    if !finalizers.is_empty() {
+        message =
+            format!("{message}; what set these finalizers has to remove them: {}", finalizers.join(", "));
+    }
+    if !left.is_empty() {
+        message = format!("{message}; {}", left.join("; "));
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_go_is_told_with_its_finalizers() {
+        let object = |finalizers: Value| {
+            let metadata = json!({"name": "a", "finalizers": finalizers});
+            Object::new(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})).unwrap()
+        };
+        insta::assert_snapshot!(what_holds(&object(json!(["example.com/hold", "example.com/more"]))), @"was deleted but is still there; what set these finalizers has to remove them: example.com/hold, example.com/more");
+        insta::assert_snapshot!(what_holds(&object(json!([]))), @"was deleted but is still there");
+    }
+}

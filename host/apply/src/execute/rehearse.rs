@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use super::depends::Dependencies;
+use super::{Context, Executor, place_of};
+use crate::api_server::{Answer, Effect};
+use crate::discovery::Kind;
+use crate::plan::{Action, Change, Conflict, Live, plan_object};
+use crate::refusal::{Failure, Refusal};
+
+/// What was found out about an object without changing it.
+pub(super) enum Rehearsed {
+    /// This is to be done, and the API server will accept it.
+    Go(Action),
+    /// It belongs to somebody else.
+    Conflict(Conflict),
+}
+
+impl Executor {
+    /// Applies an object without effect, and decides about it if the planner could not. An object that is refused although it
+    /// is not to be applied at all does no harm.
+    pub(super) async fn rehearse(
+        &self,
+        action: &Action,
+        depends: &Dependencies,
+        context: &Context<'_>,
+    ) -> Result<Rehearsed, Failure> {
+        let kind = self.kind_of(&action.id, &action.desired.gvk(), context.deadline).await?;
+        let place = place_of(&action.id, &kind);
+        let tried = self
+            .api
+            .apply(Effect::DryRun, place, &action.desired, &context.policy.manager, context.deadline)
+            .await;
+        let decided = match (&action.change, &tried) {
+            // Known to be absent; no need to look.
+            (Change::Look, Ok(Answer { created: true, .. })) => self.decide(action, Live::Absent, context),
+            (Change::Look, _) => {
+                let live = self.look(action, &kind, context).await?;
+                self.decide(action, live, context)
+            }
+            _ => Rehearsed::Go(action.clone()),
+        };
+        match (decided, tried) {
+            (Rehearsed::Go(action), Err(refusal)) => {
+                accept(&action, &refusal, depends).map(|()| Rehearsed::Go(action))
+            }
+            (decided, _) => Ok(decided),
+        }
+    }
+
+    fn decide(&self, action: &Action, live: Live, context: &Context<'_>) -> Rehearsed {
+        let applied = context.applied.get(&action.id);
+        match plan_object(&action.desired, live, applied, &context.is_claimed, context.policy) {
+            Ok(action) => Rehearsed::Go(action),
+            Err(conflict) => Rehearsed::Conflict(conflict),
+        }
+    }
+
+    async fn look(&self, action: &Action, kind: &Kind, context: &Context<'_>) -> Result<Live, Failure> {
+        match self.api.get(place_of(&action.id, kind), context.deadline).await {
+            Ok(answer) => Ok(Live::Present(Arc::new(answer.object))),
+            Err(refusal) if refusal.is_not_found() => Ok(Live::Absent),
+            Err(refusal) => Err(refusal.explain(&action.id)),
+        }
+    }
+}
+
+/// Whether a refused dry run is no reason not to go on.
+fn accept(action: &Action, refusal: &Refusal, depends: &Dependencies) -> Result<(), Failure> {
+    let (to_be_applied, replaceable) = match &action.change {
+        Change::Look | Change::Create => (true, false),
+        Change::Apply(apply) => (true, apply.replace_if_immutable),
+        Change::Unchanged | Change::LeftAlone(_) => (false, false),
+    };
+    let is_waiting =
+        matches!(refusal, Refusal::Status(status) if depends.explain(&action.id, &status.message));
+    if !to_be_applied || (replaceable && refusal.is_immutable()) || is_waiting {
+        return Ok(());
+    }
+    Err(refusal.explain(&action.id))
+}

@@ -1,0 +1,334 @@
+//! The objects of one kind, as the watch tells of them and as our own requests have left them. No I/O.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::core::DynamicObject;
+use kube::discovery::ApiResource;
+use kube::runtime::watcher::Event;
+use plumb_api::{Object, ObjectId};
+use serde_json::Value;
+
+use super::changes::{LiveChange, LiveChangeKind};
+use crate::plan::Owner;
+
+/// The objects of one kind.
+#[derive(Default)]
+pub(super) struct Store {
+    objects: HashMap<ObjectId, Arc<Object>>,
+    /// What a list that has begun has brought so far. It becomes the truth when it is complete.
+    listing: Option<HashMap<ObjectId, Arc<Object>>>,
+    /// Whether a list has been completed.
+    is_complete: bool,
+    /// The newest resource version that the watch has told of.
+    seen: u64,
+}
+
+impl Store {
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    pub(super) fn get(&self, id: &ObjectId) -> Option<&Arc<Object>> {
+        self.objects.get(id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Takes in an event of the watch; returns what has changed for whom. The first list changes nothing: nobody has
+    /// looked before it is complete.
+    pub(super) fn handle(&mut self, event: Event<DynamicObject>, resource: &ApiResource) -> Vec<LiveChange> {
+        match event {
+            Event::Init => {
+                self.listing = Some(HashMap::new());
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                if let (Some(listing), Some(object)) = (&mut self.listing, slim(object, resource)) {
+                    listing.insert(object.id(), Arc::new(object));
+                }
+                Vec::new()
+            }
+            Event::InitDone => self.complete(),
+            Event::Apply(object) => {
+                let Some(object) = slim(object, resource) else { return Vec::new() };
+                self.seen = self.seen.max(version(&object).unwrap_or_default());
+                self.apply(object)
+            }
+            Event::Delete(object) => {
+                let Some(object) = slim(object, resource) else { return Vec::new() };
+                self.seen = self.seen.max(version(&object).unwrap_or_default());
+                self.delete(&object.id())
+            }
+        }
+    }
+
+    /// Takes in what a request of our own has made of an object, so that the next plan sees it even when the watch is
+    /// behind. The event that follows brings nothing new then. Whoever made the request knows of the change. Where the watch is
+    /// ahead already, it may have told that the object is gone again, and is right.
+    pub(super) fn observe(&mut self, object: Object) {
+        let id = object.id();
+        let is_ahead = version(&object).is_some_and(|version| version > self.seen);
+        if is_ahead && self.is_news(&id, &object) {
+            self.objects.insert(id, Arc::new(object));
+        }
+    }
+
+    /// Everything is gone; returns the changes.
+    pub(super) fn clear(&mut self) -> Vec<LiveChange> {
+        let gone = std::mem::take(&mut self.objects);
+        gone.into_iter().filter_map(|(id, object)| change(&id, &object, LiveChangeKind::Deleted)).collect()
+    }
+
+    fn apply(&mut self, object: Object) -> Vec<LiveChange> {
+        let id = object.id();
+        if !self.is_news(&id, &object) {
+            return Vec::new();
+        }
+        let now = change(&id, &object, LiveChangeKind::Applied);
+        let before = self.objects.insert(id.clone(), Arc::new(object));
+        let left = before
+            .and_then(|before| change(&id, &before, LiveChangeKind::Deleted))
+            .filter(|left| now.as_ref().is_none_or(|now| now.owner != left.owner));
+        left.into_iter().chain(now).collect()
+    }
+
+    fn delete(&mut self, id: &ObjectId) -> Vec<LiveChange> {
+        let gone = self.objects.remove(id);
+        gone.and_then(|gone| change(id, &gone, LiveChangeKind::Deleted)).into_iter().collect()
+    }
+
+    fn complete(&mut self) -> Vec<LiveChange> {
+        let Some(listed) = self.listing.take() else { return Vec::new() };
+        if !self.is_complete {
+            self.is_complete = true;
+            for (id, object) in listed {
+                if self.is_news(&id, &object) {
+                    self.objects.insert(id, object);
+                }
+            }
+            return Vec::new();
+        }
+        let vanished: Vec<_> = self.objects.keys().filter(|id| !listed.contains_key(id)).cloned().collect();
+        let mut changes: Vec<_> = vanished.iter().flat_map(|id| self.delete(id)).collect();
+        for object in listed.into_values() {
+            changes.extend(self.apply(Arc::unwrap_or_clone(object)));
+        }
+        changes
+    }
+
+    /// Whether the object is newer than what is known of it.
+    fn is_news(&self, id: &ObjectId, object: &Object) -> bool {
+        self.objects.get(id).is_none_or(|known| compare_versions(known, object) == Ordering::Less)
+    }
+}
+
+/// Compares two states of one object. Where a server has versions that are no numbers, what comes later counts as newer.
+fn compare_versions(left: &Object, right: &Object) -> Ordering {
+    match (version(left), version(right)) {
+        (Some(left), Some(right)) => left.cmp(&right),
+        _ => Ordering::Less,
+    }
+}
+
+/// The resource version. Those of one kind are comparable numbers (KEP-5504).
+fn version(object: &Object) -> Option<u64> {
+    object.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok()
+}
+
+fn change(id: &ObjectId, object: &Object, kind: LiveChangeKind) -> Option<LiveChange> {
+    Some(LiveChange { id: id.clone(), owner: Owner::of(object)?, kind })
+}
+
+/// The object without what nobody here reads. `None` when it is not an object at all, which no API server sends.
+pub(crate) fn slim(object: DynamicObject, resource: &ApiResource) -> Option<Object> {
+    let mut value = serde_json::to_value(object).ok()?;
+    let fields = value.as_object_mut()?;
+    // The items of a list do not say what they are.
+    fields.entry("apiVersion").or_insert_with(|| resource.api_version.clone().into());
+    fields.entry("kind").or_insert_with(|| resource.kind.clone().into());
+    slim_metadata(&mut value);
+    Object::new(value).ok()
+}
+
+/// As [`slim`], for the answer to a request.
+pub(super) fn slim_answer(object: Object) -> Option<Object> {
+    let mut value = object.into_value();
+    slim_metadata(&mut value);
+    Object::new(value).ok()
+}
+
+/// Drops the managed fields of those who neither apply nor are kubectl (controllers write status, at length), and kubectl's copy of
+/// the manifest, which repeats the object and, for a Secret, its values.
+fn slim_metadata(value: &mut Value) {
+    if let Some(entries) = value.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut) {
+        entries.retain(matters);
+    }
+    if let Some(annotations) = value.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+}
+
+fn matters(entry: &Value) -> bool {
+    let text = |field| entry.get(field).and_then(Value::as_str).unwrap_or_default();
+    let manager = text("manager");
+    let is_taken_over = manager.starts_with("kubectl")
+        || manager.starts_with("before-first-apply")
+        || manager.starts_with("kustomize-controller");
+    text("subresource").is_empty() && (text("operation") == "Apply" || is_taken_over)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use kube::core::GroupVersionKind;
+    use plumb_api::annotations;
+    use serde_json::json;
+
+    use super::*;
+
+    fn resource() -> ApiResource {
+        ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap"))
+    }
+
+    fn config_map(name: &str, version: u64, owner: &str) -> DynamicObject {
+        let labels = json!({annotations::OWNER_NAME: owner, annotations::OWNER_NAMESPACE: "flux-system"});
+        let metadata = json!({"name": name, "namespace": "default", "resourceVersion": version.to_string(), "labels": labels});
+        // As in a list: no apiVersion, no kind.
+        serde_json::from_value(json!({"metadata": metadata, "data": {"version": version.to_string()}}))
+            .unwrap()
+    }
+
+    fn listed(objects: &[DynamicObject]) -> (Store, Vec<LiveChange>) {
+        let mut store = Store::default();
+        let changes = list(&mut store, objects);
+        (store, changes)
+    }
+
+    fn list(store: &mut Store, objects: &[DynamicObject]) -> Vec<LiveChange> {
+        let mut changes = store.handle(Event::Init, &resource());
+        for object in objects {
+            changes.extend(store.handle(Event::InitApply(object.clone()), &resource()));
+        }
+        changes.extend(store.handle(Event::InitDone, &resource()));
+        changes
+    }
+
+    fn told(changes: &[LiveChange]) -> Vec<(&str, &str, LiveChangeKind)> {
+        changes
+            .iter()
+            .map(|change| (change.id.name.as_str(), change.owner.name.as_str(), change.kind))
+            .collect()
+    }
+
+    #[test]
+    fn the_first_list_is_no_news_and_is_complete_only_at_its_end() {
+        let mut store = Store::default();
+        store.handle(Event::Init, &resource());
+        store.handle(Event::InitApply(config_map("a", 1, "apps")), &resource());
+        assert!(!store.is_complete());
+        assert_eq!(store.handle(Event::InitDone, &resource()), []);
+        assert!(store.is_complete());
+        assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn a_second_list_tells_what_was_missed() {
+        let (mut store, _) =
+            listed(&[config_map("a", 1, "apps"), config_map("b", 2, "apps"), config_map("c", 3, "apps")]);
+        let changes = list(
+            &mut store,
+            &[config_map("a", 1, "apps"), config_map("b", 4, "apps"), config_map("d", 5, "apps")],
+        );
+        let mut told = told(&changes);
+        told.sort_by_key(|(name, ..)| *name);
+        assert_eq!(
+            told,
+            [
+                ("b", "apps", LiveChangeKind::Applied),
+                ("c", "apps", LiveChangeKind::Deleted),
+                ("d", "apps", LiveChangeKind::Applied),
+            ]
+        );
+    }
+
+    #[test]
+    fn our_own_write_is_seen_at_once_and_its_event_is_no_news() {
+        let (mut store, _) = listed(&[config_map("a", 1, "apps")]);
+        let written = slim(config_map("a", 5, "apps"), &resource()).unwrap();
+        let id = written.id();
+        store.observe(written);
+        assert_eq!(store.get(&id).unwrap().pointer("/data/version").unwrap(), "5");
+        assert_eq!(
+            store.handle(Event::Apply(config_map("a", 3, "apps")), &resource()),
+            [],
+            "older than our write"
+        );
+        assert_eq!(store.handle(Event::Apply(config_map("a", 5, "apps")), &resource()), [], "our write");
+        assert_eq!(store.get(&id).unwrap().pointer("/data/version").unwrap(), "5");
+        assert_eq!(
+            store.handle(Event::Apply(config_map("a", 6, "apps")), &resource()).len(),
+            1,
+            "somebody else's"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_the_deletion_does_not_bring_the_object_back() {
+        let (mut store, _) = listed(&[config_map("a", 1, "apps")]);
+        store.handle(Event::Apply(config_map("a", 5, "apps")), &resource());
+        store.handle(Event::Delete(config_map("a", 6, "apps")), &resource());
+        store.observe(slim(config_map("a", 5, "apps"), &resource()).unwrap());
+        assert_eq!(store.len(), 0);
+    }
+
+    #[test]
+    fn an_object_that_changes_hands_is_news_for_both_owners() {
+        let (mut store, _) = listed(&[config_map("a", 1, "apps")]);
+        let changes = store.handle(Event::Apply(config_map("a", 2, "infra")), &resource());
+        assert_eq!(
+            told(&changes),
+            [("a", "apps", LiveChangeKind::Deleted), ("a", "infra", LiveChangeKind::Applied)]
+        );
+    }
+
+    #[test]
+    fn a_kind_that_vanishes_takes_its_objects_along() {
+        let (mut store, _) = listed(&[config_map("a", 1, "apps")]);
+        assert_eq!(told(&store.clear()), [("a", "apps", LiveChangeKind::Deleted)]);
+        assert_eq!(store.len(), 0);
+    }
+
+    #[test]
+    fn only_what_is_read_is_kept() {
+        let entry = |manager: &str, operation: &str, subresource: &str| json!({"manager": manager, "operation": operation, "subresource": subresource, "fieldsV1": {}});
+        let mut value = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": "a",
+                "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "other": "stays"},
+                "managedFields": [
+                    entry("kustomize-controller", "Apply", ""),
+                    entry("kubectl-client-side-apply", "Update", ""),
+                    entry("kube-controller-manager", "Update", "status"),
+                    entry("kubectl-edit", "Update", "status"),
+                    entry("hpa", "Update", ""),
+                ],
+            },
+        });
+        slim_metadata(&mut value);
+        let managers: Vec<_> = value["metadata"]["managedFields"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["manager"].clone())
+            .collect();
+        assert_eq!(managers, ["kustomize-controller", "kubectl-client-side-apply"]);
+        assert_eq!(value["metadata"]["annotations"], json!({"other": "stays"}));
+    }
+}
