@@ -1,0 +1,104 @@
+use plumb_api::annotations::prune_disabled;
+use plumb_api::{GroupVersionKind, Inventory, InventoryEntry, Object, ObjectId};
+
+use super::{Live, LiveState, Owner, Policy};
+use crate::order::compare_for_apply;
+
+/// One object to delete, in the background (its dependants follow).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// The object.
+    pub id: ObjectId,
+    /// The version in which it was applied.
+    pub gvk: GroupVersionKind,
+    /// `metadata.uid` of what was seen, the precondition of the request, so that an object made meanwhile by somebody
+    /// else is not deleted. `None` when the object was not seen: get it, and ask [`may_prune`] first.
+    pub uid: Option<String>,
+}
+
+/// An entry of the inventory that is no longer desired, and leaves it without being deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The entry.
+    pub entry: InventoryEntry,
+    /// Why it is not deleted.
+    pub reason: Keep,
+}
+
+/// Why an object of the inventory that is no longer desired is not deleted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Keep {
+    /// `spec.prune` is off.
+    #[error("pruning is off")]
+    PruneOff,
+    /// The object has the annotation `kustomize.toolkit.fluxcd.io/prune: disabled`, or one that says it is to be left alone.
+    #[error("an annotation of the object says so")]
+    Annotated,
+    /// The ownership labels name somebody else.
+    #[error("it belongs to Kustomization {0}")]
+    BelongsTo(Owner),
+    /// It has no ownership labels: somebody has taken it out of our hands.
+    #[error("it has no ownership labels")]
+    NotLabelled,
+    /// It is gone already.
+    #[error("it does not exist")]
+    Gone,
+    /// The entry does not name an object. Nobody can tell what it was.
+    #[error("the entry of the inventory is not of the form NAMESPACE_NAME_GROUP_KIND")]
+    NotAnId,
+}
+
+/// Whether an object that its owner no longer wants may be deleted.
+pub fn may_prune(live: &Object, owner: &Owner) -> Result<(), Keep> {
+    match Owner::of(live) {
+        None => Err(Keep::NotLabelled),
+        Some(other) if other != *owner => Err(Keep::BelongsTo(other)),
+        Some(_) if prune_disabled(live) => Err(Keep::Annotated),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The end of a Kustomization: every object of its inventory that may be deleted, in the order in which to do so, and those
+/// that stay. Whether anything is to be deleted at all (`spec.deletionPolicy`) is for the caller to say.
+pub fn plan_deletion(
+    inventory: &Inventory,
+    live: &dyn LiveState,
+    owner: &Owner,
+) -> (Vec<Deletion>, Vec<Kept>) {
+    let (mut deletions, mut kept) = (Vec::new(), Vec::new());
+    for entry in &inventory.entries {
+        match deletion(entry, live, owner) {
+            Ok(deletion) => deletions.push(deletion),
+            Err(reason) => kept.push(Kept { entry: entry.clone(), reason }),
+        }
+    }
+    deletions.sort_by(|left, right| compare_for_apply(&right.id, &left.id));
+    deletions.dedup_by(|left, right| left.id == right.id);
+    (deletions, kept)
+}
+
+/// Which of the entries that are no longer desired are deleted.
+pub(super) fn sort_out(
+    stale: &[InventoryEntry],
+    live: &dyn LiveState,
+    policy: &Policy,
+) -> (Vec<Deletion>, Vec<Kept>) {
+    if policy.prune {
+        return plan_deletion(&Inventory { entries: stale.to_vec() }, live, &policy.owner);
+    }
+    let kept = stale.iter().map(|entry| Kept { entry: entry.clone(), reason: Keep::PruneOff });
+    (Vec::new(), kept.collect())
+}
+
+fn deletion(entry: &InventoryEntry, live: &dyn LiveState, owner: &Owner) -> Result<Deletion, Keep> {
+    let (id, gvk) = entry.parse().ok_or(Keep::NotAnId)?;
+    let uid = match live.live(&id) {
+        Live::Absent => return Err(Keep::Gone),
+        Live::Unknown => None,
+        Live::Present(live) => {
+            may_prune(&live, owner)?;
+            live.pointer("/metadata/uid").and_then(serde_json::Value::as_str).map(str::to_owned)
+        }
+    };
+    Ok(Deletion { id, gvk, uid })
+}
