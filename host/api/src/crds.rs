@@ -32,6 +32,7 @@ fn as_flux_has_it(mut crd: CustomResourceDefinition) -> CustomResourceDefinition
 /// the same here; descriptions without the line breaks of the source.
 fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    schema.title = None;
     schema.description = schema.description.take().map(|text| one_line_a_paragraph(&text));
     for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
         tidy(property);

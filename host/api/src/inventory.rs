@@ -7,7 +7,6 @@ use crate::{GroupVersionKind, Object, ObjectId};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inventory {
     /// One entry an object.
-    #[serde(default)]
     pub entries: Vec<InventoryEntry>,
 }
 

@@ -19,6 +19,7 @@ mod inventory;
 mod kustomization;
 mod kustomize;
 mod object;
+mod post_build;
 mod reference;
 mod revision;
 mod sensitive;
@@ -39,11 +40,11 @@ pub use inventory::{Inventory, InventoryEntry};
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use kustomization::{
     BuildMetadataOption, CommonMetadata, Decryption, DecryptionProvider, DeletionPolicy, Kustomization,
-    KustomizationSpec, KustomizationStatus, OnDeletion, PostBuild, SubstituteReference, SubstituteStrategy,
-    Validation, ValuesKind,
+    KustomizationSpec, KustomizationStatus, OnDeletion, Validation,
 };
 pub use kustomize::{CustomHealthCheck, IgnoreRule, Image, Patch, Selector};
 pub use object::{GroupKind, GroupVersionKind, InvalidObject, Object, ObjectId};
+pub use post_build::{PostBuild, SubstituteReference, SubstituteStrategy, ValuesKind};
 pub use reference::{
     CrossNamespaceSourceReference, DependencyReference, KubeConfigReference, LocalObjectReference,
     NamespacedObjectKindReference, SecretKeyReference, SourceKind,
