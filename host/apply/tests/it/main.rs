@@ -1,0 +1,20 @@
+//! What the planner and the health rules promise, one promise a module.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod api_server;
+mod fields_that_kubectl_wrote_become_ours;
+mod health_follows_kstatus;
+mod nothing_desired_is_ever_pruned;
+mod objects_are_applied_in_the_order_of_flux;
+mod objects_as_they_should_be_cost_no_request;
+mod the_difference_is_told_without_secrets;
+mod the_plan_says_what_to_do;
+
+use plumb_api::Object;
+use serde_json::Value;
+
+const MANAGER: &str = "kustomize-controller";
+
+fn object(value: Value) -> Object {
+    Object::new(value).unwrap()
+}
