@@ -1,0 +1,142 @@
+//! All tests, in groups. A group that fails does not keep the others from running.
+
+use std::fmt;
+use std::process::Command;
+
+use anyhow::{anyhow, bail};
+
+use crate::checkout::Checkout;
+use crate::devcluster::{Cluster, Life};
+use crate::progress::{self, Progress};
+use crate::{host, plugins};
+
+/// Tests that need the same surroundings.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Group {
+    /// Each crate alone
+    Unit,
+    /// Kustomize as a plugin against kustomize itself
+    Conformance,
+    /// The programs that are written in Go
+    Go,
+    /// Everything together, on a cluster
+    E2e,
+}
+
+const GROUPS: [Group; 4] = [Group::Unit, Group::Conformance, Group::Go, Group::E2e];
+
+/// Go modules with tests of their own.
+const GO_MODULES: [&str; 3] = ["plugins/kustomize", "tests/conformance/oracle", "tests/devcluster"];
+
+impl fmt::Display for Group {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Unit => "unit",
+            Self::Conformance => "conformance",
+            Self::Go => "go",
+            Self::E2e => "e2e",
+        })
+    }
+}
+
+/// Runs one group or all of them, and says at the end how each went.
+///
+/// Fails when plugins or host cannot be built, or when any group fails.
+pub(crate) fn run(
+    checkout: &Checkout,
+    progress: &Progress,
+    only: Option<Group>,
+    filter: Option<&str>,
+) -> anyhow::Result<()> {
+    plugins::build_all(checkout, progress)?;
+    host::build(checkout, progress)?;
+
+    let runner = Runner { checkout, progress, filter };
+    let mut results = Vec::new();
+    for group in GROUPS.into_iter().filter(|group| only.is_none_or(|only| only == *group)) {
+        let result = runner.run(group);
+        if let Err(error) = &result {
+            eprintln!("{error:#}");
+        }
+        results.push((group, result.is_ok()));
+    }
+
+    for (group, passed) in &results {
+        progress.say(&format!("tests of group {group}: {}", if *passed { "passed" } else { "FAILED" }));
+    }
+    let failed = results.iter().filter(|(_, passed)| !passed).count();
+    if failed > 0 {
+        bail!("{failed} of {} groups of tests failed", results.len());
+    }
+    Ok(())
+}
+
+struct Runner<'a> {
+    checkout: &'a Checkout,
+    progress: &'a Progress,
+    filter: Option<&'a str>,
+}
+
+impl Runner<'_> {
+    fn run(&self, group: Group) -> anyhow::Result<()> {
+        match group {
+            Group::Unit => self.cargo_test(
+                group,
+                &["--workspace", "--exclude", "plumb-e2e", "--exclude", "plumb-conformance"],
+                None,
+            ),
+            Group::Conformance => self.cargo_test(group, &["--workspace", "--test", "conformance"], None),
+            Group::Go => self.go(),
+            Group::E2e => {
+                let cluster = Cluster::start(self.checkout, self.progress, Life::Ours)?;
+                self.cargo_test(group, &["--workspace", "--test", "e2e"], Some(&cluster))
+            }
+        }
+    }
+
+    /// Builds quietly, then runs with the test runners' own output.
+    fn cargo_test(&self, group: Group, packages: &[&str], cluster: Option<&Cluster>) -> anyhow::Result<()> {
+        let mut build = self.checkout.cargo();
+        build.args(["test", "--release", "--no-run"]).args(packages);
+        let log = progress::log_file(self.checkout.cache(), &format!("build-tests-{group}"));
+        self.progress.run_build(&format!("build the tests of group {group}"), &log, &mut build)?;
+
+        let mut test = self.checkout.cargo();
+        test.args(["test", "--release", "--no-fail-fast"]).args(packages);
+        test.args(self.filter).args(["--", "--quiet"]);
+        test.env("PLUMB_PLUGIN_DIR", self.checkout.plugins());
+        test.env("PLUMB_BIN", self.checkout.root().join("target/release/plumb"));
+        if let Some(cluster) = cluster {
+            cluster.put_into(&mut test);
+        }
+        self.progress.run_openly(&format!("run the tests of group {group}"), &mut test)
+    }
+
+    fn go(&self) -> anyhow::Result<()> {
+        let mut failures = Vec::new();
+        for module in GO_MODULES {
+            if let Err(error) = self.go_module(module) {
+                failures.push(format!("{error:#}"));
+            }
+        }
+        if failures.is_empty() { Ok(()) } else { Err(anyhow!(failures.join("\n"))) }
+    }
+
+    fn go_module(&self, module: &str) -> anyhow::Result<()> {
+        self.progress
+            .run_openly(&format!("{module}: go vet"), self.go_command(module).args(["vet", "./..."]))?;
+        let mut test = self.go_command(module);
+        test.args(["test", "./..."]);
+        if let Some(filter) = self.filter {
+            test.args(["-run", filter]);
+        }
+        self.progress.run_openly(&format!("{module}: go test"), &mut test)
+    }
+
+    fn go_command(&self, module: &str) -> Command {
+        let mut go = self.checkout.command("go");
+        // The same as for the programs themselves, so that nothing is compiled twice.
+        go.current_dir(self.checkout.root().join(module)).env("CGO_ENABLED", "0");
+        go
+    }
+}

@@ -1,0 +1,136 @@
+//! Builds the built-in plugins, each a component in `target/plugins`, and keeps them by the digest of
+//! their sources: a plugin that nobody touched costs a copy.
+
+pub(crate) mod kustomize;
+pub(crate) mod yaml;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::cache::{self, Key};
+use crate::checkout::Checkout;
+use crate::host;
+use crate::progress::{self, Progress};
+use crate::tools::{self, WasmStd};
+
+/// A built-in plugin: its sources are in `plugins/NAME`.
+struct Plugin {
+    name: &'static str,
+    /// The file with the steps, which are part of what the result depends on.
+    steps: &'static str,
+    build: fn(&Context<'_>, &Path) -> anyhow::Result<()>,
+}
+
+const PLUGINS: [Plugin; 2] = [
+    Plugin { name: "kustomize", steps: "xtask/src/plugins/kustomize.rs", build: kustomize::build },
+    Plugin { name: "yaml", steps: "xtask/src/plugins/yaml.rs", build: yaml::build },
+];
+
+/// Brings `target/plugins/*.wasm` up to date.
+///
+/// Fails with the name of the first plugin that cannot be built, and the output of the step that failed.
+pub(crate) fn build_all(checkout: &Checkout, progress: &Progress) -> anyhow::Result<()> {
+    let wasm_std = tools::wasm_std()?;
+    for plugin in &PLUGINS {
+        plugin
+            .bring_up_to_date(checkout, progress, &wasm_std)
+            .with_context(|| format!("cannot build the plugin {}", plugin.name))?;
+    }
+    Ok(())
+}
+
+impl Plugin {
+    fn bring_up_to_date(
+        &self,
+        checkout: &Checkout,
+        progress: &Progress,
+        wasm_std: &WasmStd,
+    ) -> anyhow::Result<()> {
+        let key = self.key(checkout)?;
+        let folder = checkout.cache().join("plugins");
+        let component = cache::get_or_make(&folder, self.name, &format!("{key}.wasm"), |out| {
+            let work_dir = folder.join("work").join(format!("{}.{}", self.name, std::process::id()));
+            fs::create_dir_all(&work_dir)?;
+            let context = Context { plugin: self.name, checkout, progress, wasm_std, work_dir: &work_dir };
+            let built = (self.build)(&context, out);
+            let _ = fs::remove_dir_all(&work_dir);
+            built
+        })?;
+        let target = checkout.plugins().join(format!("{}.wasm", self.name));
+        cache::copy_over(&component, &target)?;
+        progress.say(&format!("plugin {}: target/plugins/{}.wasm", self.name, self.name));
+        Ok(())
+    }
+
+    /// Everything that the component is made from.
+    fn key(&self, checkout: &Checkout) -> anyhow::Result<String> {
+        let root = checkout.root();
+        Ok(Key::new()
+            .path(root, &format!("plugins/{}", self.name))?
+            .path(root, "wit")?
+            .path(root, "xtask/componentize")?
+            .path(root, self.steps)?
+            .value(&tools::version_line("go", "version"))
+            .value(&tools::version_line("rustc", "--version"))
+            .finish())
+    }
+}
+
+/// What the build of a plugin may use.
+pub(crate) struct Context<'a> {
+    plugin: &'static str,
+    checkout: &'a Checkout,
+    progress: &'a Progress,
+    wasm_std: &'a WasmStd,
+    work_dir: &'a Path,
+}
+
+impl Context<'_> {
+    /// The folder of the checkout.
+    pub(crate) fn root(&self) -> &Path {
+        self.checkout.root()
+    }
+
+    /// An empty folder for intermediate files, which is removed after the build.
+    pub(crate) fn work_dir(&self) -> &Path {
+        self.work_dir
+    }
+
+    /// Where the Rust standard library for WASM comes from.
+    pub(crate) fn wasm_std(&self) -> &WasmStd {
+        self.wasm_std
+    }
+
+    /// A folder of this plugin that stays between builds, for a compiler's own cache.
+    pub(crate) fn compiler_cache(&self) -> PathBuf {
+        self.checkout.cache().join("plugins/compilers").join(self.plugin)
+    }
+
+    /// A command that runs in the folder of the checkout.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        self.checkout.command(program)
+    }
+
+    /// The cargo in use.
+    pub(crate) fn cargo(&self) -> Command {
+        self.checkout.cargo()
+    }
+
+    /// Builds `plumb-componentize`, and returns the path of the executable.
+    ///
+    /// Fails when it does not compile.
+    pub(crate) fn componentize(&self) -> anyhow::Result<PathBuf> {
+        host::build_program(self.checkout, self.progress, "plumb-componentize")
+    }
+
+    /// Runs one step. `what` is for the progress line, and starts with a verb.
+    ///
+    /// Fails with the step's output when it does not succeed.
+    pub(crate) fn run(&self, what: &str, command: &mut Command) -> anyhow::Result<()> {
+        let log = progress::log_file(self.checkout.cache(), &format!("plugin-{}", self.plugin));
+        self.progress.run_quietly(&format!("plugin {}: {what}", self.plugin), &log, command)
+    }
+}

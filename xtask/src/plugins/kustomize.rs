@@ -1,0 +1,53 @@
+//! Builds `plugins/kustomize`: upstream kustomize, in Go, as a component.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::plugins::Context;
+
+/// Where the generated bindings belong, as an import path and as a folder.
+const PACKAGE: &str = "plumbline.dev/plugins/kustomize/guest";
+const PLACE: &str = "plugins/kustomize/guest";
+
+/// Builds the plugin and writes the finished component to `out`.
+///
+/// Fails with the output of the step that failed.
+pub(crate) fn build(context: &Context<'_>, out: &Path) -> anyhow::Result<()> {
+    let componentize = context.componentize()?;
+    let bindings = context.work_dir().join("bindings");
+    context.run(
+        "write the Go bindings",
+        Command::new(&componentize)
+            .current_dir(context.root())
+            .args(["go-bindings", "--package", PACKAGE, "--place", PLACE, "--out"])
+            .arg(&bindings),
+    )?;
+
+    let module = context.work_dir().join("kustomize.wasm");
+    let overlay = bindings.join("overlay.json");
+    context.run(
+        "compile kustomize",
+        context
+            .command("go")
+            .current_dir(context.root().join("plugins/kustomize"))
+            .envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("CGO_ENABLED", "0")])
+            .args(["build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-buildmode=c-shared"])
+            // The runtime of the bindings reaches into Go's own, which the linker must be told to allow.
+            .arg("-ldflags=-s -w -checklinkname=0")
+            .arg("-overlay")
+            .arg(&overlay)
+            .arg("-o")
+            .arg(&module)
+            .arg("./guest"),
+    )?;
+
+    context.run(
+        "make it a component and initialise it",
+        Command::new(&componentize)
+            .current_dir(context.root())
+            .arg("go")
+            .arg(&module)
+            .arg("--out")
+            .arg(out),
+    )
+}
