@@ -1,1 +1,15 @@
-//! Turns a tree into objects by running steps
+//! Turns a tree into objects by running steps.
+//!
+//! In goes a [`Tree`](plumb_tree::Tree) and the [`Step`]s to run on it; out come [`Rendered`] objects with one digest. The result
+//! is kept for as long as nothing that the steps read has changed ([`Engine::render`]), so a commit elsewhere in the
+//! repository costs a lookup. [`kustomization::steps`] turns a Flux `Kustomization` into steps: there is one engine.
+#![forbid(unsafe_code)]
+
+mod builtin;
+mod cache;
+mod engine;
+pub mod kustomization;
+
+pub use builtin::{Builtins, BuiltinError};
+pub use cache::CacheLimits;
+pub use engine::{Engine, Rendered, RenderError, Request, Step};

@@ -1,0 +1,95 @@
+//! A Flux `Kustomization` as a pipeline.
+
+use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
+use plumb_api::{KustomizationSpec, Object};
+use serde_json::{Map, Value, json};
+
+use crate::{BuiltinError, Builtins, Step};
+
+/// The fields of the spec that are merged into the `kustomization.yaml`, as Flux's generator does.
+const OVERLAY: [&str; 8] = [
+    "buildMetadata",
+    "components",
+    "ignoreMissingComponents",
+    "images",
+    "namePrefix",
+    "nameSuffix",
+    "patches",
+    "targetNamespace",
+];
+
+/// The steps that render a Kustomization: kustomize, with what the spec adds to the `kustomization.yaml`.
+pub fn steps(spec: &KustomizationSpec, builtins: &Builtins) -> Result<Vec<Step>, BuiltinError> {
+    let plugin = builtins.renderer("kustomize")?;
+    Ok(vec![Step { name: "kustomize".to_owned(), plugin, parameters: parameters(spec) }])
+}
+
+fn parameters(spec: &KustomizationSpec) -> Value {
+    let mut overlay = Map::new();
+    // A spec is a plain structure of text, lists and maps: it always is a JSON object.
+    if let Ok(Value::Object(mut fields)) = serde_json::to_value(spec) {
+        for field in OVERLAY {
+            overlay.extend(fields.remove(field).map(|value| (field.to_owned(), value)));
+        }
+    }
+    let mut parameters = json!({ "path": spec.path.as_deref().unwrap_or_default() });
+    if !overlay.is_empty() {
+        parameters["overlay"] = Value::Object(overlay);
+    }
+    parameters
+}
+
+/// Puts the common metadata of the spec and the ownership labels on every object, in this order: nobody else's labels can
+/// pass for ours.
+pub fn stamp(objects: &mut [Object], spec: &KustomizationSpec, namespace: &str, name: &str) {
+    for object in objects {
+        if let Some(common) = &spec.common_metadata {
+            for (key, value) in &common.labels {
+                object.set_label(key, value);
+            }
+            for (key, value) in &common.annotations {
+                object.set_annotation(key, value);
+            }
+        }
+        object.set_label(OWNER_NAME, name);
+        object.set_label(OWNER_NAMESPACE, namespace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn spec(json: Value) -> KustomizationSpec {
+        let mut all = json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
+        all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    #[test]
+    fn only_what_changes_the_rendering_is_a_parameter() {
+        let plain = spec(json!({"path": "./clusters/production", "wait": true}));
+        assert_eq!(parameters(&plain), json!({"path": "./clusters/production"}));
+        assert_eq!(parameters(&spec(json!({}))), json!({"path": ""}));
+        let overlaid = spec(json!({"namePrefix": "a-", "images": [{"name": "x", "newTag": "2"}]}));
+        let overlay = json!({"namePrefix": "a-", "images": [{"name": "x", "newTag": "2"}]});
+        assert_eq!(parameters(&overlaid), json!({"path": "", "overlay": overlay}));
+    }
+
+    #[test]
+    fn ownership_labels_win_over_common_metadata() {
+        let spec = spec(json!({"commonMetadata": {
+            "labels": {"team": "a", "kustomize.toolkit.fluxcd.io/name": "forged"}, "annotations": {"note": "b"},
+        }}));
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}});
+        let mut objects = [Object::new(object).unwrap()];
+        stamp(&mut objects, &spec, "flux-system", "apps");
+        let [object] = &objects;
+        assert_eq!(object.label("team"), Some("a"));
+        assert_eq!(object.annotation("note"), Some("b"));
+        assert_eq!(object.label(OWNER_NAME), Some("apps"));
+        assert_eq!(object.label(OWNER_NAMESPACE), Some("flux-system"));
+    }
+}
