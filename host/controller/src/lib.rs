@@ -1,1 +1,163 @@
-//! Keeps a cluster true to Git
+//! Keeps a cluster true to Git.
+//!
+//! In goes a client of an API server and a [`Config`]; what comes out is what the `GitRepository` and `Kustomization` objects of that
+//! cluster ask for, with their statuses, events and metrics. [`run`] returns when it is told to stop, or when another
+//! replica has become the leader.
+//!
+//! Decisions are made in the other crates, as functions over plain data; this crate watches, calls them in order, and
+//! reports. One object is reconciled by one task at a time. Nothing polls: whatever changes ([`wakes`]) has those looked at whom
+//! it concerns, and the interval of an object is a backstop.
+#![forbid(unsafe_code)]
+
+mod artifacts;
+mod context;
+mod events;
+mod git_repository;
+mod kustomization;
+mod leader;
+mod metrics;
+mod queue;
+mod schedule;
+mod server;
+mod status;
+mod wakes;
+mod watch;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::ResourceExt as _;
+use plumb_apply::Owner;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{Context, Writers};
+use crate::metrics::Metrics;
+use crate::server::Probes;
+
+pub use leader::Election;
+
+/// How the controller runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where fetched repositories are kept. What is lost there is fetched again.
+    pub storage_path: PathBuf,
+    /// Where compiled plugins are kept. What is lost there is compiled again.
+    pub cache_dir: PathBuf,
+    /// The directory of the built-in plugins.
+    pub plugin_dir: PathBuf,
+    /// The namespace whose objects are reconciled; all of them without one.
+    pub watch_namespace: Option<String>,
+    /// How many objects of a kind are reconciled at once.
+    pub concurrent: u16,
+    /// How long a Kustomization whose dependencies are not ready waits when nothing wakes it.
+    pub requeue_dependency: Duration,
+    /// The wait after the first of several failures that may pass by themselves; it doubles with each.
+    pub min_retry_delay: Duration,
+    /// The longest such wait.
+    pub max_retry_delay: Duration,
+    /// By how many percent of itself an interval is lengthened or shortened at random.
+    pub interval_jitter_percentage: u8,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served; nowhere without one.
+    pub serve: Option<SocketAddr>,
+    /// How the leader among several replicas is elected; without it this replica takes itself for the leader.
+    pub election: Option<Election>,
+    /// For how long a stop waits for what has begun.
+    pub grace: Duration,
+    /// The name of this replica in events: the pod's, or the host's.
+    pub instance: String,
+}
+
+/// The name of an object and its namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl Key {
+    fn of(object: &impl kube::Resource) -> Self {
+        Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+    }
+
+    fn owner(&self) -> Owner {
+        Owner { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Runs until `stop`, then finishes what has begun. An error means that it cannot start, or that it is no longer the leader.
+pub async fn run(client: kube::Client, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let metrics = Arc::new(Metrics::new());
+    let ready = Arc::new(AtomicBool::new(false));
+    let serving = config.serve.map(|address| {
+        let probes = Probes { metrics: metrics.clone(), ready: ready.clone() };
+        tokio::spawn(server::serve(address, probes, stop.clone()))
+    });
+    let result = lead(client, config, metrics, &ready, &stop).await;
+    stop.cancel();
+    if let Some(serving) = serving {
+        serving.await.context("the server of probes and metrics broke down")??;
+    }
+    result
+}
+
+/// Waits to become the leader, and reconciles for as long as it is.
+async fn lead(
+    client: kube::Client,
+    config: Config,
+    metrics: Arc<Metrics>,
+    ready: &AtomicBool,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    // Compiling the plugins takes seconds: a replica that waits to lead does it meanwhile.
+    let (context, writers) = Context::new(client.clone(), config, metrics).await?;
+    // A replica that waits is ready: it is there to take over.
+    ready.store(true, Ordering::Relaxed);
+    let Some(election) = context.config.election.clone() else {
+        return reconcile(context, writers, stop.clone()).await;
+    };
+    let Some(leadership) = leader::acquire(client, election, stop).await? else {
+        return Ok(());
+    };
+    // The lease is kept until every reconciliation has ended, and they end as soon as it is lost.
+    let (work_stop, lease_stop) = (stop.child_token(), CancellationToken::new());
+    let keeping = tokio::spawn({
+        let (work_stop, lease_stop) = (work_stop.clone(), lease_stop.clone());
+        async move {
+            let result = leadership.keep(lease_stop).await;
+            work_stop.cancel();
+            result
+        }
+    });
+    let worked = reconcile(context, writers, work_stop).await;
+    lease_stop.cancel();
+    keeping.await.context("the renewal of the lease broke down")??;
+    worked
+}
+
+async fn reconcile(context: Arc<Context>, writers: Writers, stop: CancellationToken) -> anyhow::Result<()> {
+    let grace = context.config.grace;
+    let mut watches = watch::start(&context, writers, &stop);
+    let work = async { tokio::join!(git_repository::run(context.clone(), &stop), kustomization::run(context.clone(), &stop)) };
+    let deadline = async {
+        stop.cancelled().await;
+        context.call_off();
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        _ = work => {}
+        () = deadline => tracing::warn!(?grace, "stopping although some reconciliations have not ended"),
+    }
+    watches.abort_all();
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! What every reconciliation shares.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use parking_lot::Mutex;
+use plumb_api::{GitRepository, Kustomization, ObjectId, SourceKind};
+use plumb_apply::{ApiServer, Executor, Kinds, LiveCache, References};
+use plumb_pipeline::{Builtins, CacheLimits, Engine};
+use plumb_plugin::{Cancelled, Host, HostConfig};
+use plumb_source::{Cancel, GitStore, Limits};
+use tokio::sync::Semaphore;
+
+use crate::artifacts::Artifacts;
+use crate::events::Events;
+use crate::metrics::Metrics;
+use crate::wakes::Wakes;
+use crate::{Config, Key, git_repository, kustomization};
+
+/// The largest file that a plugin is handed.
+const MAX_FILE_BYTES: u64 = 50 << 20;
+/// Fetches at once: they wait for the network more than they work.
+const FETCHES: usize = 8;
+
+pub(crate) struct Context {
+    pub(crate) client: kube::Client,
+    pub(crate) config: Config,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) events: Events,
+
+    pub(crate) repositories: Store<GitRepository>,
+    pub(crate) kustomizations: Store<Kustomization>,
+    pub(crate) repository_wakes: Wakes,
+    pub(crate) kustomization_wakes: Wakes,
+
+    pub(crate) git: GitStore,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) builtins: Builtins,
+    pub(crate) kinds: Arc<Kinds>,
+    pub(crate) live: LiveCache,
+    pub(crate) references: References,
+    pub(crate) executor: Executor,
+
+    /// Fetching and rendering block: each has its own bound, and neither runs on the runtime's workers.
+    pub(crate) fetches: Arc<Semaphore>,
+    pub(crate) renders: Arc<Semaphore>,
+    /// These end what blocks when the controller stops.
+    pub(crate) fetches_cancelled: Cancel,
+    pub(crate) renders_cancelled: Cancelled,
+
+    repository_memories: Mutex<HashMap<Key, git_repository::Memory>>,
+    kustomization_memories: Mutex<HashMap<Key, kustomization::Memory>>,
+    /// The objects that each Kustomization rendered last, to tell whether an object that one gives up is wanted by another.
+    wanted: Mutex<HashMap<Key, Arc<HashSet<ObjectId>>>>,
+    /// How each Kustomization that others may depend on stood when they were last woken.
+    standings: Mutex<HashMap<Key, String>>,
+}
+
+/// The writing ends of the stores, for the watches.
+pub(crate) struct Writers {
+    pub(crate) repositories: Writer<GitRepository>,
+    pub(crate) kustomizations: Writer<Kustomization>,
+}
+
+impl Context {
+    pub(crate) async fn new(
+        client: kube::Client,
+        config: Config,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<(Arc<Self>, Writers)> {
+        let (repositories, repository_writer) = reflector::store();
+        let (kustomizations, kustomization_writer) = reflector::store();
+        let (storage, cache, plugins) =
+            (config.storage_path.clone(), config.cache_dir.clone(), config.plugin_dir.clone());
+        let prepare = move || -> anyhow::Result<_> {
+            let git = GitStore::open(&storage.join("git"), Limits::default())
+                .with_context(|| format!("cannot keep repositories in {}", storage.display()))?;
+            let host = Host::new(HostConfig { cache_dir: Some(cache.join("plugins")), ..HostConfig::default() })
+                .context("cannot start the plugin host")?;
+            let builtins = Builtins::new(host, plugins);
+            // Compiled now rather than when the first Kustomization waits for it.
+            builtins.renderer("kustomize")?;
+            Ok((git, builtins))
+        };
+        let (git, builtins) = tokio::task::spawn_blocking(prepare).await.context("the start broke down")??;
+        let kinds = Arc::new(Kinds::new(client.clone()));
+        let live = LiveCache::new(client.clone());
+        let api = ApiServer::new(client.clone(), metrics.clone());
+        let executor = Executor::new(api, kinds.clone(), live.clone());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let context = Self {
+            events: Events::new(client.clone(), config.instance.clone()),
+            references: References::new(client.clone(), live.clone()),
+            client,
+            config,
+            metrics,
+            repositories,
+            kustomizations,
+            repository_wakes: Wakes::default(),
+            kustomization_wakes: Wakes::default(),
+            git,
+            artifacts: Artifacts::default(),
+            engine: Arc::new(Engine::new(CacheLimits::default(), MAX_FILE_BYTES)),
+            builtins,
+            kinds,
+            live,
+            executor,
+            fetches: Arc::new(Semaphore::new(FETCHES)),
+            renders: Arc::new(Semaphore::new(cores)),
+            fetches_cancelled: Cancel::new(),
+            renders_cancelled: Cancelled::new(),
+            repository_memories: Mutex::default(),
+            kustomization_memories: Mutex::default(),
+            wanted: Mutex::default(),
+            standings: Mutex::default(),
+        };
+        let writers = Writers { repositories: repository_writer, kustomizations: kustomization_writer };
+        Ok((Arc::new(context), writers))
+    }
+
+    /// Ends what blocks: fetches and renders.
+    pub(crate) fn call_off(&self) {
+        self.fetches_cancelled.cancel();
+        self.renders_cancelled.cancel();
+    }
+
+    /// The next wait of an object that is to be looked at every `interval`.
+    pub(crate) fn jittered(&self, interval: Duration) -> Duration {
+        crate::schedule::jittered(interval, self.config.interval_jitter_percentage, rand::random())
+    }
+
+    /// The wait after so many failures in a row, and never longer than `longest`.
+    pub(crate) fn backoff(&self, failures: u32, longest: Duration) -> Duration {
+        let max = self.config.max_retry_delay.min(longest.max(self.config.min_retry_delay));
+        crate::schedule::backoff(failures, self.config.min_retry_delay, max)
+    }
+
+    pub(crate) fn kustomization(&self, key: &Key) -> Option<Arc<Kustomization>> {
+        self.kustomizations.get(&ObjectRef::new(&key.name).within(&key.namespace))
+    }
+
+    /// What is remembered of a GitRepository; nothing after a panic. Whoever takes it puts it back.
+    pub(crate) fn take_repository_memory(&self, key: &Key) -> git_repository::Memory {
+        self.repository_memories.lock().remove(key).unwrap_or_default()
+    }
+
+    pub(crate) fn put_repository_memory(&self, key: Key, memory: git_repository::Memory) {
+        self.repository_memories.lock().insert(key, memory);
+    }
+
+    /// What is remembered of a Kustomization; nothing after a panic. Whoever takes it puts it back.
+    pub(crate) fn take_kustomization_memory(&self, key: &Key) -> kustomization::Memory {
+        self.kustomization_memories.lock().remove(key).unwrap_or_default()
+    }
+
+    pub(crate) fn put_kustomization_memory(&self, key: Key, memory: kustomization::Memory) {
+        self.kustomization_memories.lock().insert(key, memory);
+    }
+
+    pub(crate) fn forget_repository(&self, key: &Key) {
+        self.repository_memories.lock().remove(key);
+        self.artifacts.remove(SourceKind::GitRepository, key);
+        self.metrics.gone("GitRepository", key);
+    }
+
+    pub(crate) fn forget_kustomization(&self, key: &Key) {
+        self.kustomization_memories.lock().remove(key);
+        self.wanted.lock().remove(key);
+        self.references.follow(&key.owner(), &[]);
+        self.metrics.gone("Kustomization", key);
+    }
+
+    /// Remembers what a Kustomization wants, until it wants something else or is gone.
+    pub(crate) fn wants(&self, key: &Key, objects: Arc<HashSet<ObjectId>>) {
+        self.wanted.lock().insert(key.clone(), objects);
+    }
+
+    /// Another Kustomization that wants the object.
+    pub(crate) fn wanted_by_other(&self, key: &Key, id: &ObjectId) -> Option<Key> {
+        let wanted = self.wanted.lock();
+        wanted.iter().find(|(other, objects)| *other != key && objects.contains(id)).map(|(other, _)| other.clone())
+    }
+
+    /// Has every Kustomization looked at that renders the source.
+    pub(crate) fn wake_users_of(&self, source: &Key) {
+        for object in self.kustomizations.state() {
+            let key = Key::of(object.as_ref());
+            let reference = &object.spec.source_ref;
+            if reference.kind == SourceKind::GitRepository
+                && reference.name == source.name
+                && reference.namespace_or(&key.namespace) == source.namespace
+            {
+                self.kustomization_wakes.wake(key);
+            }
+        }
+    }
+
+    /// Has every Kustomization looked at that depends on `key`, if `standing` is not what they know of it.
+    pub(crate) fn wake_dependants_of(&self, key: &Key, standing: Option<String>) {
+        let before = match &standing {
+            Some(standing) => self.standings.lock().insert(key.clone(), standing.clone()),
+            None => self.standings.lock().remove(key),
+        };
+        if before == standing {
+            return;
+        }
+        for object in self.kustomizations.state() {
+            let dependant = Key::of(object.as_ref());
+            let depends = object.spec.depends_on.iter().any(|dependency| {
+                dependency.name == key.name && dependency.namespace_or(&dependant.namespace) == key.namespace
+            });
+            if depends {
+                self.kustomization_wakes.wake(dependant);
+            }
+        }
+    }
+}

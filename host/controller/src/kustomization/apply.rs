@@ -1,0 +1,269 @@
+//! From what is desired to what is done: plans, writes the inventory, carries the plan out, and says what has changed.
+
+use std::time::{Duration, Instant as Clock};
+
+use plumb_api::{Inventory, KustomizationStatus, ObjectId, Reason};
+use plumb_apply::{
+    Action, AppliedAction, Apply, ApplyReason, Change, Context as PlanContext, Deletion, FIELD_MANAGER, FailureKind,
+    Inputs, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, diff_fields, plan, plan_deletion,
+};
+use tokio::time::Instant;
+
+use super::Run;
+use super::failure::{Failure, Retry};
+use super::render::Desired;
+use crate::Key;
+use crate::context::Context;
+use crate::events::Severity;
+
+/// How long the watches of new kinds have to list what is there.
+const LISTING: Duration = Duration::from_secs(20);
+/// The longest that applying may take, whatever `spec.timeout` says: health is waited for elsewhere.
+const LONGEST_APPLY: Duration = Duration::from_secs(600);
+/// How many changes of fields a message about drift tells.
+const FIELDS: usize = 3;
+
+/// Brings the cluster to what is desired. Returns what was changed, as people read it.
+pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<String>, Failure> {
+    let context = run.context;
+    let inventory = run.status.inventory.clone().unwrap_or_default();
+    let view = watch(run, desired, &inventory).await;
+    let policy = policy(run);
+    let is_claimed = |owner: &Owner, id: &ObjectId| is_claimed(context, owner, id);
+    let mut plan = plan(Inputs {
+        desired: desired.objects.clone(),
+        live: &view,
+        inventory: &inventory,
+        applied: &run.memory.applied,
+        is_claimed: &is_claimed,
+        policy: &policy,
+    })
+    .map_err(|error| Failure::new(Reason::ReconciliationFailed, Retry::Interval, error.to_string()))?;
+    hand_over(run, &mut plan);
+    let drifted = postpone_fights(run, &mut plan);
+    if plan.is_unchanged() && inventory == plan.inventory_after {
+        return Ok(Vec::new());
+    }
+    // Putting an object back that is listed already needs no announcement.
+    if inventory != plan.inventory_before || plan.actions().any(|action| is_change(action) && !is_drifted(action)) {
+        announce(run, &plan).await?;
+    }
+    let deadline = Instant::now() + run.object.spec.timeout().min(LONGEST_APPLY);
+    let plan_context =
+        PlanContext { policy: &policy, applied: &run.memory.applied, is_claimed: &is_claimed, deadline };
+    let outcome = context.executor.execute(&plan, &plan_context).await;
+    remember(run, &outcome);
+    tell_of_drift(run, &drifted, &outcome).await;
+    for warning in &outcome.warnings {
+        let note = format!("{}: {}", warning.id.human(), warning.text);
+        run.publish(Severity::Warning, "APIWarning", &note).await;
+    }
+    conclude(&mut run.status, &plan, &outcome)?;
+    Ok(changes(&outcome))
+}
+
+/// Watches everything that is, or was, applied.
+async fn watch(run: &Run<'_>, desired: &Desired, inventory: &Inventory) -> LiveView {
+    let gvks = desired.types.iter().cloned().chain(inventory.entries.iter().filter_map(|entry| Some(entry.parse()?.1)));
+    let mut kinds: Vec<Kind> = Vec::new();
+    for gvk in gvks {
+        if let Some(kind) = run.context.kinds.known(&gvk).filter(|kind| !kinds.contains(kind)) {
+            kinds.push(kind);
+        }
+    }
+    for not_watched in run.context.live.ensure(&kinds, Instant::now() + LISTING).await {
+        tracing::debug!(object = %run.key, kind = not_watched.gvk.kind, why = %not_watched.why, "not watched");
+    }
+    run.context.live.view(&kinds)
+}
+
+fn policy(run: &Run<'_>) -> Policy {
+    Policy {
+        owner: run.key.owner(),
+        manager: FIELD_MANAGER.to_owned(),
+        prune: run.object.spec.prune,
+        force: run.object.spec.force,
+    }
+}
+
+/// Whether a Kustomization still lists the object as its own.
+fn is_claimed(context: &Context, owner: &Owner, id: &ObjectId) -> bool {
+    let key = Key { namespace: owner.namespace.clone(), name: owner.name.clone() };
+    let inventory = context.kustomization(&key).and_then(|object| object.status.as_ref()?.inventory.clone());
+    let id = id.to_string();
+    inventory.is_some_and(|inventory| inventory.entries.iter().any(|entry| entry.id == id))
+}
+
+/// An object that moves to another Kustomization, which waits for it, is let go rather than deleted.
+fn hand_over(run: &Run<'_>, plan: &mut Plan) {
+    plan.prune.retain(|deletion| match run.context.wanted_by_other(&run.key, &deletion.id) {
+        Some(heir) => {
+            tracing::info!(object = %run.key, handed_over = %deletion.id.human(), to = %heir, "handed over");
+            false
+        }
+        None => true,
+    });
+}
+
+/// An object that was put back again and again has to wait for the next time. Returns the others that have drifted.
+fn postpone_fights(run: &Run<'_>, plan: &mut Plan) -> Vec<Drift> {
+    let now = Clock::now();
+    let mut drifted = Vec::new();
+    for action in plan.stages.iter_mut().flat_map(|stage| &mut stage.actions) {
+        if !is_drifted(action) && !is_missing(run, action) {
+            continue;
+        }
+        if run.memory.repairs.wait(&action.id, now).is_some() {
+            action.change = Change::Unchanged;
+        } else {
+            drifted.push(Drift { id: action.id.clone(), what: what_drifted(action) });
+        }
+    }
+    drifted
+}
+
+/// An object that somebody else has changed or deleted.
+struct Drift {
+    id: ObjectId,
+    what: String,
+}
+
+fn is_change(action: &Action) -> bool {
+    matches!(action.change, Change::Look | Change::Create | Change::Apply(_))
+}
+
+fn is_drifted(action: &Action) -> bool {
+    matches!(action.change, Change::Apply(Apply { reason: ApplyReason::Drifted, .. }))
+}
+
+/// Whether we have applied the object as it is desired, and it is there no longer.
+fn is_missing(run: &Run<'_>, action: &Action) -> bool {
+    matches!(action.change, Change::Look | Change::Create)
+        && run.memory.applied.get(&action.id).is_some_and(|applied| applied.desired == plumb_apply::desired_digest(&action.desired))
+}
+
+fn what_drifted(action: &Action) -> String {
+    let Live::Present(live) = &action.live else { return "was deleted".to_owned() };
+    let changes = diff_fields(live, &action.desired, FIELD_MANAGER);
+    let show = |value: &Option<serde_json::Value>| value.as_ref().map_or("nothing".to_owned(), ToString::to_string);
+    let fields: Vec<String> = changes
+        .iter()
+        .take(FIELDS)
+        .map(|change| format!("{} was {} instead of {}", change.pointer, show(&change.from), show(&change.to)))
+        .collect();
+    match changes.len().saturating_sub(FIELDS) {
+        0 => fields.join(", "),
+        more => format!("{}, and {more} more fields", fields.join(", ")),
+    }
+}
+
+/// Writes the inventory before anything is applied, so that a crash between two requests leaks no object.
+async fn announce(run: &mut Run<'_>, plan: &Plan) -> Result<(), Failure> {
+    let report = run.report();
+    run.status.inventory = Some(plan.inventory_before.clone());
+    report.begin(&mut run.status, "Reconciliation in progress");
+    run.write_status().await.map_err(|error| {
+        let message = format!("nothing was applied, because the inventory could not be written first: {error}");
+        Failure::new(Reason::ReconciliationFailed, Retry::Backoff, message)
+    })
+}
+
+fn remember(run: &mut Run<'_>, outcome: &Outcome) {
+    for object in &outcome.applied {
+        match object.applied {
+            Some(applied) => run.memory.applied.insert(object.id.clone(), applied),
+            None => run.memory.applied.remove(&object.id),
+        };
+    }
+    for id in &outcome.pruned.deleted {
+        run.memory.applied.remove(id);
+    }
+}
+
+async fn tell_of_drift(run: &mut Run<'_>, drifted: &[Drift], outcome: &Outcome) {
+    let was_repaired = |drift: &&Drift| {
+        outcome.applied.iter().any(|object| object.id == drift.id && object.action != AppliedAction::Unchanged)
+    };
+    let repaired: Vec<&Drift> = drifted.iter().filter(was_repaired).collect();
+    run.context.metrics.repaired(repaired.len());
+    for drift in repaired {
+        let is_fight = run.memory.repairs.made(&drift.id, Clock::now());
+        let slower = if is_fight { "; something keeps changing it, so it is put back less and less often" } else { "" };
+        let note = format!("{} was put back: {}{slower}", drift.id.human(), drift.what);
+        tracing::info!(object = %run.key, "{note}");
+        let severity = if is_fight { Severity::Warning } else { Severity::Normal };
+        run.publish(severity, "DriftCorrected", &note).await;
+    }
+}
+
+/// What the outcome means for the status: the inventory afterwards, and every failure.
+fn conclude(status: &mut KustomizationStatus, plan: &Plan, outcome: &Outcome) -> Result<(), Failure> {
+    if !outcome.failed.is_empty() {
+        let unavailable = outcome.failed.iter().all(|failure| failure.kind == FailureKind::Unavailable);
+        let retry = if unavailable { Retry::Backoff } else { Retry::Interval };
+        let failures = outcome.failed.iter().map(ToString::to_string);
+        let conflicts = outcome.conflicts.iter().map(ToString::to_string);
+        return Err(Failure::new(Reason::ReconciliationFailed, retry, lines(failures.chain(conflicts))));
+    }
+    let not_deleted: Vec<ObjectId> = outcome.pruned.failed.iter().map(|failure| failure.id.clone()).collect();
+    status.inventory = Some(plan.inventory_after_failing(&not_deleted));
+    if !not_deleted.is_empty() {
+        let message = lines(outcome.pruned.failed.iter().map(ToString::to_string));
+        return Err(Failure::new(Reason::PruneFailed, Retry::Backoff, message));
+    }
+    if !outcome.conflicts.is_empty() {
+        // Whoever holds the objects wakes us when it lets them go.
+        let message = lines(outcome.conflicts.iter().map(ToString::to_string));
+        return Err(Failure::new(Reason::ReconciliationFailed, Retry::Dependency, message));
+    }
+    Ok(())
+}
+
+fn lines(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join("\n")
+}
+
+fn changes(outcome: &Outcome) -> Vec<String> {
+    let applied = outcome.applied.iter().filter(|object| object.action != AppliedAction::Unchanged);
+    let applied = applied.map(|object| format!("{} {}", object.id.human(), verb(object.action)));
+    applied.chain(outcome.pruned.deleted.iter().map(|id| format!("{} deleted", id.human()))).collect()
+}
+
+fn verb(action: AppliedAction) -> &'static str {
+    match action {
+        AppliedAction::Created => "created",
+        AppliedAction::Configured => "configured",
+        AppliedAction::Recreated => "recreated",
+        AppliedAction::Unchanged => "unchanged",
+    }
+}
+
+/// What a Kustomization that is being deleted has to delete.
+pub(super) async fn deletions(run: &Run<'_>, inventory: &Inventory) -> Vec<Deletion> {
+    let deadline = Instant::now() + LISTING;
+    for (_, gvk) in inventory.entries.iter().filter_map(plumb_api::InventoryEntry::parse) {
+        // After a restart nothing is known yet; what cannot be resolved is looked at when it is deleted.
+        let _ = run.context.kinds.resolve(&gvk, deadline).await;
+    }
+    let nothing = Desired::nothing();
+    let view = watch(run, &nothing, inventory).await;
+    let (deletions, kept) = plan_deletion(inventory, &view, &run.key.owner());
+    for kept in &kept {
+        tracing::info!(object = %run.key, kept = kept.entry.id, reason = %kept.reason, "left in the cluster");
+    }
+    let is_ours = |deletion: &Deletion| run.context.wanted_by_other(&run.key, &deletion.id).is_none();
+    deletions.into_iter().filter(is_ours).collect()
+}
+
+/// Deletes; returns why not, for each object that could not be deleted.
+pub(super) async fn delete(run: &Run<'_>, deletions: &[Deletion]) -> Vec<String> {
+    let deadline = Instant::now() + run.object.spec.timeout().min(LONGEST_APPLY);
+    let pruned = run.context.executor.prune(deletions, &run.key.owner(), deadline).await;
+    pruned.failed.iter().map(ToString::to_string).collect()
+}
+
+/// What is not gone yet after a moment, each with what holds it.
+pub(super) async fn remaining(run: &Run<'_>, deletions: &[Deletion]) -> Vec<String> {
+    let moment = Instant::now() + Duration::from_secs(2);
+    run.context.executor.wait_gone(deletions, moment).await.iter().map(ToString::to_string).collect()
+}

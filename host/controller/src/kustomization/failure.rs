@@ -1,0 +1,99 @@
+//! Why a Kustomization is not ready, and when to try again.
+
+use std::time::Duration;
+
+use plumb_api::{KustomizationSpec, Reason, SourceKind};
+
+/// Why a reconciliation did not get to its end.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The reason of the Ready condition.
+    pub(super) reason: Reason,
+    /// The message of the Ready condition: every mistake, not the first.
+    pub(super) message: String,
+    /// When to try again.
+    pub(super) retry: Retry,
+}
+
+/// When to try again after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// Not before the object changes: the spec asks for what cannot be had.
+    Never,
+    /// When a dependency becomes ready, and for safety after `--requeue-dependency`.
+    Dependency,
+    /// When the source has an artifact; it wakes us.
+    Source,
+    /// After `spec.retryInterval`, or when the spec or the source changes.
+    Interval,
+    /// Soon, and then less and less often: the API server may be back in a moment.
+    Backoff,
+    /// When an object changes, or after this long.
+    Health(Duration),
+}
+
+impl Failure {
+    pub(super) fn new(reason: Reason, retry: Retry, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), retry }
+    }
+
+    /// Whether this is how things go rather than a mistake.
+    pub(super) fn is_progress(&self) -> bool {
+        matches!(self.retry, Retry::Health(_)) && self.reason == Reason::Progressing
+    }
+}
+
+/// Refuses a spec that asks for something that is not done yet: it is never silently ignored.
+pub(super) fn refuse_not_honoured(spec: &KustomizationSpec) -> Result<(), Failure> {
+    let asked = [
+        ("spec.decryption", spec.decryption.is_some()),
+        ("spec.postBuild", spec.post_build.is_some()),
+        ("spec.kubeConfig", spec.kube_config.is_some()),
+        ("spec.serviceAccountName", spec.service_account_name.is_some()),
+        ("spec.healthCheckExprs", !spec.health_check_exprs.is_empty()),
+        ("spec.ignore", !spec.ignore.is_empty()),
+        ("spec.dependsOn[].readyExpr", spec.depends_on.iter().any(|dependency| dependency.ready_expr.is_some())),
+        ("spec.sourceRef.kind other than GitRepository", spec.source_ref.kind != SourceKind::GitRepository),
+    ];
+    let fields: Vec<&str> = asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect();
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "not supported yet: {}; remove it, or let Flux's kustomize-controller reconcile this object",
+        fields.join(", ")
+    );
+    Err(Failure::new(Reason::FeatureGateDisabled, Retry::Never, message))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[rstest]
+    #[case(json!({}), None)]
+    #[case(json!({"validation": "client", "force": true, "wait": true, "targetNamespace": "a"}), None)]
+    #[case(json!({"decryption": {"provider": "sops"}}), Some("spec.decryption"))]
+    #[case(json!({"postBuild": {"substitute": {"a": "b"}}}), Some("spec.postBuild"))]
+    #[case(json!({"kubeConfig": {"secretRef": {"name": "a"}}}), Some("spec.kubeConfig"))]
+    #[case(json!({"serviceAccountName": "a"}), Some("spec.serviceAccountName"))]
+    #[case(json!({"healthCheckExprs": [{"apiVersion": "v1", "kind": "A", "current": "true"}]}), Some("spec.healthCheckExprs"))]
+    #[case(json!({"ignore": [{"paths": ["/spec"]}]}), Some("spec.ignore"))]
+    #[case(json!({"dependsOn": [{"name": "a", "readyExpr": "true"}]}), Some("spec.dependsOn[].readyExpr"))]
+    #[case(json!({"sourceRef": {"kind": "Bucket", "name": "a"}}), Some("spec.sourceRef.kind other than GitRepository"))]
+    fn a_field_that_is_not_honoured_is_named(#[case] spec: Value, #[case] field: Option<&str>) {
+        let mut all = json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
+        all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let refused = refuse_not_honoured(&serde_json::from_value(all).unwrap());
+        assert_eq!(refused.is_err(), field.is_some());
+        if let (Err(failure), Some(field)) = (refused, field) {
+            assert!(failure.message.contains(field), "{}", failure.message);
+            assert_eq!(failure.retry, Retry::Never);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The end of a Kustomization: what `spec.deletionPolicy` says becomes of its objects.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use plumb_api::annotations::FINALIZER;
+use plumb_api::{Kustomization, OnDeletion, Reason};
+use plumb_apply::Deletion;
+use serde_json::json;
+
+use super::failure::{Failure, Retry};
+use super::{Run, apply};
+use crate::events::Severity;
+
+/// While something is being deleted it is looked at this often, besides when a watch tells of it.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Makes sure that the Kustomization cannot go before its objects. An action means that this has to be tried again first.
+pub(super) async fn add_finalizer(run: &Run<'_>) -> Option<Action> {
+    let finalizers = run.object.finalizers();
+    if finalizers.iter().any(|name| name == FINALIZER) {
+        return None;
+    }
+    let mut all = finalizers.to_vec();
+    all.push(FINALIZER.to_owned());
+    match set_finalizers(run, &all).await {
+        Ok(()) => None,
+        Err(error) => {
+            tracing::debug!(%error, object = %run.key, "could not add the finalizer; trying again");
+            Some(Action::requeue(run.context.backoff(1, LOOK_AGAIN)))
+        }
+    }
+}
+
+/// Deletes the objects, or leaves them, and lets the Kustomization go.
+pub(super) async fn finalize(run: &mut Run<'_>) -> Action {
+    if !run.object.finalizers().iter().any(|name| name == FINALIZER) {
+        return Action::await_change();
+    }
+    // A suspended Kustomization touches nothing, as in Flux: its objects stay.
+    let ending = if run.object.spec.suspend { OnDeletion::Orphan } else { run.object.spec.on_deletion() };
+    let deleted = match ending {
+        OnDeletion::Orphan => Ok(()),
+        OnDeletion::Delete => delete(run).await.map(|_| ()),
+        OnDeletion::DeleteAndWait => match delete(run).await {
+            Ok(deletions) => wait_until_gone(run, &deletions).await,
+            Err(failure) => Err(failure),
+        },
+    };
+    let released = match deleted {
+        Ok(()) => release(run).await,
+        Err(failure) => Err(failure),
+    };
+    match released {
+        Ok(()) => Action::await_change(),
+        Err(failure) => {
+            run.report().fail(&mut run.status, &failure);
+            if let Err(error) = run.write_status().await {
+                tracing::debug!(%error, object = %run.key, "could not write the status");
+            }
+            if !failure.is_progress() {
+                run.publish(Severity::Warning, failure.reason.as_str(), &failure.message).await;
+            }
+            run.wait_after(&failure).map_or_else(Action::await_change, Action::requeue)
+        }
+    }
+}
+
+async fn delete(run: &Run<'_>) -> Result<Vec<Deletion>, Failure> {
+    let inventory = run.status.inventory.clone().unwrap_or_default();
+    let deletions = apply::deletions(run, &inventory).await;
+    let failures = apply::delete(run, &deletions).await;
+    if failures.is_empty() {
+        return Ok(deletions);
+    }
+    Err(Failure::new(Reason::PruneFailed, Retry::Backoff, failures.join("\n")))
+}
+
+/// Until nothing is left, or `spec.timeout` has passed since the Kustomization was deleted.
+async fn wait_until_gone(run: &Run<'_>, deletions: &[Deletion]) -> Result<(), Failure> {
+    let remaining = apply::remaining(run, deletions).await;
+    if remaining.is_empty() {
+        return Ok(());
+    }
+    let deleted_at = run.object.metadata.deletion_timestamp.as_ref().map_or_else(Timestamp::now, |time| time.0);
+    let waited = Timestamp::now().duration_since(deleted_at).unsigned_abs();
+    let timeout = run.object.spec.timeout();
+    if waited < timeout {
+        let left = timeout.saturating_sub(waited).max(Duration::from_millis(100));
+        let message = format!("waiting until these are gone: {}", remaining.join("; "));
+        return Err(Failure::new(Reason::Progressing, Retry::Health(LOOK_AGAIN.min(left)), message));
+    }
+    let note = format!("not gone after {timeout:?}, no longer waited for: {}", remaining.join("; "));
+    run.publish(Severity::Warning, Reason::PruneFailed.as_str(), &note).await;
+    Ok(())
+}
+
+async fn release(run: &Run<'_>) -> Result<(), Failure> {
+    let others: Vec<String> = run.object.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
+    set_finalizers(run, &others).await.map_err(|error| {
+        let message = format!("could not remove the finalizer: {error}");
+        Failure::new(Reason::ReconciliationFailed, Retry::Backoff, message)
+    })?;
+    tracing::info!(object = %run.key, took = ?Instant::now().duration_since(run.started), "let go");
+    Ok(())
+}
+
+async fn set_finalizers(run: &Run<'_>, finalizers: &[String]) -> kube::Result<()> {
+    let api: Api<Kustomization> = Api::namespaced(run.context.client.clone(), &run.key.namespace);
+    // The resource version makes sure that nobody else's finalizer is lost.
+    let version = run.object.resource_version();
+    let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": version } });
+    match api.patch(&run.key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
+}

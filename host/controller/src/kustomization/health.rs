@@ -1,0 +1,203 @@
+//! How the objects are: always told, and waited for where the spec asks for it. Waiting is a state: no worker is blocked, every change
+//! of an object has it looked at again, and a new revision ends it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::api::{Api, DynamicObject, ListParams};
+use plumb_api::{ConditionStatus, GroupVersionKind, KustomizationSpec, Object, ObjectId, Reason};
+use plumb_apply::{Health, HealthStatus, Kind, Live, LiveState as _, health, summarise, with_pods};
+
+use super::failure::{Failure, Retry};
+use super::render::Desired;
+use super::report::Healthy;
+use super::Run;
+
+/// How many objects a message names.
+const NAMED: usize = 5;
+/// How long the API server has to say which kinds it serves.
+const DISCOVERY: Duration = Duration::from_secs(15);
+/// The pods of unhealthy workloads are asked for this often, for so many workloads.
+const PODS_EVERY: Duration = Duration::from_secs(10);
+const WORKLOADS: usize = 5;
+/// An object that is on its way is given this long before its pods are asked what is the matter.
+const PODS_AFTER: Duration = Duration::from_secs(5);
+
+/// What the pods of unhealthy workloads said, and when they were asked.
+#[derive(Default)]
+pub(super) struct PodsSeen {
+    asked: Option<Instant>,
+    /// Since when something has not been well.
+    unwell_since: Option<Instant>,
+    pods: Vec<(ObjectId, Vec<Object>)>,
+}
+
+/// The health of every object that matters.
+pub(super) struct Assessment {
+    objects: Vec<(ObjectId, Health)>,
+}
+
+/// Looks at everything that was applied, and at what `spec.healthChecks` names.
+pub(super) async fn assess(run: &mut Run<'_>, desired: &Desired) -> Assessment {
+    let now = Timestamp::now();
+    let kinds: Vec<Kind> = desired.types.iter().filter_map(|gvk| run.context.kinds.known(gvk)).collect();
+    let view = run.context.live.view(&kinds);
+    let mut objects: Vec<(ObjectId, Health)> = Vec::new();
+    for object in &desired.objects {
+        let id = object.id();
+        // What is not watched cannot be told; it was applied, and that is all that is asked of it.
+        if let Live::Present(live) = view.live(&id) {
+            objects.push((id, health(&live, now)));
+        }
+    }
+    let mut followed = Vec::new();
+    for (id, gvk) in checked(&run.object.spec, &run.key.namespace) {
+        if objects.iter().any(|(known, _)| *known == id) {
+            continue;
+        }
+        match run.context.kinds.resolve(&gvk, tokio::time::Instant::now() + DISCOVERY).await {
+            Ok(kind) => followed.push((id, kind)),
+            Err(error) => objects.push((id, Health { status: HealthStatus::Unknown, message: error.to_string() })),
+        }
+    }
+    for id in run.context.references.follow(&run.key.owner(), &followed) {
+        tracing::warn!(object = %run.key, not_followed = %id.human(), "too many objects are named by health checks");
+    }
+    for (id, _) in followed {
+        let health = match run.context.references.live(&id) {
+            Live::Present(object) => health(&object, now),
+            Live::Absent => Health { status: HealthStatus::NotFound, message: "it does not exist".to_owned() },
+            Live::Unknown => Health { status: HealthStatus::Unknown, message: "not looked at yet".to_owned() },
+        };
+        objects.push((id, health));
+    }
+    ask_pods(run, desired, &mut objects, now).await;
+    Assessment { objects }
+}
+
+/// The objects of `spec.healthChecks`.
+fn checked(spec: &KustomizationSpec, namespace: &str) -> Vec<(ObjectId, GroupVersionKind)> {
+    let entry = |check: &plumb_api::NamespacedObjectKindReference| {
+        let gvk = GroupVersionKind::new(check.api_version.as_deref().unwrap_or("v1"), &check.kind);
+        let namespace = check.namespace.clone().unwrap_or_else(|| namespace.to_owned());
+        (ObjectId { namespace, name: check.name.clone(), group_kind: gvk.group_kind() }, gvk)
+    };
+    spec.health_checks.iter().map(entry).collect()
+}
+
+impl Assessment {
+    fn is_well(&self) -> bool {
+        self.objects.iter().all(|(_, health)| health.status == HealthStatus::Current)
+    }
+
+    fn unwell(&self) -> impl Iterator<Item = &(ObjectId, Health)> {
+        self.objects.iter().filter(|(_, health)| health.status != HealthStatus::Current)
+    }
+
+    /// The Healthy condition.
+    pub(super) fn condition(&self) -> Healthy {
+        let message = summarise(&self.objects, NAMED);
+        let failed = self.objects.iter().any(|(_, health)| health.status == HealthStatus::Failed);
+        if self.is_well() {
+            Healthy { status: ConditionStatus::True, reason: Reason::Succeeded, message }
+        } else if failed {
+            Healthy { status: ConditionStatus::False, reason: Reason::HealthCheckFailed, message }
+        } else {
+            Healthy { status: ConditionStatus::Unknown, reason: Reason::Progressing, message }
+        }
+    }
+
+    /// When to look again although no watch has told of a change.
+    pub(super) fn look_again(&self) -> Option<Duration> {
+        (!self.is_well()).then_some(PODS_EVERY)
+    }
+}
+
+/// Fails until what the spec waits for is well.
+pub(super) fn expect(run: &Run<'_>, assessment: &Assessment, revision: &str) -> Result<(), Failure> {
+    let spec = &run.object.spec;
+    let checks = checked(spec, &run.key.namespace);
+    let is_awaited = |id: &ObjectId| spec.wait || checks.iter().any(|(check, _)| check == id);
+    let awaited: Vec<_> = assessment.unwell().filter(|(id, _)| is_awaited(id)).collect();
+    if awaited.is_empty() {
+        return Ok(());
+    }
+    let list = awaited.iter().map(|(id, health)| describe(id, health)).collect::<Vec<_>>().join(", ");
+    let timeout = spec.timeout();
+    let since = run.memory.attempt.as_ref().map_or(run.started, |(_, since)| *since);
+    let left = timeout.saturating_sub(since.elapsed());
+    let retry = Retry::Health(PODS_EVERY.min(left.max(Duration::from_millis(100))));
+    if awaited.iter().any(|(_, health)| health.status == HealthStatus::Failed) {
+        return Err(Failure::new(Reason::HealthCheckFailed, Retry::Health(PODS_EVERY), format!("failed: [{list}]")));
+    }
+    if left.is_zero() {
+        let message = format!("timeout after {timeout:?} waiting for: [{list}]");
+        return Err(Failure::new(Reason::HealthCheckFailed, Retry::Health(PODS_EVERY), message));
+    }
+    let message =
+        format!("Running health checks for revision {revision} with a timeout of {timeout:?}: waiting for [{list}]");
+    Err(Failure::new(Reason::Progressing, retry, message))
+}
+
+fn describe(id: &ObjectId, health: &Health) -> String {
+    let status = format!("{} status: '{:?}'", id.human(), health.status);
+    if health.message.is_empty() { status } else { format!("{status}: {}", health.message) }
+}
+
+/// Adds what the pods of unhealthy workloads say, so that a crash loop is visible to those who never look at pods.
+async fn ask_pods(run: &mut Run<'_>, desired: &Desired, objects: &mut [(ObjectId, Health)], now: Timestamp) {
+    let is_unwell = |health: &Health| matches!(health.status, HealthStatus::InProgress | HealthStatus::Failed);
+    if !objects.iter().any(|(_, health)| is_unwell(health)) {
+        run.memory.pods = PodsSeen::default();
+        return;
+    }
+    let since = *run.memory.pods.unwell_since.get_or_insert_with(Instant::now);
+    let is_due = run.memory.pods.asked.is_none_or(|asked| asked.elapsed() >= PODS_EVERY);
+    if since.elapsed() >= PODS_AFTER && is_due {
+        let mut pods = Vec::new();
+        let unwell = objects.iter().filter(|(_, health)| is_unwell(health)).map(|(id, _)| id);
+        for id in unwell.filter(|id| has_pods(id)).take(WORKLOADS) {
+            if let Some(workload) = desired.objects.iter().find(|object| object.id() == *id) {
+                pods.push((id.clone(), pods_of(run, workload).await));
+            }
+        }
+        run.memory.pods.asked = Some(Instant::now());
+        run.memory.pods.pods = pods;
+    }
+    for (id, health) in objects {
+        if let Some((_, pods)) = run.memory.pods.pods.iter().find(|(workload, _)| workload == id) {
+            *health = with_pods(health.clone(), pods, now);
+        }
+    }
+}
+
+fn has_pods(id: &ObjectId) -> bool {
+    matches!(
+        (id.group_kind.group.as_str(), id.group_kind.kind.as_str()),
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("batch", "Job")
+    )
+}
+
+/// The pods that a workload's selector selects, a few of them; none when they cannot be listed.
+async fn pods_of(run: &Run<'_>, workload: &Arc<Object>) -> Vec<Object> {
+    let labels = workload.pointer("/spec/selector/matchLabels").and_then(|labels| labels.as_object());
+    let selector: Vec<String> = match labels {
+        Some(labels) => {
+            labels.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect()
+        }
+        None if workload.kind() == "Job" => vec![format!("batch.kubernetes.io/job-name={}", workload.name())],
+        None => return Vec::new(),
+    };
+    let pod = kube::discovery::ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
+    let namespace = workload.namespace().unwrap_or("default");
+    let api: Api<DynamicObject> = Api::namespaced_with(run.context.client.clone(), namespace, &pod);
+    let asked = api.list(&ListParams::default().labels(&selector.join(",")).limit(20));
+    match tokio::time::timeout(Duration::from_secs(5), asked).await {
+        Ok(Ok(list)) => {
+            let object = |pod| Object::new(serde_json::to_value(pod).ok()?).ok();
+            list.items.into_iter().filter_map(object).collect()
+        }
+        _ => Vec::new(),
+    }
+}

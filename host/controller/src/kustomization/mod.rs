@@ -1,0 +1,331 @@
+//! Reconciles `Kustomization`: renders, applies, prunes, and tells how the objects are.
+//!
+//! Every wake runs the same course from the start. What has not changed costs next to nothing: the render comes from a cache, the
+//! planner compares with what the watches have seen, and a status that says the same is not written again.
+
+mod apply;
+pub(crate) mod dependencies;
+mod failure;
+mod finalize;
+mod health;
+mod render;
+mod repairs;
+mod report;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::api::Api;
+use kube::runtime::controller::Action;
+use kube::{Resource as _, ResourceExt as _};
+use plumb_api::annotations::REQUESTED_AT;
+use plumb_api::{ConditionStatus, Kustomization, KustomizationStatus, ObjectId, Reason, SourceKind};
+use plumb_apply::Applied;
+use tokio_util::sync::CancellationToken;
+
+use crate::artifacts::Artifact;
+use crate::context::Context;
+use crate::events::Severity;
+use crate::queue::{self, Reconciler};
+use crate::{Key, status};
+use failure::{Failure, Retry, refuse_not_honoured};
+use render::Desired;
+use repairs::Repairs;
+use report::{Healthy, Report};
+
+/// What is remembered of a Kustomization between two reconciliations. All of it can be lost: it saves requests.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// The object's identity: one of the same name may take its place.
+    uid: Option<String>,
+    /// The status as we wrote it last: the watch may lag behind.
+    status: Option<KustomizationStatus>,
+    /// How often in a row something failed that may pass by itself.
+    failures: u32,
+    /// What was rendered last.
+    desired: Option<Arc<Desired>>,
+    /// What was true after each object was applied.
+    applied: HashMap<ObjectId, Applied>,
+    repairs: Repairs,
+    /// What was attempted last, and since when.
+    attempt: Option<(Attempt, Instant)>,
+    /// A failed attempt is not made again before this time.
+    held_until: Option<Instant>,
+    /// What the pods of unhealthy workloads said, and when.
+    pods: health::PodsSeen,
+}
+
+/// What makes a reconciliation another one, rather than another look at the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Attempt {
+    generation: Option<i64>,
+    revision: String,
+    requested_at: Option<String>,
+}
+
+/// One reconciliation.
+struct Run<'a> {
+    context: &'a Arc<Context>,
+    object: &'a Kustomization,
+    key: Key,
+    memory: &'a mut Memory,
+    /// The status as the API server has it.
+    written: KustomizationStatus,
+    /// The status as it will be.
+    status: KustomizationStatus,
+    /// The revision that is reconciled, once it is known.
+    revision: Option<String>,
+    started: Instant,
+}
+
+struct Kustomizations;
+
+/// Reconciles until `stop`.
+pub(crate) async fn run(context: Arc<Context>, stop: &CancellationToken) {
+    use futures::StreamExt as _;
+    let woken = context.kustomization_wakes.stream().take_until(stop.clone().cancelled_owned());
+    queue::run::<Kustomizations>(context.clone(), context.kustomizations.clone(), woken).await;
+}
+
+impl Reconciler for Kustomizations {
+    type Kind = Kustomization;
+    const KIND: &'static str = "Kustomization";
+
+    async fn reconcile(object: Arc<Kustomization>, context: Arc<Context>) -> Action {
+        let key = Key::of(object.as_ref());
+        let mut memory = context.take_kustomization_memory(&key);
+        if memory.uid != object.metadata.uid {
+            memory = Memory { uid: object.metadata.uid.clone(), ..Memory::default() };
+        }
+        let written = memory.status.clone().or_else(|| object.status.clone()).unwrap_or_default();
+        let mut run = Run {
+            context: &context,
+            object: &object,
+            key: key.clone(),
+            memory: &mut memory,
+            status: written.clone(),
+            written,
+            revision: None,
+            started: Instant::now(),
+        };
+        let action = run.reconcile().await;
+        context.put_kustomization_memory(key, memory);
+        action
+    }
+
+    async fn report_panic(object: Arc<Kustomization>, context: Arc<Context>, message: String) {
+        let mut memory = Memory::default();
+        let written = object.status.clone().unwrap_or_default();
+        let mut run = Run {
+            context: &context,
+            object: &object,
+            key: Key::of(object.as_ref()),
+            memory: &mut memory,
+            status: written.clone(),
+            written,
+            revision: None,
+            started: Instant::now(),
+        };
+        let failure = Failure::new(Reason::ReconciliationFailed, Retry::Interval, format!("internal error: {message}"));
+        run.report().fail(&mut run.status, &failure);
+        let _ = run.write_status().await;
+    }
+}
+
+/// What a reconciliation that got to its end found.
+struct Done {
+    /// What was changed, as people read it; empty when nothing was.
+    changes: Vec<String>,
+    digest: String,
+    healthy: Healthy,
+    /// When to look at the health of the objects again, where no watch tells.
+    look_again: Option<Duration>,
+}
+
+impl Run<'_> {
+    async fn reconcile(&mut self) -> Action {
+        if self.object.meta().deletion_timestamp.is_some() {
+            return finalize::finalize(self).await;
+        }
+        self.context.metrics.suspended("Kustomization", &self.key, self.object.spec.suspend);
+        if self.object.spec.suspend {
+            tracing::debug!(object = %self.key, "suspended");
+            return Action::await_change();
+        }
+        if let Some(action) = finalize::add_finalizer(self).await {
+            return action;
+        }
+        if let Some(wait) = self.held() {
+            return Action::requeue(wait);
+        }
+        let result = self.attempt().await;
+        self.finish(result).await
+    }
+
+    /// How long a failed attempt is still to be left alone, if this would be the same one again.
+    fn held(&self) -> Option<Duration> {
+        let until = self.memory.held_until?;
+        let artifact = self.context.artifacts.get(SourceKind::GitRepository, &self.source_key())?;
+        let (attempt, _) = self.memory.attempt.as_ref()?;
+        let wait = until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())?;
+        (*attempt == self.attempt_at(&artifact.revision.to_string())).then_some(wait)
+    }
+
+    async fn attempt(&mut self) -> Result<Done, Failure> {
+        refuse_not_honoured(&self.object.spec)?;
+        self.warn_of_dropped_fields().await;
+        let artifact = self.artifact()?;
+        let revision = artifact.revision.to_string();
+        self.revision = Some(revision.clone());
+        let unmet = dependencies::unmet(self.object, &self.key, &revision, |key| self.context.kustomization(key));
+        if !unmet.is_empty() {
+            let message = format!("dependency {}", unmet.join("; dependency "));
+            return Err(Failure::new(Reason::DependencyNotReady, Retry::Dependency, message));
+        }
+        let attempt = self.attempt_at(&revision);
+        if self.memory.attempt.as_ref().is_none_or(|(last, _)| *last != attempt) {
+            self.memory.attempt = Some((attempt, Instant::now()));
+        }
+        self.memory.held_until = None;
+        let desired = render::render(self, &artifact).await?;
+        let changes = apply::apply(self, &desired).await?;
+        let assessment = health::assess(self, &desired).await;
+        let healthy = assessment.condition();
+        self.report().health(&mut self.status, &healthy);
+        health::expect(self, &assessment, &revision)?;
+        Ok(Done { changes, digest: desired.digest.clone(), healthy, look_again: assessment.look_again() })
+    }
+
+    /// Writes the status, tells users, and says when to look again.
+    async fn finish(&mut self, result: Result<Done, Failure>) -> Action {
+        let spec = &self.object.spec;
+        if let Some(requested) = self.object.annotations().get(REQUESTED_AT) {
+            self.status.last_handled_reconcile_at = Some(requested.clone());
+        }
+        self.context.metrics.ready("Kustomization", &self.key, result.is_ok());
+        let (wait, news) = match &result {
+            Ok(done) => {
+                self.memory.failures = 0;
+                let is_new = !done.changes.is_empty()
+                    || self.written.last_applied_revision != self.revision
+                    || self.written.observed_generation != self.object.metadata.generation;
+                let report = self.report();
+                report.succeed(&mut self.status, &self.success_message(&done.healthy));
+                if is_new {
+                    report.record(&mut self.status, &done.digest, Reason::ReconciliationSucceeded, self.started.elapsed());
+                }
+                let interval = self.context.jittered(spec.interval.to_std());
+                let wait = done.look_again.map_or(interval, |look_again| look_again.min(interval));
+                (Some(wait), is_new.then(|| (Severity::Normal, Reason::ReconciliationSucceeded, self.success_note(done))))
+            }
+            Err(failure) => {
+                let wait = self.wait_after(failure);
+                self.report().fail(&mut self.status, failure);
+                let is_news = !failure.is_progress() && failure.retry != Retry::Source;
+                (wait, is_news.then(|| (Severity::Warning, failure.reason, failure.message.clone())))
+            }
+        };
+        if let Err(error) = self.write_status().await {
+            tracing::warn!(%error, object = %self.key, "could not write the status; trying again");
+            return Action::requeue(self.context.backoff(1, spec.interval.to_std()));
+        }
+        if let Some((severity, reason, note)) = news {
+            match severity {
+                Severity::Normal => tracing::info!(object = %self.key, revision = self.revision, "{note}"),
+                Severity::Warning => tracing::warn!(object = %self.key, %reason, message = note, "not reconciled"),
+            }
+            self.publish(severity, reason.as_str(), &note).await;
+        }
+        wait.map_or_else(Action::await_change, Action::requeue)
+    }
+
+    /// When to look again after a failure; `None` when only a change helps.
+    fn wait_after(&mut self, failure: &Failure) -> Option<Duration> {
+        let spec = &self.object.spec;
+        let retry_interval = spec.retry_interval();
+        match failure.retry {
+            Retry::Never => None,
+            Retry::Dependency => Some(self.context.config.requeue_dependency),
+            Retry::Source => Some(self.context.jittered(retry_interval)),
+            Retry::Interval => {
+                let wait = self.context.jittered(retry_interval);
+                self.memory.held_until = Some(Instant::now() + wait);
+                Some(wait)
+            }
+            Retry::Backoff => {
+                self.memory.failures = self.memory.failures.saturating_add(1);
+                Some(self.context.backoff(self.memory.failures, retry_interval))
+            }
+            Retry::Health(wait) => Some(wait),
+        }
+    }
+
+    fn artifact(&self) -> Result<Artifact, Failure> {
+        let source = self.source_key();
+        if let Some(artifact) = self.context.artifacts.get(SourceKind::GitRepository, &source) {
+            return Ok(artifact);
+        }
+        let reference = kube::runtime::reflector::ObjectRef::new(&source.name).within(&source.namespace);
+        let message = match self.context.repositories.get(&reference) {
+            Some(_) => format!("GitRepository '{source}' has no artifact yet"),
+            None => format!("GitRepository '{source}' does not exist"),
+        };
+        Err(Failure::new(Reason::ArtifactFailed, Retry::Source, message))
+    }
+
+    fn source_key(&self) -> Key {
+        let reference = &self.object.spec.source_ref;
+        Key { namespace: reference.namespace_or(&self.key.namespace).to_owned(), name: reference.name.clone() }
+    }
+
+    fn attempt_at(&self, revision: &str) -> Attempt {
+        Attempt {
+            generation: self.object.metadata.generation,
+            revision: revision.to_owned(),
+            requested_at: self.object.annotations().get(REQUESTED_AT).cloned(),
+        }
+    }
+
+    fn report(&self) -> Report {
+        Report { generation: self.object.metadata.generation, now: Timestamp::now(), revision: self.revision.clone() }
+    }
+
+    async fn write_status(&mut self) -> kube::Result<()> {
+        let api: Api<Kustomization> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
+        status::write(&api, &self.key.name, &self.written, &self.status).await?;
+        self.written = self.status.clone();
+        self.memory.status = Some(self.status.clone());
+        Ok(())
+    }
+
+    async fn warn_of_dropped_fields(&self) {
+        if self.object.spec.validation.is_some() {
+            let note = "spec.validation was dropped from Flux and has no effect: the API server validates every object \
+                        before any is applied; remove the field";
+            self.publish(Severity::Warning, "DeprecatedField", note).await;
+        }
+    }
+
+    async fn publish(&self, severity: Severity, reason: &str, note: &str) {
+        self.context.events.publish(&self.object.object_ref(&()), severity, reason, note).await;
+    }
+
+    /// What `kubectl get` shows: the revision, and what is not well although nobody asked to wait for it.
+    fn success_message(&self, healthy: &Healthy) -> String {
+        let revision = self.revision.as_deref().unwrap_or_default();
+        match healthy.status {
+            ConditionStatus::True => format!("Applied revision: {revision}"),
+            _ => format!("Applied revision: {revision}; {}", healthy.message),
+        }
+    }
+
+    fn success_note(&self, done: &Done) -> String {
+        let revision = self.revision.as_deref().unwrap_or_default();
+        match done.changes.as_slice() {
+            [] => format!("Applied revision: {revision}; nothing had to change"),
+            changes => format!("Applied revision: {revision}\n{}", changes.join("\n")),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Writes statuses: only what has changed, and nothing when nothing has.
+
+use kube::api::{Api, Patch, PatchParams};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+/// Patches `status` of an object from what it was to what it is. Whether anything was sent.
+pub(crate) async fn write<K, S>(api: &Api<K>, name: &str, before: &S, after: &S) -> kube::Result<bool>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+    S: Serialize,
+{
+    let (before, after) = (to_value(before)?, to_value(after)?);
+    let Some(change) = merge_patch(&before, &after) else { return Ok(false) };
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(json!({ "status": change }))).await?;
+    Ok(true)
+}
+
+fn to_value(status: &impl Serialize) -> kube::Result<Value> {
+    serde_json::to_value(status).map_err(kube::Error::SerdeError)
+}
+
+/// The JSON merge patch (RFC 7386) that makes `after` of `before`; `None` when they are equal.
+fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
+    if before == after {
+        return None;
+    }
+    let (Value::Object(before), Value::Object(after)) = (before, after) else { return Some(after.clone()) };
+    let mut patch = Map::new();
+    for (key, value) in after {
+        let change = match before.get(key) {
+            Some(old) => merge_patch(old, value),
+            None => Some(value.clone()),
+        };
+        patch.extend(change.map(|change| (key.clone(), change)));
+    }
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    Some(Value::Object(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::nothing(json!({"a": 1}), json!({"a": 1}), None)]
+    #[case::changed(json!({"a": 1, "b": 2}), json!({"a": 3, "b": 2}), Some(json!({"a": 3})))]
+    #[case::added(json!({}), json!({"a": {"b": 1}}), Some(json!({"a": {"b": 1}})))]
+    #[case::removed(json!({"a": 1, "b": {"c": 1, "d": 2}}), json!({"b": {"d": 2}}), Some(json!({"a": null, "b": {"c": null}})))]
+    #[case::lists_are_whole(json!({"a": [1, 2]}), json!({"a": [2]}), Some(json!({"a": [2]})))]
+    fn a_merge_patch_holds_what_has_changed(#[case] before: Value, #[case] after: Value, #[case] patch: Option<Value>) {
+        assert_eq!(merge_patch(&before, &after), patch);
+    }
+}
