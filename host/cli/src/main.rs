@@ -1,1 +1,66 @@
-fn main() {}
+//! The `plumb` command.
+#![forbid(unsafe_code)]
+
+mod cluster;
+mod completion;
+mod controller;
+mod diff;
+mod get;
+mod install;
+mod kinds;
+mod local;
+mod objects;
+mod output;
+mod reconcile;
+mod render;
+mod suspend;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps Kubernetes clusters true to Git, and renders, compares and checks the same files without a cluster.
+#[derive(Debug, Parser)]
+#[command(name = "plumb", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Render(render::Render),
+    Diff(diff::Diff),
+    Get(get::Get),
+    Reconcile(reconcile::Reconcile),
+    Suspend(suspend::Suspend),
+    Resume(suspend::Resume),
+    Install(install::Install),
+    Controller(controller::Controller),
+    Completion(completion::Completion),
+    /// Prints the version.
+    Version,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // reqwest and kube both use rustls; which cryptography it uses is chosen once, here.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let result = match cli.command {
+        Command::Render(command) => command.run(),
+        Command::Diff(command) => command.run(),
+        Command::Get(command) => command.run(),
+        Command::Reconcile(command) => command.run(),
+        Command::Suspend(command) => command.run(),
+        Command::Resume(command) => command.run(),
+        Command::Install(command) => command.run(),
+        Command::Controller(command) => command.run(),
+        Command::Completion(command) => command.run(),
+        Command::Version => output::line(format_args!("plumb {}", env!("CARGO_PKG_VERSION"))).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        output::error(&error);
+        // 1 means "there is a difference" where a command has such an answer.
+        ExitCode::from(2)
+    })
+}

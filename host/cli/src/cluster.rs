@@ -1,0 +1,29 @@
+//! The cluster that a command speaks to.
+
+use anyhow::Context as _;
+use kube::{Client, Config};
+
+/// Runs a command that waits for a cluster.
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(work)
+}
+
+/// For how long a request may wait for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// As long as it takes: watches end when the server ends them.
+    Unlimited,
+    /// Somebody sits before the terminal.
+    Interactive,
+}
+
+/// A client of the cluster of KUBECONFIG, or of the one this pod runs in.
+pub(crate) async fn client(pace: Pace) -> anyhow::Result<Client> {
+    let mut config = Config::infer().await.context(
+        "no cluster: set KUBECONFIG to a kubeconfig file, put one into ~/.kube/config, or run in a pod",
+    )?;
+    if matches!(pace, Pace::Interactive) {
+        config.read_timeout = Some(std::time::Duration::from_secs(60));
+    }
+    Client::try_from(config).context("the kubeconfig cannot be used")
+}

@@ -1,0 +1,159 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use plumb_controller::{Config, Election};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::{cluster, local};
+
+/// Runs the controller: reconciles the GitRepository and Kustomization objects of a cluster until it is told to stop.
+///
+/// The cluster is the one of KUBECONFIG, or the one that the pod runs in.
+#[derive(Debug, Args)]
+pub(crate) struct Controller {
+    /// Reconcile the objects of this namespace only.
+    #[arg(long, env = "PLUMB_WATCH_NAMESPACE")]
+    watch_namespace: Option<String>,
+    /// How many objects of a kind are reconciled at once.
+    #[arg(long, default_value_t = 16)]
+    concurrent: u16,
+    /// Look again after this long at a Kustomization whose dependencies are not ready. It is woken when they are.
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    requeue_dependency: Duration,
+    /// The wait after the first failure that may pass by itself; it doubles with each.
+    #[arg(long, default_value = "750ms", value_parser = duration)]
+    min_retry_delay: Duration,
+    /// The longest such wait.
+    #[arg(long, default_value = "15m", value_parser = duration)]
+    max_retry_delay: Duration,
+    /// Lengthen or shorten every interval by up to so many percent, so that not all fall due at once.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=99))]
+    interval_jitter_percentage: u8,
+    /// Where /healthz, /readyz and /metrics are served; empty for nowhere.
+    #[arg(long, default_value = "0.0.0.0:8080", env = "PLUMB_ADDRESS")]
+    address: String,
+    /// Keep fetched repositories here, for this process alone. What is lost is fetched again.
+    #[arg(long, env = "PLUMB_STORAGE_PATH")]
+    storage_path: Option<PathBuf>,
+    /// Keep compiled plugins here. Several controllers may share it. Default: the storage path.
+    #[arg(long, env = "PLUMB_CACHE_PATH")]
+    cache_path: Option<PathBuf>,
+    /// Run beside other replicas: only one of them, the leader, reconciles.
+    #[arg(long)]
+    enable_leader_election: bool,
+    /// The namespace of the leader's lease.
+    #[arg(long, default_value = "plumbline-system", env = "POD_NAMESPACE")]
+    leader_election_namespace: String,
+    /// The name of this replica among the others.
+    #[arg(long, env = "POD_NAME")]
+    replica: Option<String>,
+    /// Wait so long for what has begun when told to stop.
+    #[arg(long, default_value = "25s", value_parser = duration)]
+    graceful_shutdown_timeout: Duration,
+    /// How logs are written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Json, env = "PLUMB_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// Which logs are written: a level, or directives as of tracing's EnvFilter.
+    #[arg(long, default_value = "info", env = "PLUMB_LOG")]
+    log_level: String,
+    #[command(flatten)]
+    plugins: local::PluginDir,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+fn duration(text: &str) -> Result<Duration, plumb_api::InvalidDuration> {
+    text.parse::<plumb_api::Duration>().map(|duration| duration.to_std())
+}
+
+impl Controller {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        self.start_logs()?;
+        let config = self.config()?;
+        cluster::block_on(async {
+            let client = cluster::client(cluster::Pace::Unlimited).await?;
+            let stop = CancellationToken::new();
+            stop_on_signal(stop.clone())?;
+            plumb_controller::run(client, config, stop).await?;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+
+    fn start_logs(&self) -> anyhow::Result<()> {
+        let filter = EnvFilter::try_new(&self.log_level)
+            .with_context(|| format!("--log-level {:?} is neither a level nor a directive", self.log_level))?;
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        match self.log_format {
+            LogFormat::Json => logs.json().flatten_event(true).init(),
+            LogFormat::Pretty => logs.init(),
+        }
+        // A panic goes where all the other news goes.
+        std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+        Ok(())
+    }
+
+    fn config(self) -> anyhow::Result<Config> {
+        let serve = match self.address.as_str() {
+            "" => None,
+            address => Some(address.parse::<SocketAddr>().with_context(|| {
+                format!("--address {address:?} is not an address and a port, such as 0.0.0.0:8080")
+            })?),
+        };
+        let replica = self.replica.unwrap_or_else(|| format!("plumb-{}", std::process::id()));
+        let storage = match self.storage_path {
+            Some(path) => path,
+            None => local::cache_dir()?.join("controller"),
+        };
+        let election = self
+            .enable_leader_election
+            .then(|| Election::new(self.leader_election_namespace, "plumbline-controller".to_owned(), replica.clone()));
+        Ok(Config {
+            cache_dir: self.cache_path.unwrap_or_else(|| storage.clone()),
+            storage_path: storage,
+            plugin_dir: self.plugins.find()?,
+            watch_namespace: self.watch_namespace,
+            concurrent: self.concurrent,
+            requeue_dependency: self.requeue_dependency,
+            min_retry_delay: self.min_retry_delay,
+            max_retry_delay: self.max_retry_delay,
+            interval_jitter_percentage: self.interval_jitter_percentage,
+            serve,
+            election,
+            grace: self.graceful_shutdown_timeout,
+            instance: replica,
+        })
+    }
+}
+
+/// Stops on SIGTERM, which Kubernetes sends, and on SIGINT, which a terminal sends. A second one ends the process at once.
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::spawn(async move {
+        for times in 0.. {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if times > 0 {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping; a second signal stops at once");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,111 @@
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::discovery::ApiResource;
+use kube::core::GroupVersionKind;
+use plumb_api::crds;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::cluster::{self, Pace};
+use crate::output;
+
+/// What `deploy/` holds, with the image left open.
+const MANIFESTS: &str = include_str!("../../../deploy/controller.yaml");
+const IMAGE: &str = "ghcr.io/plumbline/plumb";
+
+/// Installs Plumbline into a cluster: the custom resource definitions, its namespace, its permissions and its Deployment.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plumb install --export | kubectl apply --server-side -f -")]
+pub(crate) struct Install {
+    /// Print what would be installed, for kubectl or for Git, and leave the cluster alone.
+    #[arg(long)]
+    export: bool,
+    /// Only the custom resource definitions.
+    #[arg(long)]
+    crds_only: bool,
+    /// The container image of the controller. Default: the one of this version.
+    #[arg(long)]
+    image: Option<String>,
+}
+
+impl Install {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let manifests = self.manifests()?;
+        if self.export {
+            for manifest in &manifests {
+                output::write(format_args!("---\n{}", serde_yaml::to_string(manifest)?))?;
+            }
+        } else {
+            cluster::block_on(apply(&manifests))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn manifests(&self) -> anyhow::Result<Vec<Value>> {
+        let mut manifests =
+            crds().iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>().context("a CRD cannot be written")?;
+        if !self.crds_only {
+            let image = self.image.clone().unwrap_or_else(|| format!("{IMAGE}:v{}", env!("CARGO_PKG_VERSION")));
+            let text = MANIFESTS.replace("IMAGE", &image);
+            for document in serde_yaml::Deserializer::from_str(&text) {
+                manifests.push(Value::deserialize(document).context("the manifests of this version are damaged")?);
+            }
+        }
+        Ok(manifests)
+    }
+}
+
+/// Applies every manifest, and reports every one that failed.
+async fn apply(manifests: &[Value]) -> anyhow::Result<()> {
+    let client = cluster::client(Pace::Interactive).await?;
+    let mut failures = 0;
+    for manifest in manifests {
+        let object: DynamicObject = serde_json::from_value(manifest.clone())?;
+        let (Some(types), Some(name)) = (&object.types, &object.metadata.name) else { continue };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
+        let api: Api<DynamicObject> = match &object.metadata.namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let params = PatchParams::apply("plumb-install").force();
+        match api.patch(name, &params, &Patch::Apply(manifest)).await {
+            Ok(_) => output::line(format_args!("{}/{name} applied", types.kind))?,
+            Err(error) => {
+                failures += 1;
+                output::note(format_args!("{}/{name}: {error}", types.kind));
+            }
+        }
+    }
+    if failures > 0 {
+        bail!("{failures} of {} objects could not be applied", manifests.len());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn crds_come_first_and_the_image_is_filled_in() {
+        let install = Install { export: true, crds_only: false, image: Some("registry.example/plumb:1".to_owned()) };
+        let manifests = install.manifests().unwrap();
+        let kinds: Vec<&str> = manifests.iter().map(|manifest| manifest["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds[..2], ["CustomResourceDefinition"; 2]);
+        assert!(kinds.contains(&"Namespace") && kinds.contains(&"Deployment"), "{kinds:?}");
+        let deployment = manifests.iter().find(|manifest| manifest["kind"] == "Deployment").unwrap();
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["image"], "registry.example/plumb:1");
+    }
+
+    #[test]
+    fn crds_alone_are_crds() {
+        let manifests = Install { export: true, crds_only: true, image: None }.manifests().unwrap();
+        assert!(manifests.iter().all(|manifest| manifest["kind"] == "CustomResourceDefinition"));
+    }
+}

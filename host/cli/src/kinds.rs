@@ -1,0 +1,61 @@
+//! The kinds that are reconciled, and what commands need to know of each.
+
+use std::fmt::Debug;
+
+use kube::Resource;
+use kube::core::NamespaceResourceScope;
+use plumb_api::{Condition, GitRepository, Kustomization};
+use serde::de::DeserializeOwned;
+
+/// An object that is reconciled.
+pub(crate) trait Reconciled:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static
+{
+    /// How it is doing.
+    fn conditions(&self) -> &[Condition];
+
+    /// The revision that it has fetched or applied.
+    fn revision(&self) -> Option<&str>;
+
+    /// The last request for a reconciliation that was answered.
+    fn last_handled(&self) -> Option<&str>;
+
+    /// Whether it is left alone.
+    fn is_suspended(&self) -> bool;
+}
+
+impl Reconciled for GitRepository {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn revision(&self) -> Option<&str> {
+        Some(&self.status.as_ref()?.artifact.as_ref()?.revision)
+    }
+
+    fn last_handled(&self) -> Option<&str> {
+        self.status.as_ref()?.last_handled_reconcile_at.as_deref()
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.spec.suspend
+    }
+}
+
+impl Reconciled for Kustomization {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn revision(&self) -> Option<&str> {
+        self.status.as_ref()?.last_applied_revision.as_deref()
+    }
+
+    fn last_handled(&self) -> Option<&str> {
+        self.status.as_ref()?.last_handled_reconcile_at.as_deref()
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.spec.suspend
+    }
+}

@@ -1,0 +1,134 @@
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use plumb_api::{Kustomization, KustomizationSpec, Object};
+use plumb_pipeline::{Request, Step, kustomization as pipeline};
+use plumb_plugin::Call;
+use serde_json::json;
+
+use crate::local::{self, PluginDir, Source};
+use crate::output::{self, Format};
+
+/// Renders a directory, or a Kustomization, and prints the objects. Needs no cluster.
+///
+/// With a PATH the directory is rendered as a Kustomization of that path would be. With --file the Kustomization in
+/// the file is rendered: its spec.path is looked for in the Git work tree that holds the current directory, or in --root.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plumb render clusters/production\n  plumb render -f apps.yaml --root ../k8s-manifests")]
+pub(crate) struct Render {
+    #[command(flatten)]
+    pub(crate) what: What,
+    /// How the objects are printed: as YAML documents, or as one JSON list.
+    #[arg(long, short, value_enum, default_value_t = Format::Yaml)]
+    output: Format,
+}
+
+/// What to render.
+#[derive(Debug, Args)]
+pub(crate) struct What {
+    /// The directory to render.
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    path: Option<PathBuf>,
+    /// A file with a Kustomization to render.
+    #[arg(long, short)]
+    file: Option<PathBuf>,
+    /// The directory that stands for the root of the repository: nothing outside it can be read. Default: the Git work tree
+    /// around PATH, or PATH itself where there is none.
+    #[arg(long)]
+    root: Option<PathBuf>,
+    #[command(flatten)]
+    plugins: PluginDir,
+}
+
+/// Rendered objects, and the Kustomization that they belong to.
+pub(crate) struct Local {
+    pub(crate) objects: Vec<Object>,
+    /// Name, namespace and spec; none when a plain directory was rendered.
+    pub(crate) kustomization: Option<Kustomization>,
+}
+
+impl Render {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let rendered = self.what.render()?;
+        match self.output {
+            Format::Json => output::structured(&rendered.objects, Format::Json)?,
+            Format::Yaml | Format::Table => {
+                for (index, object) in rendered.objects.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { "---\n" };
+                    output::write(format_args!("{separator}{}", serde_yaml::to_string(object)?))?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl What {
+    /// Renders, with the ownership labels and common metadata of the Kustomization if there is one.
+    pub(crate) fn render(&self) -> anyhow::Result<Local> {
+        match (&self.file, &self.path) {
+            (Some(file), _) => self.render_file(file),
+            (None, Some(path)) => {
+                let spec = spec_of_directory(path)?;
+                let source = Source::open(path, self.root.as_deref())?;
+                Ok(Local { objects: self.run_steps(&spec, source)?, kustomization: None })
+            }
+            (None, None) => bail!("name a directory, or a file with --file"),
+        }
+    }
+
+    fn render_file(&self, file: &Path) -> anyhow::Result<Local> {
+        let kustomization = read_kustomization(file)?;
+        let start = self.root.clone().unwrap_or_else(|| PathBuf::from("."));
+        let mut source = Source::open(&start, self.root.as_deref())?;
+        source.path = kustomization.spec.path.clone().unwrap_or_default();
+        let mut objects = self.run_steps(&kustomization.spec, source)?;
+        let metadata = &kustomization.metadata;
+        let namespace = metadata.namespace.as_deref().unwrap_or("default");
+        let name = metadata.name.as_deref().unwrap_or_default();
+        pipeline::stamp(&mut objects, &kustomization.spec, namespace, name);
+        Ok(Local { objects, kustomization: Some(kustomization) })
+    }
+
+    fn run_steps(&self, spec: &KustomizationSpec, source: Source) -> anyhow::Result<Vec<Object>> {
+        let spec = KustomizationSpec { path: Some(source.path), ..spec.clone() };
+        let steps = self.load_steps(&spec)?;
+        let call = Call::default();
+        let request = Request { scope: "plumb", tree: &source.tree, steps: &steps, call: &call };
+        Ok(local::engine().render(&request)?.objects.clone())
+    }
+
+    /// Loads the plugins: the first time on a machine they are compiled, which is long enough to say so.
+    fn load_steps(&self, spec: &KustomizationSpec) -> anyhow::Result<Vec<Step>> {
+        let progress = ProgressBar::new_spinner()
+            .with_style(ProgressStyle::with_template("{spinner} {msg} ({elapsed})")?)
+            .with_message("loading plugins; they are compiled when they are first used");
+        progress.enable_steady_tick(std::time::Duration::from_millis(200));
+        let steps = self.plugins.load().and_then(|builtins| Ok(pipeline::steps(spec, &builtins)?));
+        progress.finish_and_clear();
+        steps
+    }
+}
+
+/// The spec of a Kustomization that does nothing but render its path.
+fn spec_of_directory(path: &Path) -> anyhow::Result<KustomizationSpec> {
+    if !path.is_dir() {
+        bail!("{} is not a directory; to render the Kustomization in a file, use --file", path.display());
+    }
+    let spec = json!({"interval": "1h", "prune": false, "sourceRef": {"kind": "GitRepository", "name": "local"}});
+    serde_json::from_value(spec).context("internal error: the spec of a plain directory is wrong")
+}
+
+/// The one Kustomization in a file that may hold other objects as well.
+fn read_kustomization(file: &Path) -> anyhow::Result<Kustomization> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let found = crate::objects::kustomizations(&text).with_context(|| format!("in {}", file.display()))?;
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => bail!("{} holds no Kustomization of kustomize.toolkit.fluxcd.io/v1", file.display()),
+        many => bail!("{} holds {} Kustomizations; put the one to render into a file of its own", file.display(), many.len()),
+    }
+}
