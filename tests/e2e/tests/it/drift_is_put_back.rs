@@ -1,0 +1,32 @@
+use crate::scene::{Scene, config_map, deployment};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_changed_field_and_a_deleted_object_are_put_back() -> anyhow::Result<()> {
+    let (web, settings) = (deployment("web", 2), config_map("settings", "one"));
+    let scene = Scene::with_files("drift", &[("app.yaml", &web), ("config.yaml", &settings)]).await?;
+    scene.apply_and_wait(&scene.kustomization("apps", json!({}))).await?;
+
+    // The interval is an hour: only the watch can tell.
+    scene.cluster.edit(&scene.deployment("web"), &json!({"spec": {"replicas": 7}})).await?;
+    scene.wait(&scene.deployment("web"), "the replicas are put back", |live| live["spec"]["replicas"] == 2).await?;
+
+    let before = scene.cluster.get(&scene.config_map("settings")).await?.unwrap_or_default();
+    scene.cluster.delete(&scene.config_map("settings")).await?;
+    let is_new = |live: &serde_json::Value| live["metadata"]["uid"] != before["metadata"]["uid"];
+    scene.wait(&scene.config_map("settings"), "the ConfigMap is back", is_new).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_others_add_stays() -> anyhow::Result<()> {
+    let scene = Scene::with_files("additions", &[("config.yaml", &config_map("settings", "one"))]).await?;
+    scene.apply_and_wait(&scene.kustomization("apps", json!({}))).await?;
+    let added = json!({"metadata": {"annotations": {"example.com/note": "mine"}}, "data": {"other": "mine", "key": "theirs"}});
+    scene.cluster.edit(&scene.config_map("settings"), &added).await?;
+    let put_back = |live: &serde_json::Value| live["data"]["key"] == "one";
+    let live = scene.wait(&scene.config_map("settings"), "our field is put back", put_back).await?;
+    assert_eq!(live["data"]["other"], "mine");
+    assert_eq!(live["metadata"]["annotations"]["example.com/note"], "mine");
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! One behaviour a file, against the cluster that `KUBECONFIG` names.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod apply_engine;
+mod scene;
+
+mod a_broken_or_empty_render_prunes_nothing;
+mod a_commit_is_applied;
+mod a_field_that_is_not_honoured_stalls;
+mod a_git_server_that_goes_down_and_comes_back;
+mod a_restart_changes_nothing;
+mod a_suspended_kustomization_touches_nothing;
+mod a_wrong_password_is_told_and_mended;
+mod an_update_changes_what_the_commit_changes;
+mod deletion_policies_are_kept;
+mod dependencies_are_applied_first;
+mod drift_is_put_back;
+mod health_is_waited_for_where_asked;
+mod requests_and_metrics;
+mod two_kustomizations_that_claim_one_object;
+mod what_is_removed_from_git_is_pruned;

@@ -1,0 +1,105 @@
+//! The controller as a process of its own.
+
+use std::env;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use crate::cluster::{Cluster, eventually};
+
+/// A `plumb controller` that is killed with this value. It has its own storage, which it keeps when it is restarted.
+pub struct Controller {
+    child: Child,
+    dir: TempDir,
+    address: String,
+    kubeconfig: PathBuf,
+    namespace: String,
+}
+
+impl Controller {
+    /// Starts a controller for one namespace, and waits until it is ready.
+    pub async fn start(cluster: &Cluster, namespace: &str) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        // The port may be taken by somebody else meanwhile; then the start fails, and the log says why.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let child = spawn(dir.path(), &address, &cluster.kubeconfig, namespace)?;
+        let (kubeconfig, namespace) = (cluster.kubeconfig.clone(), namespace.to_owned());
+        let mut controller = Self { child, dir, address, kubeconfig, namespace };
+        controller.wait_until_ready().await?;
+        Ok(controller)
+    }
+
+    /// Ends the process as a power cut would.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts the process again, on the same storage.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.child = spawn(self.dir.path(), &self.address, &self.kubeconfig, &self.namespace)?;
+        self.wait_until_ready().await
+    }
+
+    /// What has been logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// The body of a page that the controller serves, such as `/metrics`; `None` when it does not answer, or not with 200.
+    pub async fn page(&self, path: &str) -> Option<String> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::TcpStream::connect(&self.address).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+    }
+
+    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let ready = eventually("the controller is ready", async || Ok(self.page("/readyz").await)).await;
+        ready.with_context(|| format!("the controller has logged:\n{}", self.log()))?;
+        Ok(())
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the controller has logged:\n{}", self.log());
+        }
+    }
+}
+
+/// The binary of this test run.
+pub fn plumb() -> anyhow::Result<PathBuf> {
+    let path = env::var_os("PLUMB_BIN").map(PathBuf::from);
+    path.context("PLUMB_BIN is not set: run `cargo xtask test e2e`, or set it to the path of plumb")
+}
+
+fn spawn(dir: &Path, address: &str, kubeconfig: &Path, namespace: &str) -> anyhow::Result<Child> {
+    let log = File::options().create(true).append(true).open(dir.join("log"))?;
+    let plumb = plumb()?;
+    // Compiled plugins are shared by all: what is compiled once is not compiled again by each test.
+    Command::new(&plumb)
+        .args(["controller", "--watch-namespace", namespace, "--address", address, "--log-format", "pretty"])
+        .args(["--min-retry-delay", "200ms", "--requeue-dependency", "60s"])
+        .arg("--storage-path")
+        .arg(dir)
+        .env("KUBECONFIG", kubeconfig)
+        .env("PLUMB_CACHE_PATH", std::env::temp_dir().join("plumbline-test-plugins"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot start {}", plumb.display()))
+}
