@@ -1,0 +1,22 @@
+//! The kustomize plugin against upstream kustomize of the same version.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod both_build_the_same_kustomize;
+mod every_case_renders_as_kustomize_renders_it;
+mod every_difference_is_told;
+mod every_field_of_a_kustomization_is_used;
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use plumb_conformance::{Native, Oracle, cases_folder};
+
+/// Where what is built for the tests is kept: a folder of cargo's, outside the sources.
+const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
+
+static ORACLE: LazyLock<Oracle> =
+    LazyLock::new(|| Oracle::build(Path::new(KEPT)).expect("the oracle is built"));
+
+/// What upstream kustomize makes of every case, in the order of their names.
+static NATIVE: LazyLock<Vec<Native>> =
+    LazyLock::new(|| ORACLE.render(&cases_folder()).expect("the oracle renders the cases"));
