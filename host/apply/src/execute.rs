@@ -56,8 +56,8 @@ impl Executor {
         Self { api, kinds, live }
     }
 
-    /// Carries out a plan. The inventory has to be stored before (`plan.inventory_before`). Dropping the future stops the work between
-    /// two requests; what has been applied stays, and the next plan goes on from there.
+    /// Carries out a plan. The inventory has to be stored before (`plan.inventory_before`). Dropping the future stops the
+    /// work; what has been applied stays (of requests under way it is not known), and the next plan goes on from there.
     ///
     /// No object is changed when the dry run of one fails. Objects in a namespace, or of a kind, that the plan itself brings can be
     /// tried only when that is there; if one of these is refused, nothing of its stage and of those after it is applied. A plan that

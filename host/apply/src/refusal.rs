@@ -68,6 +68,16 @@ impl Refusal {
         matches!(self, Self::Status(status) if status.is_not_found())
     }
 
+    /// Whether the path itself is not served, so that the kind is gone.
+    pub(crate) fn is_not_served(&self) -> bool {
+        let says = |status: &Status| {
+            ["could not find the requested resource", "404 page not found"]
+                .iter()
+                .any(|words| status.message.contains(words))
+        };
+        matches!(self, Self::Status(status) if status.is_not_found() && says(status))
+    }
+
     /// Whether the refusal says that the server has too much to do.
     pub(crate) fn is_overload(&self) -> bool {
         matches!(self.code(), 429 | 503 | 504) || matches!(self, Self::TimedOut)

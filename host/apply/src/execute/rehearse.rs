@@ -30,6 +30,9 @@ impl Executor {
             .api
             .apply(Effect::DryRun, place, &action.desired, &context.policy.manager, context.deadline)
             .await;
+        if matches!(&tried, Err(refusal) if refusal.is_not_served()) {
+            self.kinds.forget(&action.desired.gvk());
+        }
         let decided = match (&action.change, &tried) {
             // Known to be absent; no need to look.
             (Change::Look, Ok(Answer { created: true, .. })) => self.decide(action, Live::Absent, context),
@@ -73,7 +76,9 @@ fn accept(action: &Action, refusal: &Refusal, depends: &Dependencies) -> Result<
     };
     let is_waiting =
         matches!(refusal, Refusal::Status(status) if depends.explain(&action.id, &status.message));
-    if !to_be_applied || (replaceable && refusal.is_immutable()) || is_waiting {
+    let cannot_be_tried =
+        matches!(refusal, Refusal::Status(status) if status.message.contains("does not support dry run"));
+    if !to_be_applied || (replaceable && refusal.is_immutable()) || is_waiting || cannot_be_tried {
         return Ok(());
     }
     Err(refusal.explain(&action.id))
