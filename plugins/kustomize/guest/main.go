@@ -1,3 +1,5 @@
+//go:build wasip1
+
 // Command guest is kustomize as a component of the world `renderer`. The packages below it that are not in the
 // repository are written from wit/ by `cargo xtask build`.
 package main

@@ -16,7 +16,7 @@ import (
 var (
 	inDirectory = regexp.MustCompile(
 		`(?:recursed accumulation of path|couldn't make target for path|recursed merging from path) '([^']*)'`)
-	inResource = regexp.MustCompile(`accumulating resources from '([^']*)'`)
+	inResource = regexp.MustCompile(`(?:accumulating|merging) resources from '([^']*)'`)
 	inFile     = regexp.MustCompile(`(?:open|read|lstat) (/[^ :]*):`)
 	atLine     = regexp.MustCompile(`\bline (\d+)\b`)
 )

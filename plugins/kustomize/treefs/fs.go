@@ -112,12 +112,13 @@ func (f *FS) ReadOriginal(p string) ([]byte, error) {
 		known.data, known.err = f.tree.Read(name)
 		f.files[name] = known
 	}
-	if known.err != nil {
-		op := "open"
-		if errors.Is(known.err, ErrIsDirectory) {
-			op = "read"
-		}
-		return nil, &iofs.PathError{Op: op, Path: p, Err: known.err}
+	switch {
+	case errors.Is(known.err, ErrIsDirectory):
+		return nil, &iofs.PathError{Op: "read", Path: p, Err: known.err}
+	case errors.Is(known.err, iofs.ErrNotExist) && f.belowFile(name):
+		return nil, &iofs.PathError{Op: "open", Path: p, Err: ErrNotDirectory}
+	case known.err != nil:
+		return nil, &iofs.PathError{Op: "open", Path: p, Err: known.err}
 	}
 	// The caller may write to what it gets.
 	return bytes.Clone(known.data), nil
@@ -141,18 +142,24 @@ func (f *FS) firstMissing(p string, err error) error {
 	if !errors.Is(err, iofs.ErrNotExist) {
 		return &iofs.PathError{Op: "lstat", Path: "/" + p, Err: err}
 	}
-	parts := strings.Split(p, "/")
-	for i := range parts {
-		prefix := strings.Join(parts[:i+1], "/")
-		node, err := f.Stat(prefix)
-		if err != nil {
-			return &iofs.PathError{Op: "lstat", Path: "/" + prefix, Err: err}
-		}
-		if node.Kind != Directory && i+1 < len(parts) {
-			return ErrNotDirectory
-		}
+	if f.belowFile(p) {
+		return ErrNotDirectory
+	}
+	for p != "" && !f.Exists(path.Dir("/"+p)) {
+		p = Relative(path.Dir("/" + p))
 	}
 	return &iofs.PathError{Op: "lstat", Path: "/" + p, Err: err}
+}
+
+// belowFile tells whether a path that does not exist goes through a file as if that were a directory.
+func (f *FS) belowFile(p string) bool {
+	for p != "" {
+		p = Relative(path.Dir("/" + p))
+		if node, err := f.Stat(p); err == nil {
+			return node.Kind != Directory
+		}
+	}
+	return false
 }
 
 // evalError has the words of kustomize's file system on disk.

@@ -1,32 +1,54 @@
 //! Writes the Go side of the contract.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use wit_bindgen_core::Files;
 
 use crate::contract::Contract;
 
-/// Writes the bindings of the contract's world, with the export that initialises the guest, below `out`.
+/// Writes the bindings of the contract's world, with the export that initialises the guest, to the folder `out`, and
+/// next to them `overlay.json`, which shows them to `go build -overlay` as if they were in the folder `place` of the guest's
+/// sources. So they are never stale, and never in the repository.
 ///
-/// They need the module `go.bytecodealliance.org/pkg`. What the guest exports, it implements in files of its own inside the packages
-/// `exports/…` that are written here.
+/// The bindings need the module `go.bytecodealliance.org/pkg`. What the guest exports, it implements in files of its own
+/// inside the packages `exports/…` that are written here.
 ///
 /// # Errors
 /// When the bindings cannot be made or written.
-pub(crate) fn write(contract: &Contract, package: &str, out: &Path) -> Result<()> {
-    let mut resolve = contract.resolve.clone();
+pub(crate) fn write(contract: &Contract, package: &str, place: &Path, out: &Path) -> Result<()> {
+    let place = std::path::absolute(place)?;
+    let out = std::path::absolute(out)?;
+    let mut replace = BTreeMap::new();
+    for (name, contents) in generate(contract, package)?.iter() {
+        let path = out.join(name);
+        write_file(&path, contents)?;
+        replace.insert(text(place.join(name))?, text(path)?);
+    }
+    write_file(&out.join("overlay.json"), json!({ "Replace": replace }).to_string().as_bytes())
+}
+
+fn generate(contract: &Contract, package: &str) -> Result<Files> {
     let mut files = Files::default();
     wit_bindgen_go::Opts { pkg_name: Some(package.to_owned()), quiet: true, ..Default::default() }
         .build()
-        .generate(&mut resolve, contract.initialized_world, &mut files)
+        .generate(&mut contract.resolve.clone(), contract.initialized_world, &mut files)
         .context("cannot make the Go bindings")?;
-    for (name, contents) in files.iter() {
-        let path = out.join(name);
-        let directory = path.parent().unwrap_or(out);
+    Ok(files)
+}
+
+fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
+    if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-        fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(())
+    fs::write(path, contents).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn text(path: PathBuf) -> Result<String> {
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| anyhow::anyhow!("Go needs a path that is UTF-8, which {} is not", path.display()))
 }

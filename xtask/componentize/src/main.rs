@@ -31,15 +31,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write the Go bindings of a world, for a package inside the guest's own module.
+    /// Write the Go bindings of a world, and an overlay.json that shows them to `go build -overlay`.
     GoBindings {
         #[command(flatten)]
         contract: ContractArgs,
-        /// The import path of the directory that the bindings go to.
+        /// The import path that the bindings have.
         #[arg(long)]
         package: String,
-        /// The directory that the bindings go to; nothing else in it is touched.
+        /// The folder of the guest's sources that the import path stands for.
         #[arg(long)]
+        place: PathBuf,
+        /// The folder that the files are written to.
+        #[arg(short, long)]
         out: PathBuf,
     },
     /// Turn a core module that Go built (GOOS=wasip1, -buildmode=c-shared) into an initialised component.
@@ -78,8 +81,8 @@ struct BuildArgs {
 
 fn main() -> Result<()> {
     match Cli::parse().command {
-        Command::GoBindings { contract, package, out } => {
-            go_bindings::write(&Contract::load(&contract.wit, &contract.world)?, &package, &out)
+        Command::GoBindings { contract, package, place, out } => {
+            go_bindings::write(&Contract::load(&contract.wit, &contract.world)?, &package, &place, &out)
         }
         Command::Go(args) => build_go(&args),
         Command::Rust(args) => build_rust(&args),

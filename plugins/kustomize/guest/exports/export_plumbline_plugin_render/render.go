@@ -1,3 +1,5 @@
+//go:build wasip1
+
 // Package export_plumbline_plugin_render is the interface that the component exports: `render`.
 package export_plumbline_plugin_render
 
