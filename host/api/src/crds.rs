@@ -118,6 +118,19 @@ mod tests {
     }
 
     #[test]
+    fn a_description_names_all_values_that_a_field_can_have() {
+        for (path, schema) in schemas().into_iter().filter(|(path, _)| !path.ends_with("[]")) {
+            let description = schema["description"].as_str().unwrap_or_default();
+            for value in schema["enum"].as_array().into_iter().flatten() {
+                assert!(
+                    description.contains(value.as_str().unwrap()),
+                    "{path} does not name {value}: {description}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn only_the_fields_that_flux_gives_a_default_have_one() {
         let defaults: Vec<_> = schemas()
             .into_iter()

@@ -55,6 +55,7 @@ pub struct GitRepositorySpec {
     /// How to sign in: `generic` (the default) uses the Secret of `secretRef`, `aws` and `azure` a workload identity, and `github`
     /// the GitHub App of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "GitProvider")]
     pub provider: Option<GitProvider>,
     /// The service account whose identity is used to sign in. It can only be set when `provider` is `azure` or `aws`, and
     /// defaults to that of the controller.

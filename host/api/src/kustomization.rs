@@ -77,6 +77,7 @@ pub struct KustomizationSpec {
     /// What to do with the applied objects when the Kustomization is deleted: `MirrorPrune` (the default) deletes them if `prune` is
     /// true, `Delete` deletes them, `WaitForTermination` deletes them and waits until they are gone, and `Orphan` leaves them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DeletionPolicy")]
     pub deletion_policy: Option<DeletionPolicy>,
     /// The objects that have to be healthy for the Kustomization to be ready. They are not looked at when `wait` is true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -139,6 +140,7 @@ pub struct KustomizationSpec {
     /// Deprecated: it has no effect, since the API server now validates all objects before any is applied. `none`, `client` and `server`
     /// are accepted, so that old manifests still work, and answered with a warning event. Remove it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Validation")]
     pub validation: Option<Validation>,
 }
 

@@ -10,6 +10,7 @@ pub struct PostBuild {
     /// When to substitute: with `WithVariables` (the default) only if `substitute` or `substituteFrom` gives at least one variable,
     /// with `Always` in any case, so that expressions with defaults such as `${region:=eu}` work with no variable given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SubstituteStrategy")]
     pub substitute_strategy: Option<SubstituteStrategy>,
     /// The variables and their values, for example `{cluster: prod}` for `${cluster}` in a manifest. They go before those of
     /// `substituteFrom`. The functions of bash work too: `${var:=default}`, `${var:position}` and `${var/from/to}`.

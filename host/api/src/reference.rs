@@ -8,7 +8,7 @@ use crate::serde_rules::non_empty;
 /// Names an object in the namespace of the object that refers to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct LocalObjectReference {
-    /// The name of the object, for example `git-credentials`.
+    /// The name of the object.
     pub name: String,
 }
 
