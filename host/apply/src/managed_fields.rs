@@ -10,6 +10,7 @@ mod take_over;
 use plumb_api::{GroupKind, Object};
 use serde_json::{Map, Value};
 
+pub(crate) use compare::{Comparison, Place};
 pub use projection::{Digest, desired_digest, projection_digest};
 pub use take_over::take_over;
 pub(crate) use take_over::union;
@@ -19,14 +20,15 @@ pub(crate) type FieldSet = Map<String, Value>;
 
 /// Whether the live object holds, in the fields that `manager` owns by server-side apply, exactly what is desired, so that
 /// applying again would change nothing. It may be false where applying would change nothing (the server writes some values in
-/// another form); it is never true where applying would change a value.
+/// another form); it is never true where applying would change a value. What the API server would refuse is not found out here: a
+/// zero value in place of another one (`0` for `false`), which it leaves out like that one, counts as the same.
 pub fn owned_as_desired(live: &Object, desired: &Object, manager: &str) -> bool {
     let Some(entry) = applied_entry(live, manager) else { return false };
     let same_version =
         live.api_version() == desired.api_version() && entry.api_version == desired.api_version();
     same_version
         && live.id() == desired.id()
-        && compare::Comparison::of(desired).objects(desired.fields(), live.fields(), entry.fields)
+        && Comparison::of(desired).objects(desired.fields(), live.fields(), entry.fields)
 }
 
 /// What one manager has applied.
@@ -61,7 +63,7 @@ pub(crate) fn entries(live: &Object) -> impl Iterator<Item = &Map<String, Value>
 }
 
 /// Whether nothing below a path is owned on its own: it is a scalar, an atomic list or map, or an empty map.
-fn is_leaf(owned: &FieldSet) -> bool {
+pub(crate) fn is_leaf(owned: &FieldSet) -> bool {
     owned.keys().all(|key| key == ".")
 }
 

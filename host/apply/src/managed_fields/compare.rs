@@ -1,14 +1,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use plumb_api::Object;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, json};
 
 use super::quantity::same_quantity;
 use super::{FieldSet, is_built_in, is_leaf, is_never_owned, names_item};
 
 /// Compares what is desired with what is live, in the fields that are owned.
 #[derive(Clone, Copy)]
-pub(super) struct Comparison {
+pub(crate) struct Comparison {
     /// The objects pass through Go structs in the API server.
     is_built_in: bool,
     /// The maps `data` and `binaryData` hold base64.
@@ -17,9 +17,11 @@ pub(super) struct Comparison {
 
 /// Where a value stands: the name of its field, and of the field that holds that one.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    parent: &'a str,
-    field: &'a str,
+pub(crate) struct Place<'a> {
+    /// The field that holds it.
+    pub(crate) parent: &'a str,
+    /// Its own.
+    pub(crate) field: &'a str,
 }
 
 impl<'a> Place<'a> {
@@ -30,7 +32,7 @@ impl<'a> Place<'a> {
 
 impl Comparison {
     /// The rules for the type of an object.
-    pub(super) fn of(object: &Object) -> Self {
+    pub(crate) fn of(object: &Object) -> Self {
         let group_kind = object.gvk().group_kind();
         Self {
             is_built_in: is_built_in(&group_kind),
@@ -72,21 +74,14 @@ impl Comparison {
         nothing_else_is_owned
             && desired.iter().all(|(field, value)| {
                 let live = live.get(field).filter(|live| !live.is_null());
-                match owned.get(&format!("f:{field}")).and_then(Value::as_object) {
-                    Some(owned) => self.values(at.child(field), value, live, owned),
-                    // Nobody owns an empty list of items with keys.
-                    None => live.is_none() && self.is_never_kept(value),
-                }
+                let owned = owned.get(&format!("f:{field}")).and_then(Value::as_object);
+                owned.is_some_and(|owned| self.values(at.child(field), value, live, owned))
             })
     }
 
     /// A value that is owned, or of which parts are.
     fn values(self, at: Place<'_>, desired: &Value, live: Option<&Value>, owned: &FieldSet) -> bool {
-        let Some(live) = live else {
-            // Ours, and yet not there: had somebody removed it, it would no longer be ours. So the server has left it out, which it
-            // does with zero values only.
-            return self.is_built_in && is_zero(desired);
-        };
+        let Some(live) = live else { return self.is_left_out(desired) };
         if is_leaf(owned) {
             return self.same(at, desired, live);
         }
@@ -117,13 +112,15 @@ impl Comparison {
     }
 
     /// Whether two values are the same but for the form in which the server writes them.
-    fn same(self, at: Place<'_>, desired: &Value, live: &Value) -> bool {
+    pub(crate) fn same(self, at: Place<'_>, desired: &Value, live: &Value) -> bool {
         match (desired, live) {
             (Value::Object(desired), Value::Object(live)) => {
-                live.keys().all(|field| desired.contains_key(field))
-                    && desired.iter().all(|(field, value)| match live.get(field) {
-                        Some(live) => self.same(at.child(field), value, live),
-                        None => self.is_never_kept(value),
+                let is_wanted = |(field, value): (&String, &Value)| {
+                    desired.contains_key(field) || (self.is_built_in && is_default(at.field, field, value))
+                };
+                live.iter().all(is_wanted)
+                    && desired.iter().all(|(field, value)| {
+                        live.get(field).is_some_and(|live| self.same(at.child(field), value, live))
                     })
             }
             (Value::Array(desired), Value::Array(live)) => {
@@ -138,9 +135,10 @@ impl Comparison {
         }
     }
 
-    /// What a Go struct does not even keep when it is new: nothing, and a list of nothing.
-    fn is_never_kept(self, value: &Value) -> bool {
-        self.is_built_in && (value.is_null() || value.as_array().is_some_and(Vec::is_empty))
+    /// Whether a value that is ours may not be there. Had somebody removed it, it would no longer be ours; so the server has left it
+    /// out, which it does with zero values only.
+    pub(crate) fn is_left_out(self, desired: &Value) -> bool {
+        self.is_built_in && is_zero(desired)
     }
 
     fn is_base64(self, at: Place<'_>) -> bool {
@@ -163,6 +161,23 @@ fn is_zero(value: &Value) -> bool {
 /// YAML and Go do not agree on how to write `1.0`.
 fn same_number(left: &Number, right: &Number) -> bool {
     left == right || ((left.is_f64() || right.is_f64()) && left.as_f64() == right.as_f64())
+}
+
+/// What the server adds to atomic lists and maps of built-in types: the field that holds it, its own name, and its value.
+fn is_default(parent: &str, field: &str, value: &Value) -> bool {
+    let text = match (parent, field) {
+        ("fieldRef", "apiVersion") => "v1",
+        ("resourceFieldRef", "divisor") => "0",
+        ("ports", "protocol") => "TCP",
+        ("rules", "scope") => "*",
+        ("volumeClaimTemplates", "apiVersion") => "v1",
+        ("volumeClaimTemplates", "kind") => "PersistentVolumeClaim",
+        ("volumeClaimTemplates", "status") => return *value == json!({"phase": "Pending"}),
+        ("spec", "volumeMode") => "Filesystem",
+        ("serviceAccountToken", "expirationSeconds") => return *value == json!(3600),
+        _ => return value.is_null(),
+    };
+    value == text
 }
 
 /// The fields of built-in types that hold quantities, and maps of them.

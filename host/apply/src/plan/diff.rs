@@ -1,7 +1,9 @@
 use plumb_api::Object;
 use serde_json::{Map, Value};
 
-use crate::managed_fields::{FieldSet, applied_fields, entries, is_never_owned, names_item, union};
+use crate::managed_fields::{
+    Comparison, FieldSet, Place, applied_fields, entries, is_leaf, is_never_owned, names_item, union,
+};
 
 /// What stands for a value of a Secret.
 const MASK: &str = "***";
@@ -23,9 +25,11 @@ pub fn diff_fields(live: &Object, desired: &Object, manager: &str) -> Vec<FieldC
     let everybodys = entries(live)
         .filter_map(|entry| entry.get("fieldsV1")?.as_object())
         .fold(FieldSet::new(), |all, fields| union(all, fields.clone()));
-    let nobodys = FieldSet::new();
-    let known = Known { all: &everybodys, ours: applied_fields(live, manager).unwrap_or(&nobodys) };
-    let mut diff = Diff::default();
+    let known = Known {
+        all: Some(&everybodys),
+        ours: applied_fields(live, manager).map_or(Ours::Nothing, Ours::Parts),
+    };
+    let mut diff = Diff { comparison: Comparison::of(desired), changes: Vec::new() };
     diff.maps(&mut String::new(), desired.fields(), live.fields(), known);
     let mut changes = diff.changes;
     let is_secret = desired.gvk().group.is_empty() && desired.kind() == "Secret";
@@ -50,15 +54,51 @@ fn mask(value: &mut Value) {
     }
 }
 
-/// What the managed fields tell of a value: the paths that anybody owns, which show what the keys of a list are, and those that we own.
+/// What the managed fields tell of a value.
 #[derive(Clone, Copy)]
 struct Known<'a> {
-    all: &'a FieldSet,
-    ours: &'a FieldSet,
+    /// The paths that anybody owns, which show what the keys of a list are.
+    all: Option<&'a FieldSet>,
+    ours: Ours<'a>,
 }
 
-#[derive(Default)]
+/// How much of a value we own.
+#[derive(Clone, Copy)]
+enum Ours<'a> {
+    Nothing,
+    Parts(&'a FieldSet),
+    Whole,
+}
+
+impl<'a> Known<'a> {
+    fn child(self, key: &str) -> Self {
+        let child = |set: &'a FieldSet| set.get(key).and_then(Value::as_object);
+        let ours = match self.ours {
+            Ours::Parts(parts) => match child(parts) {
+                None => Ours::Nothing,
+                Some(parts) if is_leaf(parts) => Ours::Whole,
+                Some(parts) => Ours::Parts(parts),
+            },
+            whole_or_nothing => whole_or_nothing,
+        };
+        Self { all: self.all.and_then(child), ours }
+    }
+
+    fn is_whole(self) -> bool {
+        matches!(self.ours, Ours::Whole)
+    }
+
+    fn owns(self, key: &str) -> bool {
+        match self.ours {
+            Ours::Nothing => false,
+            Ours::Parts(parts) => parts.contains_key(key),
+            Ours::Whole => true,
+        }
+    }
+}
+
 struct Diff {
+    comparison: Comparison,
     changes: Vec<FieldChange>,
 }
 
@@ -70,8 +110,8 @@ impl Diff {
         live: &Map<String, Value>,
         known: Known<'_>,
     ) {
-        let is_ours = |field: &str| known.ours.contains_key(&format!("f:{field}"));
-        let gone = live.keys().filter(|field| !desired.contains_key(*field) && is_ours(field));
+        let gone =
+            live.keys().filter(|field| !desired.contains_key(*field) && known.owns(&format!("f:{field}")));
         let mut fields: Vec<&String> = desired.keys().chain(gone).collect();
         fields.sort();
         for field in fields {
@@ -81,8 +121,7 @@ impl Diff {
                 _ => false,
             };
             if !is_ignored {
-                let nothing = FieldSet::new();
-                let known = known.child(&format!("f:{field}"), &nothing);
+                let known = known.child(&format!("f:{field}"));
                 self.at(at, field, |diff, at| diff.values(at, desired.get(field), live.get(field), known));
             }
         }
@@ -90,10 +129,12 @@ impl Diff {
 
     fn values(&mut self, at: &mut String, desired: Option<&Value>, live: Option<&Value>, known: Known<'_>) {
         match (desired, live) {
-            (desired, live) if desired == live => {}
-            (None, Some(Value::Object(live))) if known.ours.keys().any(|key| key.starts_with("f:")) => {
-                self.maps(at, &Map::new(), live, known);
-            }
+            (Some(desired), Some(live)) if self.comparison.same(place(at), desired, live) => {}
+            (Some(desired), None) if self.is_left_out(desired, known) => {}
+            // An empty map that the server or others have filled.
+            (Some(Value::Object(desired)), Some(Value::Object(_)))
+                if desired.is_empty() && known.is_whole() => {}
+            (None, Some(Value::Object(live))) if !known.is_whole() => self.maps(at, &Map::new(), live, known),
             (Some(Value::Object(desired)), Some(Value::Object(live))) => self.maps(at, desired, live, known),
             (Some(Value::Array(desired)), Some(Value::Array(live))) => self.lists(at, desired, live, known),
             (desired, live) => {
@@ -106,26 +147,29 @@ impl Diff {
         }
     }
 
+    fn is_left_out(&self, desired: &Value, known: Known<'_>) -> bool {
+        known.is_whole() && self.comparison.is_left_out(desired)
+    }
+
     fn lists(&mut self, at: &mut String, desired: &[Value], live: &[Value], known: Known<'_>) {
         let keys: Vec<&String> =
-            known.all.keys().filter(|key| key.starts_with("k:") || key.starts_with("v:")).collect();
+            known.all.into_iter().flat_map(FieldSet::keys).filter(|key| *key != ".").collect();
         if keys.is_empty() {
             return self.lists_without_keys(at, desired, live, known);
         }
         let key_of = |item: &Value| keys.iter().find(|key| names_item(key, item));
-        let nothing = FieldSet::new();
+        let foreign = Known { all: None, ours: Ours::Nothing };
         for (index, wanted) in desired.iter().enumerate() {
             let key = key_of(wanted);
             let found = key.and_then(|key| live.iter().find(|item| names_item(key, item)));
-            let known = key.map_or(Known { all: &nothing, ours: &nothing }, |key| known.child(key, &nothing));
+            let known = key.map_or(foreign, |key| known.child(key));
             self.at(at, &index.to_string(), |diff, at| diff.values(at, Some(wanted), found, known));
         }
         for (index, found) in live.iter().enumerate() {
-            let Some(key) = key_of(found).filter(|key| known.ours.contains_key(**key)) else { continue };
+            let Some(key) = key_of(found).filter(|key| known.owns(key)) else { continue };
             if !desired.iter().any(|wanted| names_item(key, wanted)) {
-                self.at(at, &index.to_string(), |diff, at| {
-                    diff.values(at, None, Some(found), Known { all: &nothing, ours: &nothing })
-                });
+                let whole = Known { all: None, ours: Ours::Whole };
+                self.at(at, &index.to_string(), |diff, at| diff.values(at, None, Some(found), whole));
             }
         }
     }
@@ -152,9 +196,10 @@ impl Diff {
     }
 }
 
-impl<'a> Known<'a> {
-    fn child(self, key: &str, nothing: &'a FieldSet) -> Self {
-        let child = |set: &'a FieldSet| set.get(key).and_then(Value::as_object).unwrap_or(nothing);
-        Self { all: child(self.all), ours: child(self.ours) }
-    }
+/// The names of the last two fields of a pointer, without the numbers of list items.
+fn place(pointer: &str) -> Place<'_> {
+    let is_name = |step: &&str| !step.bytes().all(|byte| byte.is_ascii_digit());
+    let mut fields = pointer.rsplit('/').filter(is_name);
+    let field = fields.next().unwrap_or_default();
+    Place { parent: fields.next().unwrap_or_default(), field }
 }

@@ -138,6 +138,7 @@ fn changes_that_are_undone(#[case] pointer: &str, #[case] to: Value) {
 #[case::an_empty_variable_set("/spec/template/spec/containers/0/env/0/value", json!("x"))]
 #[case::a_quantity_unset("/spec/template/spec/containers/0/resources/limits/cpu", json!(null))]
 #[case::an_empty_map("/spec/template/spec/securityContext", json!({}))]
+#[case::an_empty_list_whose_field_may_not_exist("/spec/template/spec/imagePullSecret", json!([]))]
 #[case::the_atomic_map_emptied("/spec/selector", json!({}))]
 #[case::scalar_for_a_map("/spec/template", json!("x"))]
 fn wishes_that_are_new(#[case] pointer: &str, #[case] to: Value) {
@@ -147,7 +148,6 @@ fn wishes_that_are_new(#[case] pointer: &str, #[case] to: Value) {
 }
 
 #[rstest]
-#[case::an_empty_list("/spec/template/spec/imagePullSecrets", json!([]))]
 #[case::a_creation_time("/metadata/creationTimestamp", json!("2026-01-01T00:00:00Z"))]
 #[case::a_number_as_quantity("/spec/template/spec/containers/0/resources/limits/cpu", json!(1))]
 #[case::a_float("/spec/replicas", json!(2.0))]
@@ -210,6 +210,14 @@ fn wish(api_version: &str, kind: &str, field: &str, value: Value) -> Object {
 #[case::a_set_key_that_is_no_json("example.com/v1", "Box", "spec", json!({"s": ["a"]}), json!({"s": ["a"]}), json!({"f:s": {"v:a": {}}}), false)]
 #[case::an_empty_map_as_it_is("example.com/v1", "Box", "spec", json!({"e": {}}), json!({"e": {}}), json!({"f:e": {}}), true)]
 #[case::an_empty_map_filled_by_others("example.com/v1", "Box", "spec", json!({"e": {}}), json!({"e": {"x": 1}}), json!({"f:e": {}}), false)]
+#[case::a_default_in_an_atomic_map("v1", "Pod", "spec", json!({"fieldRef": {"fieldPath": "a"}}), json!({"fieldRef": {"fieldPath": "a", "apiVersion": "v1"}}), json!({"f:fieldRef": {}}), true)]
+#[case::no_default_in_an_atomic_map("v1", "Pod", "spec", json!({"fieldRef": {"fieldPath": "a"}}), json!({"fieldRef": {"fieldPath": "a", "apiVersion": "v2"}}), json!({"f:fieldRef": {}}), false)]
+#[case::no_defaults_in_custom_resources("example.com/v1", "Box", "spec", json!({"fieldRef": {}}), json!({"fieldRef": {"apiVersion": "v1"}}), json!({"f:fieldRef": {}}), false)]
+#[case::a_claim_template("apps/v1", "StatefulSet", "spec",
+    json!({"volumeClaimTemplates": [{"metadata": {"name": "d"}, "spec": {"resources": {"requests": {"storage": "1024Mi"}}}}]}),
+    json!({"volumeClaimTemplates": [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "d"},
+        "spec": {"resources": {"requests": {"storage": "1Gi"}}, "volumeMode": "Filesystem"}, "status": {"phase": "Pending"}}]}),
+    json!({"f:volumeClaimTemplates": {}}), true)]
 #[case::quantity("v1", "ResourceQuota", "hard", json!({"pods": 10}), json!({"pods": "10"}), json!({"f:pods": {}}), true)]
 fn forms(
     #[case] api_version: &str,

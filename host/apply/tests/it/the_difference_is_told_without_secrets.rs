@@ -34,6 +34,30 @@ fn differences(#[case] before: Value, #[case] after: Value, #[case] expected: &[
 }
 
 #[test]
+fn the_form_in_which_the_server_writes_a_value_is_no_difference() {
+    let quota = |cpu: &str, empty: Option<&str>| {
+        object(json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "x"},
+            "spec": {"hard": {"cpu": cpu, "pods": "1"}, "note": empty}}))
+    };
+    let desired = quota("1000m", Some(""));
+    let mut live = applied(None, &desired).into_value();
+    live["spec"]["hard"]["cpu"] = json!("1");
+    live["spec"].as_object_mut().unwrap().remove("note");
+    let live = object(live);
+    assert_eq!(lines(&live, &desired), Vec::<String>::new());
+    assert_eq!(lines(&live, &quota("1500m", Some(""))), [r#"/spec/hard/cpu: "1" -> "1500m""#]);
+}
+
+#[test]
+fn what_was_added_to_an_atomic_map_is_to_go() {
+    let mut live = applied(None, &with_spec(json!({"selector": {"a": "b"}}))).into_value();
+    live["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:selector"] = json!({});
+    live["spec"]["selector"]["c"] = json!("d");
+    let desired = with_spec(json!({"selector": {"a": "b"}}));
+    assert_eq!(lines(&object(live), &desired), [r#"/spec/selector/c: "d" -> nothing"#]);
+}
+
+#[test]
 fn what_others_added_is_not_mentioned() {
     let mut live = applied(None, &with_spec(json!({"a": [{"name": "x"}]}))).into_value();
     live["spec"]["b"] = json!(1);
