@@ -50,7 +50,9 @@ fn object(name: &str) -> String {
 fn names(objects: &[String]) -> Vec<String> {
     objects
         .iter()
-        .map(|object| serde_json::from_str::<serde_json::Value>(object).unwrap()["metadata"]["name"].to_string())
+        .map(|object| {
+            serde_json::from_str::<serde_json::Value>(object).unwrap()["metadata"]["name"].to_string()
+        })
         .collect()
 }
 
@@ -77,8 +79,12 @@ fn one_file_can_be_named() {
 
 #[test]
 fn every_error_is_returned_with_its_file() {
-    let tree =
-        Files::new([("a.yaml", "a: ["), ("b.yaml", &object("b")), ("broken.yaml", ""), ("d.yaml", "x: 1\nx: 2\n")]);
+    let tree = Files::new([
+        ("a.yaml", "a: ["),
+        ("b.yaml", &object("b")),
+        ("broken.yaml", ""),
+        ("d.yaml", "x: 1\nx: 2\n"),
+    ]);
     let errors = render(&tree, "{}").unwrap_err();
     let files: Vec<_> = errors.iter().map(|error| error.file.clone().unwrap()).collect();
     assert_eq!(files, ["a.yaml", "broken.yaml", "d.yaml"]);

@@ -48,7 +48,9 @@ impl Error {
 /// How deeply the values of a document may be nested. CustomResourceDefinitions come to about 60.
 const DEEPEST: usize = 128;
 /// How many values a file may hold; a bound against files that grow when they are read.
-const MOST_NODES: usize = 2_000_000;
+const MOST_NODES: usize = 1_000_000;
+/// How many values aliases may stand for in a file.
+const MOST_ALIASED: usize = 100_000;
 
 /// Appends the objects of a file, each as the text of a JSON object, and everything that is wrong with the file.
 ///
@@ -81,6 +83,7 @@ fn options() -> serde_saphyr::Options {
     options.strict_booleans = false;
     options.non_finite_float_policy = NonFiniteFloatPolicy::Reject;
     options.with_snippet = false;
+    options.alias_limits.max_total_replayed_events = MOST_ALIASED;
     if let Some(budget) = &mut options.budget {
         budget.max_depth = DEEPEST;
         budget.max_nodes = MOST_NODES;
@@ -105,7 +108,9 @@ fn collect(document: Value, line: Option<u32>, objects: &mut Vec<String>, errors
                 for (index, item) in items.into_iter().enumerate() {
                     match item {
                         Value::Object(item) => keep(item, line, objects, errors),
-                        _ => errors.push(Error::at(line, format!("item {index} of the list is not an object"))),
+                        _ => {
+                            errors.push(Error::at(line, format!("item {index} of the list is not an object")))
+                        }
                     }
                 }
             }
@@ -115,11 +120,17 @@ fn collect(document: Value, line: Option<u32>, objects: &mut Vec<String>, errors
             }
         },
         Value::Null => {}
-        _ => errors.push(Error::at(line, "the document is not a Kubernetes object but a single value".to_owned())),
+        _ => errors
+            .push(Error::at(line, "the document is not a Kubernetes object but a single value".to_owned())),
     }
 }
 
-fn keep(mut fields: Map<String, Value>, line: Option<u32>, objects: &mut Vec<String>, errors: &mut Vec<Error>) {
+fn keep(
+    mut fields: Map<String, Value>,
+    line: Option<u32>,
+    objects: &mut Vec<String>,
+    errors: &mut Vec<Error>,
+) {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     let missing: Vec<_> = [
         ("apiVersion", text(fields.get("apiVersion"))),

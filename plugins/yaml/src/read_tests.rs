@@ -19,7 +19,7 @@ fn errors(text: &str) -> Vec<(Option<u32>, String)> {
 
 /// What a value becomes inside an object.
 fn value(yaml: &str) -> Value {
-    let text = format!("apiVersion: v1\nkind: K\nmetadata: {{name: n}}\nvalue: {yaml}\n");
+    let text = format!("apiVersion: v1\nkind: K\nmetadata: {{name: name}}\nvalue: {yaml}\n");
     objects(&text).remove(0)["value"].clone()
 }
 
@@ -93,7 +93,8 @@ fn every_document_that_is_not_an_object_is_named() {
         [
             (
                 Some(1),
-                "the document is not a Kubernetes object: it lacks apiVersion, kind, metadata.name".to_owned()
+                "the document is not a Kubernetes object: it lacks apiVersion, kind, metadata.name"
+                    .to_owned()
             ),
             (Some(3), "the document is not a Kubernetes object but a single value".to_owned()),
             (Some(5), "the document is not a Kubernetes object: it lacks metadata.name".to_owned()),

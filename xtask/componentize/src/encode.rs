@@ -38,3 +38,52 @@ pub(crate) fn encode(mut module: Vec<u8>, contract: &Contract, guest: Guest) -> 
     encoder.module(&module).context("the core module was built for another contract")?;
     encoder.encode().context("cannot encode the core module as a component")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use super::STAND_IN_FOR_WASI;
+    use wasmtime::{Engine, Instance, Memory, MemoryType, Module, Store};
+
+    /// The stand-in with 64 KiB of memory.
+    fn stand_in() -> (Store<()>, Instance, Memory) {
+        let engine = Engine::default();
+        let module = Module::new(&engine, wat::parse_str(STAND_IN_FOR_WASI).unwrap()).unwrap();
+        let mut store = Store::new(&engine, ());
+        let memory = Memory::new(&mut store, MemoryType::new(1, None)).unwrap();
+        let instance = Instance::new(&mut store, &module, &[memory.into()]).unwrap();
+        (store, instance, memory)
+    }
+
+    #[test]
+    fn random_bytes_and_times_are_the_same_every_time() {
+        let once = || {
+            let (mut store, instance, memory) = stand_in();
+            let random = instance.get_typed_func::<(i32, i32), i32>(&mut store, "random_get").unwrap();
+            let clock =
+                instance.get_typed_func::<(i32, i64, i32), i32>(&mut store, "clock_time_get").unwrap();
+            assert_eq!(random.call(&mut store, (0, 32)).unwrap(), 0);
+            assert_eq!(clock.call(&mut store, (0, 0, 32)).unwrap(), 0);
+            assert_eq!(clock.call(&mut store, (0, 0, 40)).unwrap(), 0);
+            memory.data(&store)[..48].to_vec()
+        };
+        let first = once();
+        assert_eq!(first, once());
+        let number = |at: usize| u64::from_le_bytes(first[at..at + 8].try_into().unwrap());
+        assert_ne!(number(0), number(8));
+        assert_eq!(number(32), 1_767_225_600_000_001_000);
+        assert!(number(40) > number(32), "time goes on");
+    }
+
+    #[test]
+    fn writes_are_dropped_and_reported_as_written() {
+        let (mut store, instance, memory) = stand_in();
+        // Two vectors of 3 and 4 bytes.
+        memory.data_mut(&mut store)[4] = 3;
+        memory.data_mut(&mut store)[12] = 4;
+        let write = instance.get_typed_func::<(i32, i32, i32, i32), i32>(&mut store, "fd_write").unwrap();
+        assert_eq!(write.call(&mut store, (2, 0, 2, 100)).unwrap(), 0);
+        assert_eq!(memory.data(&store)[100], 7);
+    }
+}

@@ -16,7 +16,8 @@ use crate::initialize::{engine, instantiate_alone};
 /// When the component does not load, imports more than its world allows, lacks an export, or traps.
 pub(crate) fn verify(component: &[u8], contract: &Contract) -> Result<()> {
     let engine = engine()?;
-    let component = Component::new(&engine, component).map_err(anyhow::Error::from).context("it does not load")?;
+    let component =
+        Component::new(&engine, component).map_err(anyhow::Error::from).context("it does not load")?;
     check_names(&engine, &component, contract)?;
     tokio::runtime::Builder::new_current_thread().build()?.block_on(run(&engine, &component))
 }
@@ -54,4 +55,39 @@ async fn run(engine: &wasmtime::Engine, component: &Component) -> Result<()> {
             .context("it loads, but traps when it is called")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use super::verify;
+    use crate::contract::Contract;
+
+    fn error(component: &str) -> String {
+        let contract =
+            Contract::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit").as_ref(), "renderer").unwrap();
+        format!("{:#}", verify(&wat::parse_str(component).unwrap(), &contract).unwrap_err())
+    }
+
+    #[test]
+    fn an_import_that_the_world_does_not_have_is_named() {
+        let message = error(
+            r#"(component
+                 (import "wasi:random/random@0.2.0" (instance))
+                 (import "plumbline:plugin/log@0.1.0" (instance)))"#,
+        );
+        assert!(message.starts_with("it imports wasi:random/random@0.2.0; its world allows"), "{message}");
+        assert!(message.contains("plumbline:plugin/tree@0.1.0"), "{message}");
+    }
+
+    #[test]
+    fn an_export_that_is_missing_is_named() {
+        assert_eq!(error("(component)"), "it does not export plumbline:plugin/render@0.1.0");
+    }
+
+    #[test]
+    fn what_is_not_a_component_does_not_load() {
+        assert!(error("(module)").starts_with("it does not load"));
+    }
 }
