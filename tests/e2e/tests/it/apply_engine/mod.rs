@@ -1,0 +1,13 @@
+//! The planner, the executor and the watches together, without sources, pipelines or controllers.
+
+mod engine;
+
+mod a_broken_commit_changes_nothing_and_every_mistake_is_told;
+mod a_kind_that_may_not_be_watched_is_applied_all_the_same;
+mod an_immutable_field_is_changed_by_recreating_only_where_allowed;
+mod applying_again_costs_no_request;
+mod drift_is_told_when_it_happens;
+mod what_comes_first_may_come_in_the_same_plan;
+mod what_is_no_longer_desired_is_pruned;
+mod what_is_not_ours_can_be_followed;
+mod what_kubectl_applied_is_taken_over;
