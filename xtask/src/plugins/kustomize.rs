@@ -43,11 +43,6 @@ pub(crate) fn build(context: &Context<'_>, out: &Path) -> anyhow::Result<()> {
 
     context.run(
         "make it a component and initialise it",
-        Command::new(&componentize)
-            .current_dir(context.root())
-            .arg("go")
-            .arg(&module)
-            .arg("--out")
-            .arg(out),
+        Command::new(&componentize).current_dir(context.root()).arg("go").arg(&module).arg("--out").arg(out),
     )
 }
