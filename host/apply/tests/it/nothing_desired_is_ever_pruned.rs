@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use plumb_api::{Inventory, InventoryEntry, Object, ObjectId};
-use plumb_apply::{Change, Inputs, LiveState, Owner, Plan, PlanError, Policy, may_prune, plan, stage_of};
+use plumb_apply::{
+    Change, Inputs, LiveState, Owner, Plan, PlanError, Policy, compare_for_apply, may_prune, plan, stage_of,
+};
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 use serde_json::{Value, json};
@@ -163,6 +165,7 @@ proptest! {
         let plan = plan_of(&world);
         let desired: BTreeSet<_> = world.desired.iter().map(|object| object.id()).collect();
         prop_assert!(world.prune || plan.prune.is_empty());
+        prop_assert!(plan.prune.is_sorted_by(|left, right| compare_for_apply(&right.id, &left.id).is_lt()));
         for deletion in &plan.prune {
             prop_assert!(!desired.contains(&deletion.id));
             prop_assert!(listed(&world.inventory).contains(&deletion.id.to_string()));
@@ -235,6 +238,7 @@ proptest! {
         prop_assert!(plan.stages.is_sorted_by(|left, right| left.stage < right.stage));
         for stage in &plan.stages {
             prop_assert!(!stage.actions.is_empty());
+            prop_assert!(stage.actions.is_sorted_by(|left, right| compare_for_apply(&left.id, &right.id).is_lt()));
             prop_assert!(stage.actions.iter().all(|action| stage_of(&action.id.group_kind) == stage.stage));
         }
     }
