@@ -58,9 +58,10 @@ pub(crate) fn run(
     only: Option<Group>,
     filter: Option<&str>,
 ) -> anyhow::Result<()> {
-    plugins::build_all(checkout, progress)?;
-    host::build(checkout, progress)?;
-
+    if only != Some(Group::Go) {
+        plugins::build_all(checkout, progress)?;
+        host::build(checkout, progress)?;
+    }
     let runner = Runner { checkout, progress, filter };
     let mut results = Vec::new();
     for group in GROUPS.into_iter().filter(|group| only.is_none_or(|only| only == *group)) {

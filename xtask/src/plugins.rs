@@ -49,7 +49,7 @@ impl Plugin {
         progress: &Progress,
         wasm_std: &WasmStd,
     ) -> anyhow::Result<()> {
-        let key = self.key(checkout)?;
+        let key = self.key(checkout, wasm_std)?;
         let folder = checkout.cache().join("plugins");
         let component = cache::get_or_make(&folder, self.name, &format!("{key}.wasm"), |out| {
             let work_dir = folder.join("work").join(format!("{}.{}", self.name, std::process::id()));
@@ -66,17 +66,34 @@ impl Plugin {
     }
 
     /// Everything that the component is made from.
-    fn key(&self, checkout: &Checkout) -> anyhow::Result<String> {
+    fn key(&self, checkout: &Checkout, wasm_std: &WasmStd) -> anyhow::Result<String> {
         let root = checkout.root();
+        let lock = fs::read_to_string(root.join("Cargo.lock")).context("cannot read Cargo.lock")?;
         Ok(Key::new()
             .path(root, &format!("plugins/{}", self.name))?
             .path(root, "wit")?
             .path(root, "xtask/componentize")?
             .path(root, self.steps)?
+            .value(&locked_versions(&lock, &LIBRARIES))
+            .value(&format!("{wasm_std:?}"))
             .value(&tools::version_line("go", "version"))
             .value(&tools::version_line("rustc", "--version"))
             .finish())
     }
+}
+
+/// Libraries of `plumb-componentize` that decide what a component looks like.
+const LIBRARIES: [&str; 4] = ["wasm-encoder", "wasmtime-wizer", "wit-component", "wit-parser"];
+
+/// The versions of some packages in `Cargo.lock`. The whole file would change the key with every dependency
+/// of the host.
+fn locked_versions(lock: &str, names: &[&str]) -> String {
+    let packages = lock.split("[[package]]").skip(1);
+    let of_names = packages.filter(|package| {
+        names.iter().any(|name| package.lines().any(|line| line == format!("name = \"{name}\"")))
+    });
+    let versions = of_names.flat_map(|package| package.lines().filter(|line| line.starts_with("version = ")));
+    versions.collect::<Vec<_>>().join("\n")
 }
 
 /// What the build of a plugin may use.
@@ -132,5 +149,15 @@ impl Context<'_> {
     pub(crate) fn run(&self, what: &str, command: &mut Command) -> anyhow::Result<()> {
         let log = progress::log_file(self.checkout.cache(), &format!("plugin-{}", self.plugin));
         self.progress.run_quietly(&format!("plugin {}: {what}", self.plugin), &log, command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_the_named_packages_count() {
+        let lock = "version = 4\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n\n\
+                    [[package]]\nname = \"ab\"\nversion = \"2.0.0\"\n\n[[package]]\nname = \"a\"\nversion = \"3.0.0\"\n";
+        assert_eq!(super::locked_versions(lock, &["a"]), "version = \"1.0.0\"\nversion = \"3.0.0\"");
     }
 }
