@@ -1,1 +1,18 @@
-//! What whole-system tests share: a Git server, a repository, a cluster
+//! What whole-system tests share: a Git server, a repository, a cluster.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this crate is used by tests only"
+)]
+
+mod git_repo;
+mod git_server;
+mod ssh_server;
+mod tls;
+
+pub use git_repo::GitRepo;
+pub use git_server::{Auth, Behaviour, GitServer, GitServerOptions, Seen};
+pub use ssh_server::SshServer;
+pub use tls::Authority;

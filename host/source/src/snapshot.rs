@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use gix::ObjectId;
+use gix::objs::{CommitRef, Kind};
+use plumb_api::Revision;
+use plumb_tree::Tree;
+
+use crate::completeness::{self, Incomplete, MAX_COMMIT_BYTES};
+use crate::generation::Generation;
+use crate::tree::GitTree;
+
+/// A commit and its files, read from the disk as they are asked for. What it needs stays on the disk for as long as it lives.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What was fetched, in Flux's form.
+    pub revision: Revision,
+    /// The files.
+    pub tree: Arc<dyn Tree>,
+    /// The id of the root tree: two commits with the same files have the same one.
+    pub tree_id: String,
+    /// Who made the commit, when and why.
+    pub commit: Commit,
+}
+
+/// What a commit says of itself. Anybody can write anything there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Its id, 40 hexadecimal digits.
+    pub id: String,
+    /// Who wrote the change: `NAME <EMAIL>`.
+    pub author: String,
+    /// When it was committed, in seconds since 1970.
+    pub time: i64,
+    /// The message.
+    pub message: String,
+}
+
+impl Snapshot {
+    pub(crate) fn of(
+        generation: Arc<Generation>,
+        revision: Revision,
+        id: ObjectId,
+    ) -> Result<Self, Incomplete> {
+        let bytes = completeness::object(&generation, id, Kind::Commit, MAX_COMMIT_BYTES)?;
+        let malformed = |error: gix::Error| Incomplete::Malformed { id, reason: error.to_string() };
+        let parsed = CommitRef::from_bytes(&bytes, gix::hash::Kind::Sha1).map_err(malformed)?;
+        let author = parsed.author().map_err(malformed)?;
+        let commit = Commit {
+            id: id.to_string(),
+            author: format!("{} <{}>", author.name, author.email),
+            time: parsed.time().map_err(malformed)?.seconds,
+            message: parsed.message.to_string(),
+        };
+        let root = parsed.tree();
+        Ok(Self {
+            revision,
+            tree: Arc::new(GitTree::new(generation, root)),
+            tree_id: root.to_string(),
+            commit,
+        })
+    }
+}

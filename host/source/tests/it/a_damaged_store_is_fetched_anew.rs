@@ -1,0 +1,98 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use plumb_source::{Fetch, Fetched};
+use plumb_tree::{TreeError, TreePath};
+
+use crate::{Bench, read};
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    // Packs are read-only; and what was opened before keeps its bytes.
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn bytes_that_changed_in_a_pack_are_noticed_when_they_are_read() {
+    let bench = Bench::new();
+    bench.repo.write("file", "x".repeat(10_000)).unwrap().commit("one").unwrap();
+    let revision = bench.snapshot().revision;
+    let bench = bench.restart();
+    for pack in files(bench.dir.path(), "pack") {
+        // All of the pack but its header and its checksum.
+        change(&pack, |bytes| {
+            let end = bytes.len() - 20;
+            bytes[12..end].iter_mut().for_each(|byte| *byte = !*byte);
+        });
+    }
+    assert!(bench.store.snapshot(&bench.url(), &revision).is_none());
+    let known = Fetch { known: Some(revision.clone()), ..bench.main() };
+    let Fetched::New(healed) = bench.fetch(&known).unwrap() else { panic!("the store is damaged") };
+    assert_eq!(healed.revision, revision);
+    assert_eq!(read(&healed, "file").len(), 10_000);
+}
+
+#[test]
+fn a_pack_that_is_gone_is_noticed_after_a_restart() {
+    let bench = Bench::new();
+    bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
+    let revision = bench.snapshot().revision;
+    let bench = bench.restart();
+    files(bench.dir.path(), "pack")
+        .iter()
+        .chain(&files(bench.dir.path(), "idx"))
+        .for_each(|file| fs::remove_file(file).unwrap());
+    assert!(bench.store.snapshot(&bench.url(), &revision).is_none());
+    assert_eq!(read(&bench.snapshot(), "file"), "bytes");
+}
+
+#[test]
+fn a_file_whose_bytes_are_not_what_its_id_says_is_never_handed_out() {
+    let bench = Bench::new();
+    // Does not compress, so the blob is most of the pack.
+    let noise: Vec<u8> =
+        (0..20_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+    bench.repo.write("noise", noise).unwrap().commit("one").unwrap();
+    let revision = bench.snapshot().revision;
+    let bench = bench.restart();
+    change(&files(bench.dir.path(), "pack")[0], |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 64].iter_mut().for_each(|byte| *byte = !*byte);
+    });
+    // Commit and trees may be whole; then only reading the file shows it.
+    if let Some(snapshot) = bench.store.snapshot(&bench.url(), &revision) {
+        let damaged = snapshot.tree.read(&TreePath::new("noise").unwrap(), 1 << 20);
+        assert!(matches!(damaged, Err(TreeError::Failed { .. })), "{damaged:?}");
+    }
+    let known = Fetch { known: Some(revision), ..bench.main() };
+    let Fetched::New(healed) = bench.fetch(&known).unwrap() else { panic!("the store is damaged") };
+    assert_eq!(healed.tree.read(&TreePath::new("noise").unwrap(), 1 << 20).unwrap().len(), 80_000);
+}
+
+#[test]
+fn what_a_killed_process_left_is_cleaned_up() {
+    let bench = Bench::new();
+    bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
+    let revision = bench.snapshot().revision;
+    let repository = files(bench.dir.path(), "pack")[0].ancestors().nth(4).unwrap().to_owned();
+    let left = repository.join("7");
+    fs::create_dir_all(left.join("objects/pack")).unwrap();
+    let bench = bench.restart();
+    assert_eq!(read(&bench.store.snapshot(&bench.url(), &revision).unwrap(), "file"), "bytes");
+    assert!(!left.exists());
+}

@@ -1,0 +1,86 @@
+//! Fetching from real Git servers on loopback.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod a_damaged_store_is_fetched_anew;
+mod a_fetch_ends_in_time;
+mod a_snapshot_reads_the_commit;
+mod every_reference_leads_to_its_commit;
+mod only_what_is_new_is_fetched;
+mod servers_are_signed_in_to;
+mod the_server_goes_away_and_comes_back;
+
+use std::time::Duration;
+
+use plumb_api::GitReference;
+use plumb_source::{Cancel, Credentials, Fetch, Fetched, GitError, GitStore, GitUrl, Limits, Snapshot};
+use plumb_test_support::{GitRepo, GitServer, GitServerOptions};
+use tempfile::TempDir;
+
+/// A repository, a server of it, and a store: what most tests need.
+struct Bench {
+    repo: GitRepo,
+    server: GitServer,
+    store: GitStore,
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(GitServerOptions::default(), Limits::default())
+    }
+
+    fn with(options: GitServerOptions, limits: Limits) -> Self {
+        let repo = GitRepo::new().unwrap();
+        let server = GitServer::start(&repo.root(), options).unwrap();
+        let dir = TempDir::new().unwrap();
+        let store = GitStore::open(dir.path(), limits).unwrap();
+        Self { repo, server, store, dir }
+    }
+
+    fn url(&self) -> GitUrl {
+        GitUrl::parse(&self.server.url()).unwrap()
+    }
+
+    fn main(&self) -> Fetch {
+        fetch_of(self.url(), GitReference::Branch("main".to_owned()))
+    }
+
+    fn fetch(&self, fetch: &Fetch) -> Result<Fetched, GitError> {
+        self.store.fetch(fetch, &Cancel::new())
+    }
+
+    /// Fetches `main`, which is new.
+    fn snapshot(&self) -> Snapshot {
+        snapshot(self.fetch(&self.main()))
+    }
+
+    /// The same directory opened by a process that starts.
+    fn restart(self) -> Self {
+        let Self { repo, server, store, dir } = self;
+        drop(store);
+        let store = GitStore::open(dir.path(), Limits::default()).unwrap();
+        Self { repo, server, store, dir }
+    }
+}
+
+fn fetch_of(url: GitUrl, reference: GitReference) -> Fetch {
+    Fetch {
+        url,
+        reference,
+        credentials: Credentials::default(),
+        timeout: Duration::from_secs(60),
+        known: None,
+    }
+}
+
+fn snapshot(fetched: Result<Fetched, GitError>) -> Snapshot {
+    match fetched.unwrap() {
+        Fetched::New(snapshot) => snapshot,
+        Fetched::Unchanged(revision) => panic!("{revision} is not new"),
+    }
+}
+
+fn read(snapshot: &Snapshot, path: &str) -> String {
+    let path = plumb_tree::TreePath::new(path).unwrap();
+    String::from_utf8(snapshot.tree.read(&path, 1 << 20).unwrap()).unwrap()
+}

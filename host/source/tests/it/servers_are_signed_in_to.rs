@@ -1,0 +1,197 @@
+use plumb_api::Reason;
+use std::collections::BTreeMap;
+
+use plumb_api::GitReference;
+use plumb_source::{Cancel, Credentials, Fetch, GitError, GitStore, GitUrl, Limits};
+use plumb_test_support::{Auth, Authority, Behaviour, GitRepo, GitServer, GitServerOptions, SshServer};
+use rstest::rstest;
+use tempfile::TempDir;
+
+use crate::{Bench, fetch_of, read, snapshot};
+
+fn secret(url: &GitUrl, data: &[(&str, &[u8])]) -> Credentials {
+    let data: BTreeMap<String, Vec<u8>> =
+        data.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect();
+    Credentials::from_secret(&data, url).unwrap()
+}
+
+fn basic() -> Auth {
+    Auth::Basic { username: "ada".to_owned(), password: "correct".to_owned() }
+}
+
+fn bearer() -> Auth {
+    Auth::Bearer("correct".to_owned())
+}
+
+fn bench(auth: Auth) -> Bench {
+    let bench = Bench::with(GitServerOptions { auth, tls: None }, Limits::default());
+    bench.repo.write("file", "secret bytes").unwrap().commit("one").unwrap();
+    bench
+}
+
+fn signed_in(bench: &Bench, data: &[(&str, &str)]) -> Fetch {
+    let data: Vec<(&str, &[u8])> = data.iter().map(|(key, value)| (*key, value.as_bytes())).collect();
+    Fetch { credentials: secret(&bench.url(), &data), ..bench.main() }
+}
+
+#[rstest]
+#[case(basic(), &[("username", "ada"), ("password", "correct")])]
+#[case(bearer(), &[("bearerToken", "correct")])]
+#[case(bearer(), &[("bearerToken", "correct\n")])]
+fn with_what_the_server_wants(#[case] auth: Auth, #[case] data: &[(&str, &str)]) {
+    let bench = bench(auth);
+    assert_eq!(read(&snapshot(bench.fetch(&signed_in(&bench, data))), "file"), "secret bytes");
+}
+
+#[rstest]
+#[case(basic(), &[])]
+#[case(basic(), &[("username", "ada"), ("password", "hunter2")])]
+#[case(bearer(), &[("bearerToken", "hunter2")])]
+#[case(bearer(), &[("username", "ada"), ("password", "hunter2")])]
+fn and_not_with_anything_else(#[case] auth: Auth, #[case] data: &[(&str, &str)]) {
+    let bench = bench(auth);
+    let error = bench.fetch(&signed_in(&bench, data)).unwrap_err();
+    assert!(matches!(error, GitError::AuthenticationFailed { .. }), "{error}");
+    assert_eq!(error.reason(), Reason::AuthenticationFailed);
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    assert_eq!(bench.server.seen().len(), 1);
+}
+
+#[test]
+fn a_known_revision_is_not_told_to_who_may_not_read() {
+    let bench = bench(basic());
+    let first = snapshot(bench.fetch(&signed_in(&bench, &[("username", "ada"), ("password", "correct")])));
+    let stranger = Fetch { known: Some(first.revision), ..bench.main() };
+    assert!(matches!(bench.fetch(&stranger), Err(GitError::AuthenticationFailed { .. })));
+}
+
+#[test]
+fn with_a_user_in_the_url() {
+    let bench = bench(basic());
+    let url = bench.server.url().replace("http://", "http://ada:correct@");
+    let fetch = fetch_of(GitUrl::parse(&url).unwrap(), GitReference::Branch("main".to_owned()));
+    assert_eq!(read(&snapshot(bench.fetch(&fetch)), "file"), "secret bytes");
+}
+
+#[test]
+fn over_tls_when_its_authority_is_in_the_secret() {
+    let authority = Authority::new().unwrap();
+    let options = GitServerOptions { auth: Auth::Anonymous, tls: Some(authority.clone()) };
+    let bench = Bench::with(options, Limits::default());
+    bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
+    let trusting = signed_in(&bench, &[("ca.crt", authority.ca_pem())]);
+    assert_eq!(read(&snapshot(bench.fetch(&trusting)), "file"), "bytes");
+}
+
+#[rstest]
+#[case::none(None)]
+#[case::of_somebody_else(Some(Authority::new().unwrap().ca_pem().to_owned()))]
+#[case::unreadable(Some("not a certificate".to_owned()))]
+fn not_over_tls_without_the_right_authority(#[case] ca: Option<String>) {
+    let options = GitServerOptions { auth: Auth::Anonymous, tls: Some(Authority::new().unwrap()) };
+    let bench = Bench::with(options, Limits::default());
+    bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
+    let data: Vec<_> = ca.iter().map(|ca| ("ca.crt", ca.as_str())).collect();
+    let error = bench.fetch(&signed_in(&bench, &data)).unwrap_err();
+    assert!(matches!(error, GitError::UntrustedCertificate { .. }), "{error:?}");
+    assert_eq!(bench.server.seen(), []);
+}
+
+#[test]
+fn credentials_do_not_follow_a_redirect_to_another_server() {
+    let bench = bench(basic());
+    let other = GitServer::start(&bench.repo.root(), GitServerOptions::default()).unwrap();
+    bench.server.set(Behaviour::Redirect(other.origin()));
+    let fetch = signed_in(&bench, &[("username", "ada"), ("password", "correct")]);
+    assert_eq!(read(&snapshot(bench.fetch(&fetch)), "file"), "secret bytes");
+    assert!(bench.server.seen().iter().all(|seen| seen.authorization.is_some()));
+    assert!(!other.seen().is_empty());
+    assert!(other.seen().iter().all(|seen| seen.authorization.is_none()), "{:?}", other.seen());
+}
+
+#[test]
+fn a_redirect_from_https_to_http_is_refused() {
+    let authority = Authority::new().unwrap();
+    let bench = Bench::with(
+        GitServerOptions { auth: Auth::Anonymous, tls: Some(authority.clone()) },
+        Limits::default(),
+    );
+    bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
+    let plain = GitServer::start(&bench.repo.root(), GitServerOptions::default()).unwrap();
+    bench.server.set(Behaviour::Redirect(plain.origin()));
+    let error = bench.fetch(&signed_in(&bench, &[("ca.crt", authority.ca_pem())])).unwrap_err();
+    assert!(matches!(error, GitError::RedirectRefused { .. }), "{error:?}");
+    assert_eq!(plain.seen(), []);
+}
+
+#[test]
+fn redirects_that_never_end_are_refused() {
+    let bench = bench(Auth::Anonymous);
+    bench.server.set(Behaviour::Redirect(bench.server.origin()));
+    let error = bench.fetch(&bench.main()).unwrap_err();
+    assert!(matches!(error, GitError::RedirectRefused { .. }), "{error:?}");
+    assert_eq!(bench.server.seen().len(), 6);
+}
+
+/// A repository served over SSH, and a store.
+struct OverSsh {
+    repo: GitRepo,
+    server: SshServer,
+    store: GitStore,
+    _dir: TempDir,
+}
+
+impl OverSsh {
+    fn new(password: &str) -> Self {
+        let repo = GitRepo::new().unwrap();
+        repo.write("file", "1").unwrap().commit("one").unwrap();
+        let dir = TempDir::new().unwrap();
+        let store = GitStore::open(dir.path(), Limits::default()).unwrap();
+        Self { repo, server: SshServer::start_with_password(password).unwrap(), store, _dir: dir }
+    }
+
+    fn fetch(&self, data: &[(&str, &[u8])]) -> Result<plumb_source::Fetched, GitError> {
+        let url = GitUrl::parse(&self.server.url(&self.repo.bare())).unwrap();
+        let credentials = secret(&url, data);
+        let fetch = Fetch { credentials, ..fetch_of(url, GitReference::Branch("main".to_owned())) };
+        self.store.fetch(&fetch, &Cancel::new())
+    }
+}
+
+#[test]
+fn over_ssh_with_a_key() {
+    let over = OverSsh::new("");
+    let (identity, known_hosts) = (over.server.identity().unwrap(), over.server.known_hosts().unwrap());
+    let data: [(&str, &[u8]); 2] = [("identity", identity.trim_ascii_end()), ("known_hosts", &known_hosts)];
+    assert_eq!(read(&snapshot(over.fetch(&data)), "file"), "1");
+    over.repo.write("file", "2").unwrap().commit("two").unwrap();
+    assert_eq!(read(&snapshot(over.fetch(&data)), "file"), "2");
+}
+
+#[test]
+fn over_ssh_with_a_key_that_has_a_password() {
+    let over = OverSsh::new("correct horse");
+    let (identity, known_hosts) = (over.server.identity().unwrap(), over.server.known_hosts().unwrap());
+    let with = |password: &[u8]| {
+        over.fetch(&[("identity", &identity), ("known_hosts", &known_hosts), ("password", password)])
+    };
+    assert_eq!(read(&snapshot(with(b"correct horse")), "file"), "1");
+    assert!(matches!(with(b"wrong"), Err(GitError::AuthenticationFailed { .. })));
+}
+
+#[test]
+fn not_over_ssh_to_another_host_or_with_another_key() {
+    let over = OverSsh::new("");
+    let (identity, known_hosts) = (over.server.identity().unwrap(), over.server.known_hosts().unwrap());
+    let (stranger, impostor) =
+        (over.server.strange_identity().unwrap(), over.server.wrong_known_hosts().unwrap());
+    let error = over.fetch(&[("identity", &identity), ("known_hosts", &impostor)]).unwrap_err();
+    assert!(matches!(error, GitError::UnknownHost { .. }), "{error:?}");
+    let error = over.fetch(&[("identity", &identity), ("known_hosts", b"")]).unwrap_err();
+    assert!(matches!(error, GitError::UnknownHost { .. }), "{error:?}");
+    let error = over.fetch(&[("identity", &stranger), ("known_hosts", &known_hosts)]).unwrap_err();
+    assert!(matches!(error, GitError::AuthenticationFailed { .. }), "{error:?}");
+    assert_eq!(error.reason(), Reason::AuthenticationFailed);
+    let error = over.fetch(&[("identity", b"not a key"), ("known_hosts", &known_hosts)]).unwrap_err();
+    assert!(matches!(error, GitError::AuthenticationFailed { .. }), "{error:?}");
+}
