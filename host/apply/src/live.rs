@@ -150,7 +150,10 @@ impl LiveCache {
     pub(crate) fn observe(&self, answer: Object) {
         let gvk = answer.gvk();
         let Some(object) = store::slim_answer(answer) else { return };
-        if let Some(kind) = self.shared.kinds.write().get_mut(&gvk) {
+        // Where no watch would tell of later changes, what we know now would soon be wrong.
+        if let Some(kind) = self.shared.kinds.write().get_mut(&gvk)
+            && kind.state == WatchState::Running
+        {
             kind.store.observe(object);
         }
         self.shared.tick();

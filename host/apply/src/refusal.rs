@@ -68,6 +68,12 @@ impl Refusal {
         matches!(self, Self::Status(status) if status.is_not_found())
     }
 
+    /// Whether the refusal is what a server says that does not know yet what a CRD has just brought: its kind, or a field.
+    pub(crate) fn is_of_old_schema(&self) -> bool {
+        let lacks_field = |status: &Status| status.message.contains("field not declared in schema");
+        self.is_not_found() || matches!(self, Self::Status(status) if lacks_field(status))
+    }
+
     /// Whether the path itself is not served, so that the kind is gone.
     pub(crate) fn is_not_served(&self) -> bool {
         let says = |status: &Status| {

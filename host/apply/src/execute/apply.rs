@@ -12,9 +12,9 @@ use crate::managed_fields::{desired_digest, projection_digest, take_over};
 use crate::plan::{Action, Applied, Change, Deletion, Live};
 use crate::refusal::{Failure, Refusal};
 
-/// A CRD can be established a moment before its path is served.
-const UNTIL_SERVED: Duration = Duration::from_secs(10);
-/// Pause between two looks at such a path.
+/// A CRD can be established a moment before its path is served, or served by its new schema.
+const UNTIL_SERVED: Duration = Duration::from_secs(5);
+/// Pause between two attempts at that.
 const SERVED_PAUSE: Duration = Duration::from_millis(100);
 /// How often taking over is tried while a controller keeps writing to the object.
 const TAKE_OVER_ATTEMPTS: usize = 5;
@@ -36,10 +36,11 @@ impl Executor {
     ) -> Result<Done, Failure> {
         let kind = self.kind_of(&action.id, &action.desired.gvk(), context.deadline).await?;
         let explain = |refusal: Refusal| refusal.explain(&action.id);
-        let sent = match self.send(action, &kind, depends, context).await {
+        let sent = match self.send(Effect::Real, action, &kind, depends, context).await {
             Err(refusal) if refusal.is_immutable() && may_replace(action) => {
                 self.delete_and_wait(action, &kind, context).await?;
-                let answer = self.send(action, &kind, depends, context).await.map_err(explain)?;
+                let answer =
+                    self.send(Effect::Real, action, &kind, depends, context).await.map_err(explain)?;
                 (answer, AppliedAction::Recreated)
             }
             Err(refusal) => return Err(explain(refusal)),
@@ -58,26 +59,25 @@ impl Executor {
         Ok(done(action, answer, effect, context))
     }
 
-    async fn send(
+    /// Applies, with patience for what a CRD of this plan has only just brought.
+    pub(super) async fn send(
         &self,
+        effect: Effect,
         action: &Action,
         kind: &Kind,
         depends: &Dependencies,
         context: &Context<'_>,
     ) -> Result<Answer, Refusal> {
         let patience = context.deadline.min(Instant::now() + UNTIL_SERVED);
+        let is_new = depends.brings_kind(&action.id.group_kind);
         loop {
             let place = place_of(&action.id, kind);
             let result = self
                 .api
-                .apply(Effect::Real, place, &action.desired, &context.policy.manager, context.deadline)
+                .apply(effect, place, &action.desired, &context.policy.manager, context.deadline)
                 .await;
             match result {
-                Err(refusal)
-                    if refusal.is_not_found()
-                        && depends.brings_kind(&action.id.group_kind)
-                        && Instant::now() < patience =>
-                {
+                Err(refusal) if is_new && refusal.is_of_old_schema() && Instant::now() < patience => {
                     tokio::time::sleep(SERVED_PAUSE).await;
                 }
                 result => return result,

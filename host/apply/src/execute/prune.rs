@@ -27,7 +27,9 @@ impl Executor {
     pub async fn prune(&self, deletions: &[Deletion], owner: &Owner, deadline: Instant) -> Pruned {
         let one =
             |deletion| async move { (deletion, Box::pin(self.delete_one(deletion, owner, deadline)).await) };
-        let mut results = stream::iter(deletions.iter().map(one)).buffered(AT_ONCE);
+        // Collected, because a closure that lives on in the stream would have to work for every lifetime.
+        let deletions: Vec<_> = deletions.iter().map(one).collect();
+        let mut results = stream::iter(deletions).buffered(AT_ONCE);
         let mut pruned = Pruned::default();
         while let Some((Deletion { id, .. }, result)) = results.next().await {
             match result {

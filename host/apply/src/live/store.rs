@@ -68,11 +68,13 @@ impl Store {
 
     /// Takes in what a request of our own has made of an object, so that the next plan sees it even when the watch is
     /// behind. The event that follows brings nothing new then. Whoever made the request knows of the change. Where the watch is
-    /// ahead already, it may have told that the object is gone again, and is right.
+    /// ahead already, it may have told that the object is gone again, and is right. Of the same version the answer counts: for a
+    /// moment after a CRD has changed, its watch still shows objects by the old schema, without the new fields.
     pub(super) fn observe(&mut self, object: Object) {
         let id = object.id();
+        let is_known = self.objects.get(&id).is_some_and(|known| version(known) == version(&object));
         let is_ahead = version(&object).is_some_and(|version| version > self.seen);
-        if is_ahead && self.is_news(&id, &object) {
+        if is_known || (is_ahead && self.is_news(&id, &object)) {
             self.objects.insert(id, Arc::new(object));
         }
     }
@@ -284,6 +286,17 @@ mod tests {
         store.handle(Event::Delete(config_map("a", 6, "apps")), &resource());
         store.observe(slim(config_map("a", 5, "apps"), &resource()).unwrap());
         assert_eq!(store.len(), 0);
+    }
+
+    #[test]
+    fn of_the_same_version_our_answer_counts() {
+        let (mut store, _) = listed(&[]);
+        let mut pruned = config_map("a", 5, "apps");
+        pruned.data = json!({});
+        store.handle(Event::Apply(pruned), &resource());
+        let answer = slim(config_map("a", 5, "apps"), &resource()).unwrap();
+        store.observe(answer.clone());
+        assert_eq!(**store.get(&answer.id()).unwrap(), answer);
     }
 
     #[test]

@@ -56,8 +56,8 @@ async fn a_definition_and_its_objects_and_later_a_new_field_of_both() -> Result<
         Api::namespaced_with(engine.client.clone(), &engine.namespace, &resource);
     assert_eq!(widgets.get("one").await?.data["spec"], json!({"size": 1, "colour": "blue"}));
 
-    let (_, requests) = engine.sync_well(&desired).await?;
-    assert_eq!(requests, 0);
+    let (outcome, requests) = engine.sync_well(&desired).await?;
+    assert_eq!((told(&outcome), requests), (vec![], 0));
 
     // The definition goes, and its objects with it.
     let rest = [config_map("rest", json!({}))];
