@@ -1,6 +1,7 @@
 package render
 
 import (
+	"errors"
 	"path"
 	"regexp"
 	"strconv"
@@ -24,6 +25,9 @@ var (
 // locate makes an error of kustomize's one that names a file and line. The text stays as it is.
 func (r *renderer) locate(err error) *Error {
 	text := err.Error()
+	if object, ok := errors.AsType[*objectError](err); ok {
+		return &Error{Kind: InvalidInput, Message: text, Hint: "Look at the object " + object.object + "."}
+	}
 	e := &Error{Kind: InvalidInput, Message: text, Line: lineIn(text)}
 	switch {
 	case strings.HasPrefix(text, "recovered from"):

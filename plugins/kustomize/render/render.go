@@ -11,6 +11,7 @@ import (
 
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 	"sigs.k8s.io/yaml"
@@ -114,29 +115,42 @@ func (r *renderer) build() (objects []string, err error) {
 // encode writes the resources as Flux reads them: as YAML first, and that as JSON.
 func (r *renderer) encode(resources resmap.ResMap) ([]string, error) {
 	objects := make([]string, 0, resources.Size())
-	for _, resource := range resources.Resources() {
-		document, err := resource.AsYAML()
+	for _, rendered := range resources.Resources() {
+		expanded, err := encodeOne(rendered)
 		if err != nil {
-			return nil, err
-		}
-		text, err := yaml.YAMLToJSON(document)
-		if err != nil {
-			return nil, err
-		}
-		expanded, err := expand(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", resource.CurId(), err)
+			return nil, &objectError{object: rendered.CurId().String(), err: err}
 		}
 		for _, object := range expanded {
 			if id := identify(object); id.isKubernetesObject() && !id.isKustomization() {
 				objects = append(objects, string(object))
 			} else {
-				r.warn("%s is left out: it is not a Kubernetes object that can be applied", resource.CurId())
+				r.warn("%s is left out: it is not a Kubernetes object that can be applied", rendered.CurId())
 			}
 		}
 	}
 	return objects, nil
 }
+
+func encodeOne(object *resource.Resource) ([]json.RawMessage, error) {
+	document, err := object.AsYAML()
+	if err != nil {
+		return nil, err
+	}
+	text, err := yaml.YAMLToJSON(document)
+	if err != nil {
+		return nil, err
+	}
+	return expand(text)
+}
+
+// objectError is an object that kustomize accepted but that cannot be written out. Which file it came from is no longer known.
+type objectError struct {
+	object string
+	err    error
+}
+
+func (e *objectError) Error() string { return e.err.Error() }
+func (e *objectError) Unwrap() error { return e.err }
 
 // expand returns the items of a list, and anything else as it is. For Flux, and for kubectl, a list is what has `items`.
 func expand(object []byte) ([]json.RawMessage, error) {

@@ -322,6 +322,13 @@ func TestErrorsNameFileAndLine(t *testing.T) {
 			},
 			render.Error{Kind: render.InvalidInput, File: "app/kustomization.yaml", Message: "no resource matches strategic merge patch"},
 		},
+		"an object that cannot be written out": {
+			treefs.Memory{
+				"app/kustomization.yaml": "resources: [a.yaml]\n",
+				"app/a.yaml":             configMap("a") + "data: {a: b, a: c}\n",
+			},
+			render.Error{Kind: render.InvalidInput, Message: `mapping key "a" already defined`},
+		},
 		"one object twice": {
 			treefs.Memory{
 				"app/kustomization.yaml": "resources: [a.yaml, b.yaml]\n",
