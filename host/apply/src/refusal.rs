@@ -70,7 +70,6 @@ impl Refusal {
 
     /// Whether the refusal is what a server says that does not know yet what a CRD has just brought: its kind, or a field.
     pub(crate) fn is_of_old_schema(&self) -> bool {
-        let lacks_field = |status: &Status| status.message.contains("field not declared in schema");
         self.is_not_found() || matches!(self, Self::Status(status) if lacks_field(status))
     }
 
@@ -90,7 +89,7 @@ impl Refusal {
     }
 
     /// How long to wait before sending the same request again, counting attempts from 1; `None` when it would be refused again.
-    /// A 500 is final unless it says when to come back: servers before 1.27 answer an apply with an unknown field so.
+    /// A 500 is final unless it says when to come back: an apply with an unknown field is answered so.
     pub(crate) fn pause_before_retry(&self, attempt: u32) -> Option<Duration> {
         if attempt >= ATTEMPTS {
             return None;
@@ -154,6 +153,7 @@ fn explain_status(status: &Status, id: &ObjectId, hides: bool, immutable: bool) 
         return (format!("{said} ({hint})"), FailureKind::Immutable);
     }
     let kind = match status.code {
+        _ if lacks_field(status) => FailureKind::Rejected,
         401 => FailureKind::Forbidden,
         403 if is_rbac(status) => FailureKind::Forbidden,
         404 => FailureKind::NotFound,
@@ -162,6 +162,11 @@ fn explain_status(status: &Status, id: &ObjectId, hides: bool, immutable: bool) 
         _ => FailureKind::Rejected,
     };
     (said, kind)
+}
+
+/// Whether the object has a field that its schema does not have. Servers answer an apply of that with a 500.
+fn lacks_field(status: &Status) -> bool {
+    status.message.contains("field not declared in schema")
 }
 
 /// Whether a 403 comes from authorization; admission answers with the same status.

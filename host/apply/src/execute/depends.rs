@@ -47,7 +47,7 @@ impl Dependencies {
 
     /// Whether a dry run was refused only because a service account of this plan is not there yet: the admission of pods looks
     /// for it, and it is applied before the pods.
-    pub(super) fn explain(&self, id: &ObjectId, refusal: &str) -> bool {
+    pub(super) fn will_satisfy(&self, id: &ObjectId, refusal: &str) -> bool {
         let Some((_, name)) = refusal.split_once("error looking up service account ") else { return false };
         let Some((namespace, name)) = name.split_once(':').and_then(|(path, _)| path.split_once('/')) else {
             return false;
@@ -58,5 +58,36 @@ impl Dependencies {
             group_kind: GroupKind::new("", "ServiceAccount"),
         };
         id.namespace == account.namespace && self.created.contains(&account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use rstest::rstest;
+
+    use super::*;
+
+    fn id(kind: &str, namespace: &str, name: &str) -> ObjectId {
+        let group_kind = GroupKind::new("", kind);
+        ObjectId { namespace: namespace.to_owned(), name: name.to_owned(), group_kind }
+    }
+
+    #[rstest]
+    #[case("default", "robot", true)]
+    #[case("default", "other", false)]
+    #[case("elsewhere", "robot", false)]
+    fn a_pod_may_wait_for_the_service_account_of_its_own_plan(
+        #[case] namespace: &str,
+        #[case] name: &str,
+        #[case] expected: bool,
+    ) {
+        let created = HashSet::from([id("ServiceAccount", "default", "robot")]);
+        let depends = Dependencies { namespaces: HashSet::new(), kinds: HashSet::new(), created };
+        let refusal = format!(
+            r#"pods "web" is forbidden: error looking up service account {namespace}/{name}: serviceaccount "{name}" not found"#
+        );
+        assert_eq!(depends.will_satisfy(&id("Pod", "default", "web"), &refusal), expected);
     }
 }

@@ -25,11 +25,7 @@ impl Executor {
         context: &Context<'_>,
     ) -> Result<Rehearsed, Failure> {
         let kind = self.kind_of(&action.id, &action.desired.gvk(), context.deadline).await?;
-        let place = place_of(&action.id, &kind);
-        let tried = self
-            .api
-            .apply(Effect::DryRun, place, &action.desired, &context.policy.manager, context.deadline)
-            .await;
+        let tried = self.send(Effect::DryRun, action, &kind, depends, context).await;
         if matches!(&tried, Err(refusal) if refusal.is_not_served()) {
             self.kinds.forget(&action.desired.gvk());
         }
@@ -75,7 +71,7 @@ fn accept(action: &Action, refusal: &Refusal, depends: &Dependencies) -> Result<
         Change::Unchanged | Change::LeftAlone(_) => (false, false),
     };
     let is_waiting =
-        matches!(refusal, Refusal::Status(status) if depends.explain(&action.id, &status.message));
+        matches!(refusal, Refusal::Status(status) if depends.will_satisfy(&action.id, &status.message));
     let cannot_be_tried =
         matches!(refusal, Refusal::Status(status) if status.message.contains("does not support dry run"));
     if !to_be_applied || (replaceable && refusal.is_immutable()) || is_waiting || cannot_be_tried {
