@@ -3,6 +3,8 @@
 //! OpenSSH knows every cipher and key type that a Git host may ask for, and its host key checks have been read by more eyes than ours would be. It is
 //! given nothing but what the Secret holds: no configuration file, no agent, no key or known host of the user. The private key is in a directory of its own
 //! under the system's temporary directory, readable by this user only, for as long as the connection lasts.
+//! A key with a password needs `/bin/sh`, which hands the password over; and the user that this process runs as needs a name
+//! in `/etc/passwd`, which OpenSSH asks for.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};

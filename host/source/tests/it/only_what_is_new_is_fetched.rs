@@ -39,6 +39,18 @@ fn a_new_commit_costs_what_it_changes() {
 }
 
 #[test]
+fn the_history_is_not_fetched() {
+    let bench = Bench::new();
+    let noise: Vec<u8> =
+        (0..50_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+    bench.repo.write("large", noise).unwrap().write("small", "1").unwrap().commit("one").unwrap();
+    bench.repo.remove("large").unwrap().commit("two").unwrap();
+    assert_eq!(read(&bench.snapshot(), "small"), "1");
+    let received: usize = bench.server.asked_for_objects().iter().map(|seen| seen.answer_bytes).sum();
+    assert!(received < 2_000, "{received}");
+}
+
+#[test]
 fn what_was_fetched_survives_a_restart() {
     let bench = Bench::new();
     bench.repo.write("file", "1").unwrap().commit("one").unwrap();
@@ -85,8 +97,9 @@ fn the_store_does_not_grow_for_ever() {
         snapshots.push(bench.snapshot());
     }
     let generations = || {
-        let repositories = std::fs::read_dir(bench.dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        let repository = repositories.filter(|path| path.is_dir()).next().unwrap();
+        let mut repositories =
+            std::fs::read_dir(bench.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let repository = repositories.find(|path| path.is_dir()).unwrap();
         std::fs::read_dir(repository).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
     };
     assert_eq!(generations(), 2);
