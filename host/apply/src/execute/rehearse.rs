@@ -39,8 +39,8 @@ impl Executor {
             _ => Rehearsed::Go(action.clone()),
         };
         match (decided, tried) {
-            (Rehearsed::Go(action), Err(refusal)) => {
-                accept(&action, &refusal, depends).map(|()| Rehearsed::Go(action))
+            (Rehearsed::Go(action), Err(refusal)) if !is_no_obstacle(&action, &refusal, depends) => {
+                Err(refusal.explain(&action.id))
             }
             (decided, _) => Ok(decided),
         }
@@ -64,18 +64,15 @@ impl Executor {
 }
 
 /// Whether a refused dry run is no reason not to go on.
-fn accept(action: &Action, refusal: &Refusal, depends: &Dependencies) -> Result<(), Failure> {
-    let (to_be_applied, replaceable) = match &action.change {
-        Change::Look | Change::Create => (true, false),
-        Change::Apply(apply) => (true, apply.replace_if_immutable),
-        Change::Unchanged | Change::LeftAlone(_) => (false, false),
+fn is_no_obstacle(action: &Action, refusal: &Refusal, depends: &Dependencies) -> bool {
+    let says =
+        |is_so: &dyn Fn(&str) -> bool| matches!(refusal, Refusal::Status(status) if is_so(&status.message));
+    let may_be_refused = match &action.change {
+        Change::Look | Change::Create => false,
+        Change::Apply(apply) => apply.replace_if_immutable && refusal.is_immutable(),
+        Change::Unchanged | Change::LeftAlone(_) => true,
     };
-    let is_waiting =
-        matches!(refusal, Refusal::Status(status) if depends.will_satisfy(&action.id, &status.message));
-    let cannot_be_tried =
-        matches!(refusal, Refusal::Status(status) if status.message.contains("does not support dry run"));
-    if !to_be_applied || (replaceable && refusal.is_immutable()) || is_waiting || cannot_be_tried {
-        return Ok(());
-    }
-    Err(refusal.explain(&action.id))
+    may_be_refused
+        || says(&|message| depends.will_satisfy(&action.id, message))
+        || says(&|message| message.contains("does not support dry run"))
 }
