@@ -10,9 +10,9 @@ pub(crate) const STACK_BYTES: usize = 1 << 20;
 const IMAGE_BYTES: u64 = 256 << 20;
 
 /// What one component may consist of. Go components have one memory, some three core modules and as many tables.
-const MEMORIES: u32 = 4;
-const TABLES: u32 = 16;
-const CORE_INSTANCES: u32 = 16;
+pub(crate) const MEMORIES: u32 = 4;
+pub(crate) const TABLES: u32 = 16;
+pub(crate) const CORE_INSTANCES: u32 = 16;
 
 /// An engine and whether its instances come from a pool.
 pub(crate) struct Made {

@@ -4,6 +4,7 @@ use wasmtime::ResourceLimiter;
 
 use crate::LimitKind;
 use crate::call::{Cancelled, Limits};
+use crate::engine::{CORE_INSTANCES, MEMORIES, TABLES};
 
 /// What one call has used so far. Each `…` that goes over a limit returns an error that ends the call, and is remembered:
 /// a guest cannot hide it.
@@ -110,5 +111,17 @@ impl ResourceLimiter for Meter {
         self.check(LimitKind::TableElements, used as u64, self.limits.table_elements as u64)?;
         self.table_elements = used;
         Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
     }
 }

@@ -12,7 +12,11 @@ use crate::printable::one_line;
 
 /// What the handle of a directory stands for. There is one tree a call, so the handle need not say which.
 #[derive(Debug)]
-pub(crate) struct Root;
+#[allow(
+    unreachable_pub,
+    reason = "the bindings export it again, publicly when wasmtime-wizer is in the same build"
+)]
+pub struct Root;
 
 /// What the host keeps for one call.
 pub(crate) struct State {

@@ -1,0 +1,80 @@
+//! The built-in plugins, as `cargo xtask build` makes them. A test that does not find them fails.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use plumb_plugin::{Call, CallError, ErrorKind, Host, HostConfig, Plugin, World};
+use plumb_tree::Memory;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::guest::{path, view_of};
+
+/// Compiling kustomize takes a while: one host for all tests here.
+static HOST: LazyLock<(Host, TempDir)> = LazyLock::new(|| {
+    let cache = TempDir::new().unwrap();
+    let config = HostConfig { cache_dir: Some(cache.path().to_owned()), ..HostConfig::default() };
+    (Host::new(config).unwrap(), cache)
+});
+
+fn plugin(name: &str) -> Plugin {
+    let directory = std::env::var_os("PLUMB_PLUGIN_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
+    let file = directory.join(format!("{name}.wasm"));
+    assert!(file.exists(), "{} is missing; run `cargo xtask build`", file.display());
+    HOST.0.load_file(name, &file, World::Renderer).unwrap()
+}
+
+const DEPLOYMENT: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+spec:
+  replicas: 1
+";
+
+#[test]
+fn kustomize_renders_an_overlay() {
+    let tree = Memory::new()
+        .with_file(&path("base/kustomization.yaml"), "resources: [deployment.yaml]\n")
+        .with_file(&path("base/deployment.yaml"), DEPLOYMENT)
+        .with_file(
+            &path("prod/kustomization.yaml"),
+            "resources: [../base]\nnamePrefix: prod-\npatches:\n- path: ../patches/replicas.yaml\n",
+        )
+        .with_file(
+            &path("patches/replicas.yaml"),
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 5}\n",
+        );
+    let plugin = plugin("kustomize");
+    assert!(
+        plugin.imports().iter().all(|import| import.starts_with("plumbline:plugin/")),
+        "{:?}",
+        plugin.imports()
+    );
+    let parameters = json!({"path": "prod"});
+    let first = plugin.render(view_of(tree.clone()), &parameters, &Call::default()).unwrap();
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].id().human(), "Deployment/prod-web");
+    assert_eq!(first[0].pointer("/spec/replicas"), Some(&json!(5)));
+    let again = plugin.render(view_of(tree), &parameters, &Call::default()).unwrap();
+    assert_eq!(first, again);
+}
+
+#[test]
+fn kustomize_reports_what_is_missing() {
+    let tree = Memory::new().with_file(&path("kustomization.yaml"), "resources: [missing.yaml]\n");
+    let error =
+        plugin("kustomize").render(view_of(tree), &json!({"path": ""}), &Call::default()).unwrap_err();
+    let CallError::Reported(errors) = &error else { panic!("{error:?}") };
+    assert!(error.to_string().contains("missing.yaml"), "{error}");
+    assert!(errors.iter().all(|error| error.kind != ErrorKind::Internal), "{errors:?}");
+}
+
+#[test]
+fn yaml_renders_plain_files() {
+    let tree = Memory::new().with_file(&path("apps/web.yaml"), DEPLOYMENT);
+    let objects = plugin("yaml").render(view_of(tree), &json!({"path": "apps"}), &Call::default()).unwrap();
+    assert_eq!(objects.len(), 1);
+    assert_eq!(objects[0].id().human(), "Deployment/web");
+}

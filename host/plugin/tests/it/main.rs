@@ -1,0 +1,15 @@
+//! What a host promises about plugins, each file one behaviour. The guests are written as WebAssembly text.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod guest;
+mod heard;
+
+mod a_broken_guest_harms_nobody;
+mod a_plugin_that_does_not_fit_is_refused;
+mod all_four_worlds_work;
+mod builtin;
+mod calls_run_side_by_side;
+mod compiled_components_are_kept;
+mod limits_end_a_call;
+mod messages_of_guests_reach_the_log;
+mod what_a_guest_returns_is_checked;
