@@ -119,6 +119,8 @@ impl Runner<'_> {
         test.env("PLUMB_BIN", self.checkout.root().join("target/release/plumb"));
         if let Some(cluster) = cluster {
             cluster.put_into(&mut test);
+            // They wait for the cluster more than they work.
+            test.arg("--test-threads=6");
         }
         self.progress.run_openly(&format!("run the tests of group {group}"), &mut test)
     }

@@ -106,7 +106,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             demo::run(&checkout, &progress, life, &arguments)
         }
         Command::Test { group, filter } => {
-            tools::check(&[Need::Build])?;
+            tools::check(&[Need::Build, Need::Test])?;
             groups::run(&checkout, &progress, group, filter.as_deref())
         }
         Command::Check => {

@@ -12,8 +12,10 @@ use crate::progress::Progress;
 /// What a command is going to do, which decides what it needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Build the host and the plugins, and run tests and demo.
+    /// Build the host and the plugins, and run the demo.
     Build,
+    /// Run the tests.
+    Test,
     /// Check formatting and lints.
     Lint,
     /// Build the devcluster.
@@ -49,7 +51,7 @@ pub(crate) fn check(needs: &[Need]) -> anyhow::Result<()> {
 
 /// Installs what is missing. Of several ways, the first that works is taken.
 pub(crate) fn setup(progress: &Progress) -> anyhow::Result<()> {
-    let needs = [Need::Build, Need::Lint];
+    let needs = [Need::Build, Need::Test, Need::Lint];
     let machine = Machine::find();
     for tool in missing(&needs, &machine) {
         for command in &tool.install {
@@ -195,6 +197,9 @@ fn missing(needs: &[Need], machine: &Machine) -> Vec<Missing> {
         missing.extend(missing_git(machine, output(Path::new("git"), &["--version"])));
         missing.extend(wasm_std().err().map(|_| missing_wasm_std(machine)));
     }
+    if needs.contains(&Need::Test) {
+        missing.extend(missing_ssh(machine, output(Path::new("ssh"), &["-V"]).is_some() && sshd_is_there()));
+    }
     if needs.contains(&Need::Lint) {
         missing.extend(missing_component("rustfmt", output(Path::new("cargo"), &["fmt", "--version"])));
         missing.extend(missing_component("clippy", output(Path::new("cargo"), &["clippy", "--version"])));
@@ -242,6 +247,24 @@ fn missing_wasm_std(machine: &Machine) -> Missing {
         found: String::new(),
         install: rustup.into_iter().chain(debian).collect(),
     }
+}
+
+/// The tests fetch from a real server over SSH.
+fn missing_ssh(machine: &Machine, is_there: bool) -> Option<Missing> {
+    if is_there {
+        return None;
+    }
+    let install = machine.apt_install("openssh-client openssh-server");
+    Some(Missing {
+        name: "ssh and sshd, for the tests",
+        found: String::new(),
+        install: install.into_iter().collect(),
+    })
+}
+
+/// The server is outside the search path of most users, and started without arguments it would become a daemon.
+fn sshd_is_there() -> bool {
+    ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"].iter().any(|path| Path::new(path).exists())
 }
 
 fn missing_component(name: &'static str, answer: Option<String>) -> Option<Missing> {

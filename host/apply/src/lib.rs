@@ -31,3 +31,7 @@ pub use plan::{
 };
 pub use references::References;
 pub use refusal::{Failure, FailureKind, Refusal};
+
+/// The field manager of every server-side apply: Flux's own, so that moving from Flux and back makes no conflict and leaves no field
+/// without an owner.
+pub const FIELD_MANAGER: &str = "kustomize-controller";

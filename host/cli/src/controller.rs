@@ -93,8 +93,9 @@ impl Controller {
     }
 
     fn start_logs(&self) -> anyhow::Result<()> {
-        let filter = EnvFilter::try_new(&self.log_level)
-            .with_context(|| format!("--log-level {:?} is neither a level nor a directive", self.log_level))?;
+        let filter = EnvFilter::try_new(&self.log_level).with_context(|| {
+            format!("--log-level {:?} is neither a level nor a directive", self.log_level)
+        })?;
         let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         match self.log_format {
             LogFormat::Json => logs.json().flatten_event(true).init(),
@@ -117,9 +118,9 @@ impl Controller {
             Some(path) => path,
             None => local::cache_dir()?.join("controller"),
         };
-        let election = self
-            .enable_leader_election
-            .then(|| Election::new(self.leader_election_namespace, "plumbline-controller".to_owned(), replica.clone()));
+        let election = self.enable_leader_election.then(|| {
+            Election::new(self.leader_election_namespace, "plumbline-controller".to_owned(), replica.clone())
+        });
         Ok(Config {
             cache_dir: self.cache_path.unwrap_or_else(|| storage.clone()),
             storage_path: storage,

@@ -82,7 +82,11 @@ async fn diff_all(client: &Client, kinds: &Kinds, objects: &[Object]) -> anyhow:
 }
 
 /// The object as it is, and as it would be.
-async fn compare(client: &Client, kind: &Kind, object: &Object) -> kube::Result<(Option<Value>, Option<Value>)> {
+async fn compare(
+    client: &Client,
+    kind: &Kind,
+    object: &Object,
+) -> kube::Result<(Option<Value>, Option<Value>)> {
     let api: Api<DynamicObject> = match object.namespace() {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind.resource),
         None => Api::all_with(client.clone(), &kind.resource),
@@ -92,7 +96,9 @@ async fn compare(client: &Client, kind: &Kind, object: &Object) -> kube::Result<
     let after = match api.patch(object.name(), &params, &Patch::Apply(object)).await {
         Ok(after) => serde_json::to_value(after).map_err(kube::Error::SerdeError)?,
         // Its namespace may be among the objects that do not exist yet.
-        Err(kube::Error::Api(status)) if status.is_not_found() && before.is_none() => object.clone().into_value(),
+        Err(kube::Error::Api(status)) if status.is_not_found() && before.is_none() => {
+            object.clone().into_value()
+        }
         Err(error) => return Err(error),
     };
     let before = before.map(serde_json::to_value).transpose().map_err(kube::Error::SerdeError)?;
@@ -134,7 +140,11 @@ fn show(name: &str, before: Option<Value>, after: Option<Value>) -> anyhow::Resu
         return Ok(false);
     }
     let diff = TextDiff::from_lines(&old, &new);
-    let unified = diff.unified_diff().context_radius(3).header(&format!("live/{name}"), &format!("git/{name}")).to_string();
+    let unified = diff
+        .unified_diff()
+        .context_radius(3)
+        .header(&format!("live/{name}"), &format!("git/{name}"))
+        .to_string();
     for line in unified.lines() {
         let color = match line.as_bytes().first() {
             Some(b'+') => Some(Color::Green),
@@ -142,7 +152,8 @@ fn show(name: &str, before: Option<Value>, after: Option<Value>) -> anyhow::Resu
             Some(b'@') => Some(Color::Yellow),
             _ => None,
         };
-        let painted = color.map_or_else(|| line.to_owned(), |color| output::paint(line, color, output::colored()));
+        let painted =
+            color.map_or_else(|| line.to_owned(), |color| output::paint(line, color, output::colored()));
         output::line(format_args!("{painted}"))?;
     }
     Ok(true)
@@ -153,7 +164,9 @@ fn leave_out_bookkeeping(object: &mut Value) {
     let Some(object) = object.as_object_mut() else { return };
     object.remove("status");
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in ["managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"] {
+        for field in
+            ["managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"]
+        {
             metadata.remove(field);
         }
     }
@@ -166,13 +179,14 @@ fn mask_secrets(before: Option<&mut Value>, after: Option<&mut Value>) {
     for field in ["data", "stringData"] {
         let old = before.as_ref().and_then(|object| object[field].as_object().cloned()).unwrap_or_default();
         let new = after.as_ref().and_then(|object| object[field].as_object().cloned()).unwrap_or_default();
-        let mask = |values: &Map<String, Value>, other: &Map<String, Value>, changed: &str| -> Map<String, Value> {
-            let mask = |(key, value): (&String, &Value)| {
-                let differs = other.get(key).is_some_and(|other| other != value);
-                (key.clone(), if differs { changed.into() } else { "***".into() })
+        let mask =
+            |values: &Map<String, Value>, other: &Map<String, Value>, changed: &str| -> Map<String, Value> {
+                let mask = |(key, value): (&String, &Value)| {
+                    let differs = other.get(key).is_some_and(|other| other != value);
+                    (key.clone(), if differs { changed.into() } else { "***".into() })
+                };
+                values.iter().map(mask).collect()
             };
-            values.iter().map(mask).collect()
-        };
         if let Some(object) = before.as_mut().filter(|object| object.get(field).is_some()) {
             object[field] = mask(&old, &new, "*** (before)").into();
         }
@@ -190,9 +204,7 @@ mod tests {
 
     #[test]
     fn a_secret_shows_that_it_differs_but_not_how() {
-        let secret = |password: &str| {
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"user": "YQ==", "password": password}})
-        };
+        let secret = |password: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"user": "YQ==", "password": password}});
         let (mut before, mut after) = (secret("b2xk"), secret("bmV3"));
         mask_secrets(Some(&mut before), Some(&mut after));
         assert_eq!(before["data"], json!({"user": "***", "password": "*** (before)"}));

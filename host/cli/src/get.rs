@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use plumb_api::conditions::find;
 use plumb_api::{ConditionType, GitRepository, Kustomization};
@@ -63,7 +64,10 @@ impl Get {
         match self.output {
             Format::Table if rows.is_empty() => match self.all_namespaces {
                 true => output::note(format_args!("nothing found in any namespace")),
-                false => output::note(format_args!("nothing found in namespace {}; look in all with -A", self.namespace)),
+                false => output::note(format_args!(
+                    "nothing found in namespace {}; look in all with -A",
+                    self.namespace
+                )),
             },
             Format::Table => output::write(format_args!("{}", table(&rows, Timestamp::now())))?,
             format => output::structured(&rows, format)?,
@@ -89,10 +93,9 @@ impl Get {
             false => Api::namespaced(client.clone(), &self.namespace),
         };
         let kind = K::kind(&());
-        let list = api
-            .list(&ListParams::default())
-            .await
-            .with_context(|| format!("cannot list {kind} objects; are the CRDs installed? See `plumb install`"))?;
+        let list = api.list(&ListParams::default()).await.with_context(|| {
+            format!("cannot list {kind} objects; are the CRDs installed? See `plumb install`")
+        })?;
         Ok(list.items.iter().map(row).collect())
     }
 }

@@ -3,8 +3,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::discovery::ApiResource;
 use kube::core::GroupVersionKind;
+use kube::discovery::ApiResource;
 use plumb_api::crds;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -45,13 +45,18 @@ impl Install {
     }
 
     fn manifests(&self) -> anyhow::Result<Vec<Value>> {
-        let mut manifests =
-            crds().iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>().context("a CRD cannot be written")?;
+        let mut manifests = crds()
+            .iter()
+            .map(serde_json::to_value)
+            .collect::<Result<Vec<_>, _>>()
+            .context("a CRD cannot be written")?;
         if !self.crds_only {
-            let image = self.image.clone().unwrap_or_else(|| format!("{IMAGE}:v{}", env!("CARGO_PKG_VERSION")));
+            let image =
+                self.image.clone().unwrap_or_else(|| format!("{IMAGE}:v{}", env!("CARGO_PKG_VERSION")));
             let text = MANIFESTS.replace("IMAGE", &image);
             for document in serde_yaml::Deserializer::from_str(&text) {
-                manifests.push(Value::deserialize(document).context("the manifests of this version are damaged")?);
+                manifests
+                    .push(Value::deserialize(document).context("the manifests of this version are damaged")?);
             }
         }
         Ok(manifests)
@@ -93,7 +98,8 @@ mod tests {
 
     #[test]
     fn crds_come_first_and_the_image_is_filled_in() {
-        let install = Install { export: true, crds_only: false, image: Some("registry.example/plumb:1".to_owned()) };
+        let install =
+            Install { export: true, crds_only: false, image: Some("registry.example/plumb:1".to_owned()) };
         let manifests = install.manifests().unwrap();
         let kinds: Vec<&str> = manifests.iter().map(|manifest| manifest["kind"].as_str().unwrap()).collect();
         assert_eq!(kinds[..2], ["CustomResourceDefinition"; 2]);

@@ -56,7 +56,9 @@ fn main() -> ExitCode {
         Command::Install(command) => command.run(),
         Command::Controller(command) => command.run(),
         Command::Completion(command) => command.run(),
-        Command::Version => output::line(format_args!("plumb {}", env!("CARGO_PKG_VERSION"))).map(|()| ExitCode::SUCCESS),
+        Command::Version => {
+            output::line(format_args!("plumb {}", env!("CARGO_PKG_VERSION"))).map(|()| ExitCode::SUCCESS)
+        }
     };
     result.unwrap_or_else(|error| {
         output::error(&error);

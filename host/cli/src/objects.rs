@@ -9,7 +9,8 @@ use serde_json::Value;
 pub(crate) fn kustomizations(text: &str) -> anyhow::Result<Vec<Kustomization>> {
     let mut found = Vec::new();
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
-        let value = Value::deserialize(document).with_context(|| format!("document {} is not YAML", index + 1))?;
+        let value =
+            Value::deserialize(document).with_context(|| format!("document {} is not YAML", index + 1))?;
         let is = |field: &str, wanted: &str| value.get(field).and_then(Value::as_str) == Some(wanted);
         if is("kind", "Kustomization") && is("apiVersion", "kustomize.toolkit.fluxcd.io/v1") {
             let object = serde_json::from_value(value)
@@ -26,7 +27,8 @@ mod tests {
 
     use super::*;
 
-    const SOURCE: &str = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: a}\n";
+    const SOURCE: &str =
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: a}\n";
 
     #[test]
     fn other_objects_are_passed_over() {

@@ -27,7 +27,9 @@ pub(crate) fn line(text: Arguments<'_>) -> anyhow::Result<()> {
 /// Writes a part of the result. A reader that has gone away, such as `head`, is not an error.
 pub(crate) fn write(text: Arguments<'_>) -> anyhow::Result<()> {
     match io::stdout().lock().write_fmt(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write the result"),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the result")
+        }
         _ => Ok(()),
     }
 }
@@ -100,7 +102,10 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["apps".to_owned(), "True".to_owned()], vec!["infrastructure".to_owned(), "False".to_owned()]];
+        let rows = [
+            vec!["apps".to_owned(), "True".to_owned()],
+            vec!["infrastructure".to_owned(), "False".to_owned()],
+        ];
         let expected = "NAME             READY\napps             True\ninfrastructure   False\n";
         assert_eq!(table(&["NAME", "READY"], &rows), expected);
     }

@@ -6,9 +6,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use kube::Client;
 use kube::api::Api;
 use kube::runtime::watcher::{self, watch_object};
-use kube::Client;
 use plumb_api::annotations::REQUESTED_AT;
 use plumb_api::conditions::find;
 use plumb_api::{ConditionType, GitRepository, Kustomization};
@@ -21,7 +21,9 @@ use crate::suspend::{Target, TargetKind};
 
 /// Has an object reconciled now, and waits until that is done.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  plumb reconcile kustomization apps --with-source\n  plumb reconcile source app-manifests")]
+#[command(
+    after_help = "Examples:\n  plumb reconcile kustomization apps --with-source\n  plumb reconcile source app-manifests"
+)]
 pub(crate) struct Reconcile {
     #[command(flatten)]
     target: Target,
@@ -63,7 +65,8 @@ impl Reconcile {
     async fn source(&self, client: Client) -> anyhow::Result<Target> {
         let Target { name, namespace, .. } = &self.target;
         let api: Api<Kustomization> = Api::namespaced(client, namespace);
-        let object = api.get(name).await.with_context(|| format!("cannot read Kustomization {namespace}/{name}"))?;
+        let object =
+            api.get(name).await.with_context(|| format!("cannot read Kustomization {namespace}/{name}"))?;
         let reference = object.spec.source_ref;
         let namespace = reference.namespace_or(namespace).to_owned();
         Ok(Target { kind: TargetKind::Source, name: reference.name, namespace })
@@ -93,7 +96,9 @@ async fn request<K: Reconciled>(client: Client, target: &Target) -> anyhow::Resu
         let ready = find(object.conditions(), ConditionType::Ready);
         if object.last_handled() == Some(token.as_str()) {
             match ready {
-                Some(ready) if ready.status == "True" => return output::line(format_args!("{what}: {}", ready.message)),
+                Some(ready) if ready.status == "True" => {
+                    return output::line(format_args!("{what}: {}", ready.message));
+                }
                 Some(ready) if ready.status == "False" => bail!("{what} is not ready: {}", ready.message),
                 _ => {}
             }

@@ -17,7 +17,9 @@ use crate::output::{self, Format};
 /// With a PATH the directory is rendered as a Kustomization of that path would be. With --file the Kustomization in
 /// the file is rendered: its spec.path is looked for in the Git work tree that holds the current directory, or in --root.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  plumb render clusters/production\n  plumb render -f apps.yaml --root ../k8s-manifests")]
+#[command(
+    after_help = "Examples:\n  plumb render clusters/production\n  plumb render -f apps.yaml --root ../k8s-manifests"
+)]
 pub(crate) struct Render {
     #[command(flatten)]
     pub(crate) what: What,
@@ -118,7 +120,8 @@ fn spec_of_directory(path: &Path) -> anyhow::Result<KustomizationSpec> {
     if !path.is_dir() {
         bail!("{} is not a directory; to render the Kustomization in a file, use --file", path.display());
     }
-    let spec = json!({"interval": "1h", "prune": false, "sourceRef": {"kind": "GitRepository", "name": "local"}});
+    let spec =
+        json!({"interval": "1h", "prune": false, "sourceRef": {"kind": "GitRepository", "name": "local"}});
     serde_json::from_value(spec).context("internal error: the spec of a plain directory is wrong")
 }
 
@@ -129,6 +132,10 @@ fn read_kustomization(file: &Path) -> anyhow::Result<Kustomization> {
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => bail!("{} holds no Kustomization of kustomize.toolkit.fluxcd.io/v1", file.display()),
-        many => bail!("{} holds {} Kustomizations; put the one to render into a file of its own", file.display(), many.len()),
+        many => bail!(
+            "{} holds {} Kustomizations; put the one to render into a file of its own",
+            file.display(),
+            many.len()
+        ),
     }
 }

@@ -2,8 +2,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use kube::api::{Api, Patch, PatchParams};
 use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
 use plumb_api::{GitRepository, Kustomization};
 use serde_json::{Value, json};
 

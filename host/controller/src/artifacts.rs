@@ -16,7 +16,7 @@ pub(crate) struct Artifact {
     pub(crate) revision: Revision,
     pub(crate) tree: Arc<dyn Tree>,
     /// What identifies the content, as `ALGORITHM:HEX`.
-    pub(crate) tree_id: String,
+    pub(crate) digest: String,
 }
 
 impl fmt::Debug for Artifact {

@@ -80,14 +80,16 @@ impl Context {
         let prepare = move || -> anyhow::Result<_> {
             let git = GitStore::open(&storage.join("git"), Limits::default())
                 .with_context(|| format!("cannot keep repositories in {}", storage.display()))?;
-            let host = Host::new(HostConfig { cache_dir: Some(cache.join("plugins")), ..HostConfig::default() })
-                .context("cannot start the plugin host")?;
+            let host =
+                Host::new(HostConfig { cache_dir: Some(cache.join("plugins")), ..HostConfig::default() })
+                    .context("cannot start the plugin host")?;
             let builtins = Builtins::new(host, plugins);
             // Compiled now rather than when the first Kustomization waits for it.
             builtins.renderer("kustomize")?;
             Ok((git, builtins))
         };
-        let (git, builtins) = tokio::task::spawn_blocking(prepare).await.context("the start broke down")??;
+        let (git, builtins) =
+            tokio::task::spawn_blocking(prepare).await.context("the start broke down")??;
         let kinds = Arc::new(Kinds::new(client.clone()));
         let live = LiveCache::new(client.clone());
         let api = ApiServer::new(client.clone(), metrics.clone());
@@ -183,7 +185,10 @@ impl Context {
     /// Another Kustomization that wants the object.
     pub(crate) fn wanted_by_other(&self, key: &Key, id: &ObjectId) -> Option<Key> {
         let wanted = self.wanted.lock();
-        wanted.iter().find(|(other, objects)| *other != key && objects.contains(id)).map(|(other, _)| other.clone())
+        wanted
+            .iter()
+            .find(|(other, objects)| *other != key && objects.contains(id))
+            .map(|(other, _)| other.clone())
     }
 
     /// Has every Kustomization looked at that renders the source.

@@ -39,7 +39,13 @@ impl Events {
     }
 
     /// Publishes an event. One that cannot be published is logged: events are news, not state.
-    pub(crate) async fn publish(&self, about: &ObjectReference, severity: Severity, reason: &str, note: &str) {
+    pub(crate) async fn publish(
+        &self,
+        about: &ObjectReference,
+        severity: Severity,
+        reason: &str,
+        note: &str,
+    ) {
         let uid = about.uid.as_deref().unwrap_or_default();
         if !self.is_news(format!("{uid} {severity:?} {reason} {note}")) {
             return;
@@ -66,7 +72,7 @@ impl Events {
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         if let Err(error) = api.create(&PostParams::default(), &event).await {
-            tracing::debug!(%error, reason, "could not publish an event");
+            tracing::debug!(error = crate::status::said(&error), reason, "could not publish an event");
         }
     }
 

@@ -12,16 +12,20 @@ use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 use plumb_api::annotations::{FINALIZER, REQUESTED_AT};
 use plumb_api::conditions::remove;
-use plumb_api::{Artifact as ArtifactStatus, ConditionStatus, ConditionType, GitProvider, GitRepository, GitRepositorySpec, GitRepositoryStatus, Reason, SourceKind, set_condition};
+use plumb_api::{
+    Artifact as ArtifactStatus, ConditionStatus, ConditionType, GitProvider, GitRepository,
+    GitRepositorySpec, GitRepositoryStatus, Reason, SourceKind, set_condition,
+};
 use plumb_source::{Credentials, Fetch, Fetched, GitError, GitUrl, Snapshot};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::Key;
 use crate::artifacts::Artifact;
 use crate::context::Context;
 use crate::events::Severity;
 use crate::queue::{self, Reconciler};
-use crate::{Key, status};
+use crate::status::{self, said};
 
 /// What is remembered of a GitRepository between two reconciliations.
 #[derive(Default)]
@@ -103,7 +107,6 @@ async fn reconcile(object: &GitRepository, context: &Arc<Context>, key: &Key, me
     let fetched = fetch(object, context, key).await;
     let (action, news) = match &fetched {
         Ok(artifact) => {
-            memory.failures = 0;
             let is_new = show_success(&mut after, object, key, artifact);
             (Action::requeue(context.jittered(interval)), is_new.then(|| success_message(&artifact.revision)))
         }
@@ -129,17 +132,26 @@ async fn reconcile(object: &GitRepository, context: &Arc<Context>, key: &Key, me
     }
     memory.status = Some(before.clone());
     match write_status(context, key, &before, &after).await {
-        Ok(()) => memory.status = Some(after),
+        Ok(()) => {
+            memory.status = Some(after);
+            if fetched.is_ok() {
+                memory.failures = 0;
+            }
+        }
         Err(error) => {
-            tracing::warn!(%error, object = %key, "could not write the status; trying again");
-            return Action::requeue(context.backoff(1, interval));
+            memory.failures = memory.failures.saturating_add(1);
+            tracing::warn!(error = said(&error), object = %key, "could not write the status; trying again");
+            return Action::requeue(context.backoff(memory.failures, interval));
         }
     }
     let about = object.object_ref(&());
     match (&fetched, news) {
         (Err(failure), _) => {
             tracing::warn!(object = %key, reason = %failure.reason, message = failure.message, "fetch failed");
-            context.events.publish(&about, Severity::Warning, failure.reason.as_str(), &failure.message).await;
+            context
+                .events
+                .publish(&about, Severity::Warning, failure.reason.as_str(), &failure.message)
+                .await;
         }
         (Ok(artifact), Some(news)) => {
             tracing::info!(object = %key, revision = %artifact.revision, "fetched a new revision");
@@ -153,10 +165,13 @@ async fn reconcile(object: &GitRepository, context: &Arc<Context>, key: &Key, me
 async fn fetch(object: &GitRepository, context: &Arc<Context>, key: &Key) -> Result<Artifact, Failure> {
     let spec = &object.spec;
     if let Some(field) = not_honoured(spec) {
-        let message = format!("{field} is not supported yet; remove it, or let Flux's source-controller reconcile this object");
-        return Err(Failure::stalled(Reason::InvalidProviderConfiguration, message));
+        let message = format!(
+            "{field} is not supported yet; remove it, or let Flux's source-controller reconcile this object"
+        );
+        return Err(Failure::stalled(Reason::UnsupportedField, message));
     }
-    let reference = spec.reference().map_err(|error| Failure::stalled(Reason::GitOperationFailed, error.to_string()))?;
+    let reference =
+        spec.reference().map_err(|error| Failure::stalled(Reason::GitOperationFailed, error.to_string()))?;
     let data = secret(object, context, key).await?;
     let url = GitUrl::parse(&spec.url).map_err(GitError::from)?;
     // A Secret can be mended without touching this object: it is looked at again.
@@ -179,10 +194,13 @@ async fn fetch(object: &GitRepository, context: &Arc<Context>, key: &Key) -> Res
     let broke_down = |error| Failure::new(Reason::GitOperationFailed, format!("internal error: {error}"));
     match (fetched.await.map_err(broke_down)??, known) {
         (Fetched::Unchanged(_), Some(known)) => Ok(known),
-        (Fetched::Unchanged(revision), None) => {
-            Err(Failure::new(Reason::GitOperationFailed, format!("the tree of {revision} is not in the store")))
+        (Fetched::Unchanged(revision), None) => Err(Failure::new(
+            Reason::GitOperationFailed,
+            format!("the tree of {revision} is not in the store"),
+        )),
+        (Fetched::New(Snapshot { revision, tree, tree_id, .. }), _) => {
+            Ok(Artifact { revision, tree, digest: format!("sha1:{tree_id}") })
         }
-        (Fetched::New(Snapshot { revision, tree, tree_id, .. }), _) => Ok(Artifact { revision, tree, tree_id }),
     }
 }
 
@@ -202,7 +220,11 @@ fn not_honoured(spec: &GitRepositorySpec) -> Option<&'static str> {
 }
 
 /// The data of the Secret with the credentials; empty when the object names none.
-async fn secret(object: &GitRepository, context: &Context, key: &Key) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+async fn secret(
+    object: &GitRepository,
+    context: &Context,
+    key: &Key,
+) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let Some(reference) = &object.spec.secret_ref else { return Ok(BTreeMap::new()) };
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &key.namespace);
     let failed = |why: String| {
@@ -210,14 +232,21 @@ async fn secret(object: &GitRepository, context: &Context, key: &Key) -> Result<
         Failure::new(Reason::AuthenticationFailed, message)
     };
     match api.get_opt(&reference.name).await {
-        Ok(Some(secret)) => Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()),
+        Ok(Some(secret)) => {
+            Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
+        }
         Ok(None) => Err(failed("does not exist; create it, or remove spec.secretRef".to_owned())),
-        Err(error) => Err(failed(format!("cannot be read: {error}"))),
+        Err(error) => Err(failed(format!("cannot be read: {}", said(&error)))),
     }
 }
 
 /// Whether the revision is another than before.
-fn show_success(status: &mut GitRepositoryStatus, object: &GitRepository, key: &Key, artifact: &Artifact) -> bool {
+fn show_success(
+    status: &mut GitRepositoryStatus,
+    object: &GitRepository,
+    key: &Key,
+    artifact: &Artifact,
+) -> bool {
     let generation = object.meta().generation;
     let (now, revision) = (Timestamp::now(), artifact.revision.to_string());
     let is_new = status.artifact.as_ref().is_none_or(|artifact| artifact.revision != revision);
@@ -225,7 +254,7 @@ fn show_success(status: &mut GitRepositoryStatus, object: &GitRepository, key: &
         let name = format!("{}/{}", key.namespace, key.name);
         let commit = artifact.revision.hex();
         status.artifact = Some(ArtifactStatus {
-            digest: artifact.tree_id.clone(),
+            digest: artifact.digest.clone(),
             path: format!("gitrepository/{name}/{commit}"),
             // Nothing is served at a URL: trees are handed over within the process.
             url: format!("plumbline://gitrepository/{name}/{commit}"),
@@ -238,7 +267,12 @@ fn show_success(status: &mut GitRepositoryStatus, object: &GitRepository, key: &
     status.observed_generation = generation;
     let message = success_message(&artifact.revision);
     let list = &mut status.conditions;
-    for gone in [ConditionType::Reconciling, ConditionType::Stalled, ConditionType::FetchFailed, ConditionType::ArtifactOutdated] {
+    for gone in [
+        ConditionType::Reconciling,
+        ConditionType::Stalled,
+        ConditionType::FetchFailed,
+        ConditionType::ArtifactOutdated,
+    ] {
         remove(list, gone);
     }
     for set in [ConditionType::Ready, ConditionType::ArtifactInStorage] {
@@ -293,7 +327,7 @@ async fn release(object: &GitRepository, context: &Context) -> Action {
     match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
         Ok(_) => Action::await_change(),
         Err(error) => {
-            tracing::debug!(%error, object = %key, "could not remove the finalizer; trying again");
+            tracing::debug!(error = said(&error), object = %key, "could not remove the finalizer; trying again");
             Action::requeue(Duration::from_secs(1))
         }
     }

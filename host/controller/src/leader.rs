@@ -77,7 +77,9 @@ pub(crate) async fn acquire(
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
                 return Err(kube::Error::Api(status)).context("leader election may not use its lease");
             }
-            Err(error) => tracing::warn!(%error, lease = %election.lease, "could not try for the lease; trying again"),
+            Err(error) => {
+                tracing::warn!(error = crate::status::said(&error), lease = %election.lease, "could not try for the lease; trying again")
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
@@ -162,7 +164,9 @@ impl Leadership {
                 Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
                     anyhow::bail!("the lease {} was taken by another replica", self.election.lease);
                 }
-                Ok(Err(error)) => tracing::warn!(%error, lease = %self.election.lease, "could not renew the lease"),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = crate::status::said(&error), lease = %self.election.lease, "could not renew the lease")
+                }
                 Err(_) => tracing::warn!(lease = %self.election.lease, "renewing the lease took too long"),
             }
             if renewed.elapsed() > self.election.renew_deadline {
@@ -183,7 +187,8 @@ impl Leadership {
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
         }
-        let released = self.api.replace(&self.election.lease, &PostParams::default(), &self.held);
+        let params = PostParams::default();
+        let released = self.api.replace(&self.election.lease, &params, &self.held);
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(5), released).await {
             tracing::warn!(%error, "could not give up the lease; another replica takes it once it has run out");
         }

@@ -148,7 +148,9 @@ async fn lead(
 async fn reconcile(context: Arc<Context>, writers: Writers, stop: CancellationToken) -> anyhow::Result<()> {
     let grace = context.config.grace;
     let mut watches = watch::start(&context, writers, &stop);
-    let work = async { tokio::join!(git_repository::run(context.clone(), &stop), kustomization::run(context.clone(), &stop)) };
+    let work = async {
+        tokio::join!(git_repository::run(context.clone(), &stop), kustomization::run(context.clone(), &stop))
+    };
     let deadline = async {
         stop.cancelled().await;
         context.call_off();

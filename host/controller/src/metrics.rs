@@ -65,7 +65,11 @@ impl Metrics {
             "The duration in seconds of a reconciliation",
             metrics.duration.clone(),
         );
-        registry.register("gotk_ready_status", "1 when the object is Ready, 0 when it is not", metrics.ready.clone());
+        registry.register(
+            "gotk_ready_status",
+            "1 when the object is Ready, 0 when it is not",
+            metrics.ready.clone(),
+        );
         registry.register("gotk_suspend_status", "1 when the object is suspended", metrics.suspended.clone());
         registry.register("plumb_renders", "Renders, by whether they failed", metrics.renders.clone());
         registry.register(

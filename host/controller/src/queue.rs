@@ -39,7 +39,11 @@ pub(crate) trait Reconciler: 'static {
     fn reconcile(object: Arc<Self::Kind>, context: Arc<Context>) -> impl Future<Output = Action> + Send;
 
     /// Tells users that a reconciliation panicked.
-    fn report_panic(object: Arc<Self::Kind>, context: Arc<Context>, message: String) -> impl Future<Output = ()> + Send;
+    fn report_panic(
+        object: Arc<Self::Kind>,
+        context: Arc<Context>,
+        message: String,
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// Reconciles what is woken until the stream of wakes ends, and then what has begun.
@@ -53,7 +57,8 @@ pub(crate) async fn run<R: Reconciler>(
     let reconcile = |object: Arc<R::Kind>, context| {
         // A task of its own: the others go on meanwhile, on every core.
         let task = tokio::spawn(guarded::<R>(object, context));
-        async move { Ok::<_, Infallible>(task.await.unwrap_or_else(|_| Action::requeue(AFTER_PANIC))) }.boxed()
+        async move { Ok::<_, Infallible>(task.await.unwrap_or_else(|_| Action::requeue(AFTER_PANIC))) }
+            .boxed()
     };
     let never = |_, error: &Infallible, _| match *error {};
     controller::applier(reconcile, never, context, store, queue, config)
@@ -84,6 +89,7 @@ async fn guarded<R: Reconciler>(object: Arc<R::Kind>, context: Arc<Context>) -> 
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
 }

@@ -24,14 +24,19 @@ pub(crate) struct Probes {
 }
 
 /// Serves until `stop`. Fails only when the address cannot be listened on.
-pub(crate) async fn serve(address: SocketAddr, probes: Probes, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    address: SocketAddr,
+    probes: Probes,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let router = Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(probes);
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("cannot serve probes and metrics on {address}"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot serve probes and metrics on {address}"))?;
     tracing::info!(address = %listener.local_addr()?, "serving /healthz, /readyz and /metrics");
     axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await?;
     Ok(())

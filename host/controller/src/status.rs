@@ -17,6 +17,14 @@ where
     Ok(true)
 }
 
+/// An error in the words of the API server, without all the details that it sends along.
+pub(crate) fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
+    }
+}
+
 fn to_value(status: &impl Serialize) -> kube::Result<Value> {
     serde_json::to_value(status).map_err(kube::Error::SerdeError)
 }
@@ -52,7 +60,11 @@ mod tests {
     #[case::added(json!({}), json!({"a": {"b": 1}}), Some(json!({"a": {"b": 1}})))]
     #[case::removed(json!({"a": 1, "b": {"c": 1, "d": 2}}), json!({"b": {"d": 2}}), Some(json!({"a": null, "b": {"c": null}})))]
     #[case::lists_are_whole(json!({"a": [1, 2]}), json!({"a": [2]}), Some(json!({"a": [2]})))]
-    fn a_merge_patch_holds_what_has_changed(#[case] before: Value, #[case] after: Value, #[case] patch: Option<Value>) {
+    fn a_merge_patch_holds_what_has_changed(
+        #[case] before: Value,
+        #[case] after: Value,
+        #[case] patch: Option<Value>,
+    ) {
         assert_eq!(merge_patch(&before, &after), patch);
     }
 }

@@ -31,16 +31,19 @@ impl Wakes {
     /// Every object that was woken, each once until it is taken. One stream at a time: two would share the objects.
     pub(crate) fn stream(&self) -> impl Stream<Item = Key> + Send + 'static {
         let inner = self.0.clone();
-        futures::stream::unfold((inner, Vec::new()), |(inner, mut ready): (Arc<Inner>, Vec<Key>)| async move {
-            loop {
-                if let Some(key) = ready.pop() {
-                    return Some((key, (inner, ready)));
+        futures::stream::unfold(
+            (inner, Vec::new()),
+            |(inner, mut ready): (Arc<Inner>, Vec<Key>)| async move {
+                loop {
+                    if let Some(key) = ready.pop() {
+                        return Some((key, (inner, ready)));
+                    }
+                    // `notify_one` leaves a permit when nobody waits, so nothing that arrives before this line is missed.
+                    inner.arrived.notified().await;
+                    ready.extend(inner.waiting.lock().drain());
                 }
-                // `notify_one` leaves a permit when nobody waits, so nothing that arrives before this line is missed.
-                inner.arrived.notified().await;
-                ready.extend(inner.waiting.lock().drain());
-            }
-        })
+            },
+        )
     }
 }
 

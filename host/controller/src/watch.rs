@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use kube::api::Api;
-use kube::core::NamespaceResourceScope;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, reflector};
@@ -73,12 +73,13 @@ where
         + Sync
         + 'static,
 {
-    let api: Api<K> = match &context.config.watch_namespace {
+    let api: Api<DeserializeGuard<K>> = match &context.config.watch_namespace {
         Some(namespace) => Api::namespaced(context.client.clone(), namespace),
         None => Api::all(context.client.clone()),
     };
     let events = kube::runtime::watcher(api, watcher::Config::default()).default_backoff();
-    let mut events = std::pin::pin!(reflector(writer, events));
+    let mut events =
+        std::pin::pin!(reflector(writer, events.filter_map(async |event| readable(event).transpose())));
     let mut seen: HashMap<Key, Trigger> = HashMap::new();
     // While the list is read anew: what has not come by at its end is gone.
     let mut listed: Option<HashMap<Key, Trigger>> = None;
@@ -102,9 +103,39 @@ where
                 seen.remove(&Key::of(&object));
                 report(&context, Change::Gone(object));
             }
-            Err(error) => tracing::warn!(%error, kind = %K::kind(&K::DynamicType::default()), "the watch broke; trying again"),
+            Err(error) => {
+                tracing::warn!(%error, kind = %K::kind(&K::DynamicType::default()), "the watch broke; trying again")
+            }
         }
     }
+}
+
+/// The event, unless its object cannot be read: one that another version of the CRDs let in must not hide all the others.
+fn readable<K: Resource<DynamicType: Default>>(
+    event: watcher::Result<Event<DeserializeGuard<K>>>,
+) -> watcher::Result<Option<Event<K>>> {
+    let read = |guard: DeserializeGuard<K>| match guard.0 {
+        Ok(object) => Some(object),
+        Err(error) => {
+            let kind = K::kind(&K::DynamicType::default()).into_owned();
+            let (namespace, name) = (error.metadata.namespace.as_deref(), error.metadata.name.as_deref());
+            tracing::error!(
+                kind,
+                namespace,
+                name,
+                error = error.error,
+                "the object cannot be read and is left alone"
+            );
+            None
+        }
+    };
+    Ok(match event? {
+        Event::Apply(object) => read(object).map(Event::Apply),
+        Event::Delete(object) => read(object).map(Event::Delete),
+        Event::Init => Some(Event::Init),
+        Event::InitApply(object) => read(object).map(Event::InitApply),
+        Event::InitDone => Some(Event::InitDone),
+    })
 }
 
 fn repository_changed(context: &Context, change: Change<GitRepository>) {

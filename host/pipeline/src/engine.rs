@@ -62,12 +62,12 @@ pub enum RenderError {
         wanted: &'static str,
     },
     /// A step failed.
-    #[error("step {step}: {source}")]
+    #[error("step {step}: {error}")]
     Step {
         /// The name of the step.
         step: String,
         /// What the plugin says, or which limit it met.
-        source: CallError,
+        error: CallError,
     },
 }
 
@@ -123,7 +123,7 @@ fn run(request: &Request<'_>, view: Arc<View>) -> Result<Vec<Object>, RenderErro
     }
     let failed = |step: &Step| {
         let step = step.name.clone();
-        move |source| RenderError::Step { step, source }
+        move |error| RenderError::Step { step, error }
     };
     let mut objects = first.plugin.render(view, &first.parameters, request.call).map_err(failed(first))?;
     for step in rest {

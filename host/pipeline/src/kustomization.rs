@@ -32,11 +32,8 @@ fn parameters(spec: &KustomizationSpec) -> Value {
             overlay.extend(fields.remove(field).map(|value| (field.to_owned(), value)));
         }
     }
-    let mut parameters = json!({ "path": spec.path.as_deref().unwrap_or_default() });
-    if !overlay.is_empty() {
-        parameters["overlay"] = Value::Object(overlay);
-    }
-    parameters
+    // Even an empty overlay asks for what Flux's generator does rather than for a plain `kustomize build`.
+    json!({ "path": spec.path.as_deref().unwrap_or_default(), "overlay": overlay })
 }
 
 /// Puts the common metadata of the spec and the ownership labels on every object, in this order: nobody else's labels can
@@ -63,7 +60,8 @@ mod tests {
     use super::*;
 
     fn spec(json: Value) -> KustomizationSpec {
-        let mut all = json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
+        let mut all =
+            json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
         all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
         serde_json::from_value(all).unwrap()
     }
@@ -71,8 +69,8 @@ mod tests {
     #[test]
     fn only_what_changes_the_rendering_is_a_parameter() {
         let plain = spec(json!({"path": "./clusters/production", "wait": true}));
-        assert_eq!(parameters(&plain), json!({"path": "./clusters/production"}));
-        assert_eq!(parameters(&spec(json!({}))), json!({"path": ""}));
+        assert_eq!(parameters(&plain), json!({"path": "./clusters/production", "overlay": {}}));
+        assert_eq!(parameters(&spec(json!({}))), json!({"path": "", "overlay": {}}));
         let overlaid = spec(json!({"namePrefix": "a-", "images": [{"name": "x", "newTag": "2"}]}));
         let overlay = json!({"namePrefix": "a-", "images": [{"name": "x", "newTag": "2"}]});
         assert_eq!(parameters(&overlaid), json!({"path": "", "overlay": overlay}));

@@ -10,6 +10,6 @@ mod cache;
 mod engine;
 pub mod kustomization;
 
-pub use builtin::{Builtins, BuiltinError};
+pub use builtin::{BuiltinError, Builtins};
 pub use cache::CacheLimits;
-pub use engine::{Engine, Rendered, RenderError, Request, Step};
+pub use engine::{Engine, RenderError, Rendered, Request, Step};

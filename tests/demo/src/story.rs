@@ -56,7 +56,8 @@ impl Stage {
         // A password that nobody can guess, so that what works works because of the Secret.
         let password = format!("{:x}", since.elapsed().as_nanos() ^ u128::from(std::process::id()));
         let auth = Auth::Basic { username: USER.to_owned(), password: password.clone() };
-        let server = GitServer::start(&repository.root(), GitServerOptions { auth, ..GitServerOptions::default() })?;
+        let server =
+            GitServer::start(&repository.root(), GitServerOptions { auth, ..GitServerOptions::default() })?;
         narrator.saw(since, format_args!("{} is served at {}", example.display(), server.url()));
         let [mut source, kustomization] = objects()?;
         source["spec"]["url"] = server.url().into();
@@ -100,7 +101,9 @@ impl Stage {
         self.wait(&deployment(), "the Deployment is there", |_| true).await?;
         self.narrator.saw(since, "Deployment/default/myapp is created");
         self.wait_ready(since).await?;
-        let live = self.wait(&deployment(), "3 replicas are ready", |live| live["status"]["readyReplicas"] == 3).await?;
+        let live = self
+            .wait(&deployment(), "3 replicas are ready", |live| live["status"]["readyReplicas"] == 3)
+            .await?;
         self.narrator.saw(since, format_args!("{} of 3 replicas are ready", live["status"]["readyReplicas"]));
 
         let since = self.narrator.step("Another commit, in production only: 4 replicas");
@@ -120,7 +123,8 @@ impl Stage {
         self.narrator.aside(note);
 
         let since = self.narrator.step("Somebody deletes the Service by hand");
-        let uid = self.cluster.get(&service()).await?.context("there is no Service")?["metadata"]["uid"].clone();
+        let uid =
+            self.cluster.get(&service()).await?.context("there is no Service")?["metadata"]["uid"].clone();
         self.cluster.delete(&service()).await?;
         self.wait(&service(), "the Service is back", |live| live["metadata"]["uid"] != uid).await?;
         self.narrator.saw(since, "the Service is back");
@@ -142,7 +146,10 @@ impl Stage {
         let before = self.cluster.get(&deployment()).await?.context("there is no Deployment")?;
         self.write("overlays/production/replica-count.yaml", replicas(5).replace("myapp", "my-app"))?;
         self.publish("Production: 5 replicas").await?;
-        let failed = |object: &Value| condition(object, "Ready").is_some_and(|(status, reason, _)| status == "False" && reason == "BuildFailed");
+        let failed = |object: &Value| {
+            condition(object, "Ready")
+                .is_some_and(|(status, reason, _)| status == "False" && reason == "BuildFailed")
+        };
         let object = self.wait(&self.kustomization, "the mistake is reported", failed).await?;
         self.narrator.saw(since, "reported on the Kustomization:");
         self.narrator.aside(condition(&object, "Ready").map_or("", |(_, _, message)| message));
@@ -162,7 +169,10 @@ impl Stage {
     /// Commits, and has the source looked at now: a webhook would do that, and the interval does it once a minute.
     async fn publish(&self, message: &str) -> anyhow::Result<()> {
         let commit = self.repository.commit(message)?;
-        self.narrator.aside(format_args!("git commit {} {message:?}; plumb reconcile source app-manifests", &commit[..8]));
+        self.narrator.aside(format_args!(
+            "git commit {} {message:?}; plumb reconcile source app-manifests",
+            &commit[..8]
+        ));
         self.plumb(&["reconcile", "source", "app-manifests"]).await
     }
 
@@ -183,7 +193,8 @@ impl Stage {
         match self.cluster.wait_for(object, what, is).await {
             Ok(object) => Ok(object),
             Err(error) => {
-                let status = self.cluster.get(&self.kustomization).await?.unwrap_or_default()["status"].take();
+                let status =
+                    self.cluster.get(&self.kustomization).await?.unwrap_or_default()["status"].take();
                 Err(error.context(format!("the status of the Kustomization is {status:#}")))
             }
         }
@@ -193,7 +204,8 @@ impl Stage {
     async fn wait_ready(&self, since: Instant) -> anyhow::Result<()> {
         let commit = self.repository.head()?;
         let revision = format!("main@sha1:{commit}");
-        let applied = |object: &Value| is_ready(object) && object["status"]["lastAppliedRevision"] == revision.as_str();
+        let applied =
+            |object: &Value| is_ready(object) && object["status"]["lastAppliedRevision"] == revision.as_str();
         let object = self.wait(&self.kustomization, "the Kustomization is ready", applied).await?;
         let message = condition(&object, "Ready").map_or("", |(_, _, message)| message).to_owned();
         self.narrator.saw(since, format_args!("Kustomization/flux-system/apps is Ready: {message}"));
@@ -206,7 +218,12 @@ impl Stage {
         let events: kube::Api<k8s_openapi::api::events::v1::Event> = kube::Api::namespaced(client, NAMESPACE);
         eventually("there is an event about it", async || {
             let list = events.list(&kube::api::ListParams::default()).await?;
-            Ok(list.items.into_iter().rev().find(|event| event.reason.as_deref() == Some(reason)).and_then(|event| event.note))
+            Ok(list
+                .items
+                .into_iter()
+                .rev()
+                .find(|event| event.reason.as_deref() == Some(reason))
+                .and_then(|event| event.note))
         })
         .await
     }

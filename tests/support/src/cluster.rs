@@ -31,7 +31,9 @@ impl Cluster {
     pub async fn from_env() -> anyhow::Result<Self> {
         let kubeconfig = env::var_os("KUBECONFIG").map(PathBuf::from);
         let (Some(kubeconfig), Some(_)) = (kubeconfig, env::var_os("PLUMB_USE_CLUSTER")) else {
-            bail!("this needs a cluster: run `cargo xtask test e2e`, or set KUBECONFIG and PLUMB_USE_CLUSTER=1");
+            bail!(
+                "this needs a cluster: run `cargo xtask test e2e`, or set KUBECONFIG and PLUMB_USE_CLUSTER=1"
+            );
         };
         let client = Client::try_from(Config::infer().await.context("KUBECONFIG names no cluster")?)?;
         Ok(Self { client, kubeconfig })
@@ -78,7 +80,9 @@ impl Cluster {
 
     fn api_of(&self, object: &Value) -> anyhow::Result<(Api<DynamicObject>, String)> {
         let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
-        let (Some(version), Some(kind), Some(name)) = (text("/apiVersion"), text("/kind"), text("/metadata/name")) else {
+        let (Some(version), Some(kind), Some(name)) =
+            (text("/apiVersion"), text("/kind"), text("/metadata/name"))
+        else {
             bail!("{object} has no apiVersion, kind or name");
         };
         let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
@@ -100,7 +104,9 @@ impl Cluster {
         let found = eventually(what, async || Ok(self.get(object).await?.filter(&is))).await;
         match found {
             Ok(object) => Ok(object),
-            Err(error) => Err(error.context(format!("it is: {:#}", self.get(object).await?.unwrap_or_default()))),
+            Err(error) => {
+                Err(error.context(format!("it is: {:#}", self.get(object).await?.unwrap_or_default())))
+            }
         }
     }
 

@@ -7,6 +7,8 @@
     reason = "this crate is used by tests only"
 )]
 
+pub mod cluster;
+pub mod controller;
 mod git_repo;
 mod git_server;
 mod ssh_server;

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant as Clock};
 
 use plumb_api::{Inventory, KustomizationStatus, ObjectId, Reason};
 use plumb_apply::{
-    Action, AppliedAction, Apply, ApplyReason, Change, Context as PlanContext, Deletion, FIELD_MANAGER, FailureKind,
-    Inputs, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, diff_fields, plan, plan_deletion,
+    Action, AppliedAction, Apply, ApplyReason, Change, Context as PlanContext, Deletion, FIELD_MANAGER,
+    FailureKind, Inputs, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, diff_fields, plan,
+    plan_deletion,
 };
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use super::render::Desired;
 use crate::Key;
 use crate::context::Context;
 use crate::events::Severity;
+use crate::status::said;
 
 /// How long the watches of new kinds have to list what is there.
 const LISTING: Duration = Duration::from_secs(20);
@@ -45,7 +47,9 @@ pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<St
         return Ok(Vec::new());
     }
     // Putting an object back that is listed already needs no announcement.
-    if inventory != plan.inventory_before || plan.actions().any(|action| is_change(action) && !is_drifted(action)) {
+    if inventory != plan.inventory_before
+        || plan.actions().any(|action| is_change(action) && !is_drifted(action))
+    {
         announce(run, &plan).await?;
     }
     let deadline = Instant::now() + run.object.spec.timeout().min(LONGEST_APPLY);
@@ -64,7 +68,11 @@ pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<St
 
 /// Watches everything that is, or was, applied.
 async fn watch(run: &Run<'_>, desired: &Desired, inventory: &Inventory) -> LiveView {
-    let gvks = desired.types.iter().cloned().chain(inventory.entries.iter().filter_map(|entry| Some(entry.parse()?.1)));
+    let gvks = desired
+        .types
+        .iter()
+        .cloned()
+        .chain(inventory.entries.iter().filter_map(|entry| Some(entry.parse()?.1)));
     let mut kinds: Vec<Kind> = Vec::new();
     for gvk in gvks {
         if let Some(kind) = run.context.kinds.known(&gvk).filter(|kind| !kinds.contains(kind)) {
@@ -139,17 +147,24 @@ fn is_drifted(action: &Action) -> bool {
 /// Whether we have applied the object as it is desired, and it is there no longer.
 fn is_missing(run: &Run<'_>, action: &Action) -> bool {
     matches!(action.change, Change::Look | Change::Create)
-        && run.memory.applied.get(&action.id).is_some_and(|applied| applied.desired == plumb_apply::desired_digest(&action.desired))
+        && run
+            .memory
+            .applied
+            .get(&action.id)
+            .is_some_and(|applied| applied.desired == plumb_apply::desired_digest(&action.desired))
 }
 
 fn what_drifted(action: &Action) -> String {
     let Live::Present(live) = &action.live else { return "was deleted".to_owned() };
     let changes = diff_fields(live, &action.desired, FIELD_MANAGER);
-    let show = |value: &Option<serde_json::Value>| value.as_ref().map_or("nothing".to_owned(), ToString::to_string);
+    let show =
+        |value: &Option<serde_json::Value>| value.as_ref().map_or("nothing".to_owned(), ToString::to_string);
     let fields: Vec<String> = changes
         .iter()
         .take(FIELDS)
-        .map(|change| format!("{} was {} instead of {}", change.pointer, show(&change.from), show(&change.to)))
+        .map(|change| {
+            format!("{} was {} instead of {}", change.pointer, show(&change.from), show(&change.to))
+        })
         .collect();
     match changes.len().saturating_sub(FIELDS) {
         0 => fields.join(", "),
@@ -163,7 +178,10 @@ async fn announce(run: &mut Run<'_>, plan: &Plan) -> Result<(), Failure> {
     run.status.inventory = Some(plan.inventory_before.clone());
     report.begin(&mut run.status, "Reconciliation in progress");
     run.write_status().await.map_err(|error| {
-        let message = format!("nothing was applied, because the inventory could not be written first: {error}");
+        let message = format!(
+            "nothing was applied, because the inventory could not be written first: {}",
+            said(&error)
+        );
         Failure::new(Reason::ReconciliationFailed, Retry::Backoff, message)
     })
 }
@@ -182,13 +200,20 @@ fn remember(run: &mut Run<'_>, outcome: &Outcome) {
 
 async fn tell_of_drift(run: &mut Run<'_>, drifted: &[Drift], outcome: &Outcome) {
     let was_repaired = |drift: &&Drift| {
-        outcome.applied.iter().any(|object| object.id == drift.id && object.action != AppliedAction::Unchanged)
+        outcome
+            .applied
+            .iter()
+            .any(|object| object.id == drift.id && object.action != AppliedAction::Unchanged)
     };
     let repaired: Vec<&Drift> = drifted.iter().filter(was_repaired).collect();
     run.context.metrics.repaired(repaired.len());
     for drift in repaired {
         let is_fight = run.memory.repairs.made(&drift.id, Clock::now());
-        let slower = if is_fight { "; something keeps changing it, so it is put back less and less often" } else { "" };
+        let slower = if is_fight {
+            "; something keeps changing it, so it is put back less and less often"
+        } else {
+            ""
+        };
         let note = format!("{} was put back: {}{slower}", drift.id.human(), drift.what);
         tracing::info!(object = %run.key, "{note}");
         let severity = if is_fight { Severity::Warning } else { Severity::Normal };

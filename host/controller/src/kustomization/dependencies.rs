@@ -21,8 +21,10 @@ pub(super) fn unmet(
     find: impl Fn(&Key) -> Option<std::sync::Arc<Kustomization>>,
 ) -> Vec<String> {
     let check = |dependency: &DependencyReference| {
-        let wanted =
-            Key { namespace: dependency.namespace_or(&key.namespace).to_owned(), name: dependency.name.clone() };
+        let wanted = Key {
+            namespace: dependency.namespace_or(&key.namespace).to_owned(),
+            name: dependency.name.clone(),
+        };
         if wanted == *key {
             return Some(format!("'{wanted}' is this Kustomization itself"));
         }
@@ -65,7 +67,8 @@ mod tests {
     use super::*;
 
     fn kustomization(name: &str, spec: Value, status: Value) -> Kustomization {
-        let mut all = json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
+        let mut all =
+            json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
         all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         serde_json::from_value(json!({
             "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
@@ -93,7 +96,11 @@ mod tests {
     #[case::older_revision_of_another_source(
         json!({"sourceRef": {"kind": "GitRepository", "name": "other"}}), status("True", 2, "main@sha1:bb"), &[]
     )]
-    fn a_dependency_must_be_ready_at_the_same_revision(#[case] spec: Value, #[case] status: Value, #[case] expected: &[&str]) {
+    fn a_dependency_must_be_ready_at_the_same_revision(
+        #[case] spec: Value,
+        #[case] status: Value,
+        #[case] expected: &[&str],
+    ) {
         let base = Arc::new(kustomization("base", spec, status));
         let stores = HashMap::from([(Key::of(base.as_ref()), base)]);
         let app = kustomization("app", json!({"dependsOn": [{"name": "base"}]}), json!(null));
@@ -102,9 +109,16 @@ mod tests {
 
     #[test]
     fn every_unmet_dependency_is_named() {
-        let app = kustomization("app", json!({"dependsOn": [{"name": "a"}, {"name": "b", "namespace": "other"}, {"name": "app"}]}), json!(null));
-        let expected =
-            ["'default/a' does not exist", "'other/b' does not exist", "'default/app' is this Kustomization itself"];
+        let app = kustomization(
+            "app",
+            json!({"dependsOn": [{"name": "a"}, {"name": "b", "namespace": "other"}, {"name": "app"}]}),
+            json!(null),
+        );
+        let expected = [
+            "'default/a' does not exist",
+            "'other/b' does not exist",
+            "'default/app' is this Kustomization itself",
+        ];
         assert_eq!(unmet(&app, &Key::of(&app), "main@sha1:aa", |_| None), expected);
     }
 }

@@ -52,10 +52,14 @@ pub(super) fn refuse_not_honoured(spec: &KustomizationSpec) -> Result<(), Failur
         ("spec.serviceAccountName", spec.service_account_name.is_some()),
         ("spec.healthCheckExprs", !spec.health_check_exprs.is_empty()),
         ("spec.ignore", !spec.ignore.is_empty()),
-        ("spec.dependsOn[].readyExpr", spec.depends_on.iter().any(|dependency| dependency.ready_expr.is_some())),
+        (
+            "spec.dependsOn[].readyExpr",
+            spec.depends_on.iter().any(|dependency| dependency.ready_expr.is_some()),
+        ),
         ("spec.sourceRef.kind other than GitRepository", spec.source_ref.kind != SourceKind::GitRepository),
     ];
-    let fields: Vec<&str> = asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect();
+    let fields: Vec<&str> =
+        asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect();
     if fields.is_empty() {
         return Ok(());
     }
@@ -63,7 +67,7 @@ pub(super) fn refuse_not_honoured(spec: &KustomizationSpec) -> Result<(), Failur
         "not supported yet: {}; remove it, or let Flux's kustomize-controller reconcile this object",
         fields.join(", ")
     );
-    Err(Failure::new(Reason::FeatureGateDisabled, Retry::Never, message))
+    Err(Failure::new(Reason::UnsupportedField, Retry::Never, message))
 }
 
 #[cfg(test)]
@@ -87,7 +91,8 @@ mod tests {
     #[case(json!({"dependsOn": [{"name": "a", "readyExpr": "true"}]}), Some("spec.dependsOn[].readyExpr"))]
     #[case(json!({"sourceRef": {"kind": "Bucket", "name": "a"}}), Some("spec.sourceRef.kind other than GitRepository"))]
     fn a_field_that_is_not_honoured_is_named(#[case] spec: Value, #[case] field: Option<&str>) {
-        let mut all = json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
+        let mut all =
+            json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
         all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let refused = refuse_not_honoured(&serde_json::from_value(all).unwrap());
         assert_eq!(refused.is_err(), field.is_some());

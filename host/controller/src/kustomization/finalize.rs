@@ -14,6 +14,7 @@ use serde_json::json;
 use super::failure::{Failure, Retry};
 use super::{Run, apply};
 use crate::events::Severity;
+use crate::status::said;
 
 /// While something is being deleted it is looked at this often, besides when a watch tells of it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -29,7 +30,7 @@ pub(super) async fn add_finalizer(run: &Run<'_>) -> Option<Action> {
     match set_finalizers(run, &all).await {
         Ok(()) => None,
         Err(error) => {
-            tracing::debug!(%error, object = %run.key, "could not add the finalizer; trying again");
+            tracing::debug!(error = said(&error), object = %run.key, "could not add the finalizer; trying again");
             Some(Action::requeue(run.context.backoff(1, LOOK_AGAIN)))
         }
     }
@@ -59,7 +60,7 @@ pub(super) async fn finalize(run: &mut Run<'_>) -> Action {
         Err(failure) => {
             run.report().fail(&mut run.status, &failure);
             if let Err(error) = run.write_status().await {
-                tracing::debug!(%error, object = %run.key, "could not write the status");
+                tracing::debug!(error = said(&error), object = %run.key, "could not write the status");
             }
             if !failure.is_progress() {
                 run.publish(Severity::Warning, failure.reason.as_str(), &failure.message).await;
@@ -85,7 +86,8 @@ async fn wait_until_gone(run: &Run<'_>, deletions: &[Deletion]) -> Result<(), Fa
     if remaining.is_empty() {
         return Ok(());
     }
-    let deleted_at = run.object.metadata.deletion_timestamp.as_ref().map_or_else(Timestamp::now, |time| time.0);
+    let deleted_at =
+        run.object.metadata.deletion_timestamp.as_ref().map_or_else(Timestamp::now, |time| time.0);
     let waited = Timestamp::now().duration_since(deleted_at).unsigned_abs();
     let timeout = run.object.spec.timeout();
     if waited < timeout {
@@ -99,9 +101,10 @@ async fn wait_until_gone(run: &Run<'_>, deletions: &[Deletion]) -> Result<(), Fa
 }
 
 async fn release(run: &Run<'_>) -> Result<(), Failure> {
-    let others: Vec<String> = run.object.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
+    let others: Vec<String> =
+        run.object.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
     set_finalizers(run, &others).await.map_err(|error| {
-        let message = format!("could not remove the finalizer: {error}");
+        let message = format!("could not remove the finalizer: {}", said(&error));
         Failure::new(Reason::ReconciliationFailed, Retry::Backoff, message)
     })?;
     tracing::info!(object = %run.key, took = ?Instant::now().duration_since(run.started), "let go");

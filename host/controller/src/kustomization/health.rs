@@ -9,10 +9,10 @@ use kube::api::{Api, DynamicObject, ListParams};
 use plumb_api::{ConditionStatus, GroupVersionKind, KustomizationSpec, Object, ObjectId, Reason};
 use plumb_apply::{Health, HealthStatus, Kind, Live, LiveState as _, health, summarise, with_pods};
 
+use super::Run;
 use super::failure::{Failure, Retry};
 use super::render::Desired;
 use super::report::Healthy;
-use super::Run;
 
 /// How many objects a message names.
 const NAMED: usize = 5;
@@ -58,7 +58,9 @@ pub(super) async fn assess(run: &mut Run<'_>, desired: &Desired) -> Assessment {
         }
         match run.context.kinds.resolve(&gvk, tokio::time::Instant::now() + DISCOVERY).await {
             Ok(kind) => followed.push((id, kind)),
-            Err(error) => objects.push((id, Health { status: HealthStatus::Unknown, message: error.to_string() })),
+            Err(error) => {
+                objects.push((id, Health { status: HealthStatus::Unknown, message: error.to_string() }))
+            }
         }
     }
     for id in run.context.references.follow(&run.key.owner(), &followed) {
@@ -67,8 +69,12 @@ pub(super) async fn assess(run: &mut Run<'_>, desired: &Desired) -> Assessment {
     for (id, _) in followed {
         let health = match run.context.references.live(&id) {
             Live::Present(object) => health(&object, now),
-            Live::Absent => Health { status: HealthStatus::NotFound, message: "it does not exist".to_owned() },
-            Live::Unknown => Health { status: HealthStatus::Unknown, message: "not looked at yet".to_owned() },
+            Live::Absent => {
+                Health { status: HealthStatus::NotFound, message: "it does not exist".to_owned() }
+            }
+            Live::Unknown => {
+                Health { status: HealthStatus::Unknown, message: "not looked at yet".to_owned() }
+            }
         };
         objects.push((id, health));
     }
@@ -97,7 +103,7 @@ impl Assessment {
 
     /// The Healthy condition.
     pub(super) fn condition(&self) -> Healthy {
-        let message = summarise(&self.objects, NAMED);
+        let message = summarise(self.objects.iter().map(|(id, health)| (id, health)), NAMED);
         let failed = self.objects.iter().any(|(_, health)| health.status == HealthStatus::Failed);
         if self.is_well() {
             Healthy { status: ConditionStatus::True, reason: Reason::Succeeded, message }
@@ -129,14 +135,19 @@ pub(super) fn expect(run: &Run<'_>, assessment: &Assessment, revision: &str) -> 
     let left = timeout.saturating_sub(since.elapsed());
     let retry = Retry::Health(PODS_EVERY.min(left.max(Duration::from_millis(100))));
     if awaited.iter().any(|(_, health)| health.status == HealthStatus::Failed) {
-        return Err(Failure::new(Reason::HealthCheckFailed, Retry::Health(PODS_EVERY), format!("failed: [{list}]")));
+        return Err(Failure::new(
+            Reason::HealthCheckFailed,
+            Retry::Health(PODS_EVERY),
+            format!("failed: [{list}]"),
+        ));
     }
     if left.is_zero() {
         let message = format!("timeout after {timeout:?} waiting for: [{list}]");
         return Err(Failure::new(Reason::HealthCheckFailed, Retry::Health(PODS_EVERY), message));
     }
-    let message =
-        format!("Running health checks for revision {revision} with a timeout of {timeout:?}: waiting for [{list}]");
+    let message = format!(
+        "Running health checks for revision {revision} with a timeout of {timeout:?}: waiting for [{list}]"
+    );
     Err(Failure::new(Reason::Progressing, retry, message))
 }
 
@@ -147,7 +158,8 @@ fn describe(id: &ObjectId, health: &Health) -> String {
 
 /// Adds what the pods of unhealthy workloads say, so that a crash loop is visible to those who never look at pods.
 async fn ask_pods(run: &mut Run<'_>, desired: &Desired, objects: &mut [(ObjectId, Health)], now: Timestamp) {
-    let is_unwell = |health: &Health| matches!(health.status, HealthStatus::InProgress | HealthStatus::Failed);
+    let is_unwell =
+        |health: &Health| matches!(health.status, HealthStatus::InProgress | HealthStatus::Failed);
     if !objects.iter().any(|(_, health)| is_unwell(health)) {
         run.memory.pods = PodsSeen::default();
         return;
@@ -192,8 +204,8 @@ async fn pods_of(run: &Run<'_>, workload: &Arc<Object>) -> Vec<Object> {
     let pod = kube::discovery::ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
     let namespace = workload.namespace().unwrap_or("default");
     let api: Api<DynamicObject> = Api::namespaced_with(run.context.client.clone(), namespace, &pod);
-    let asked = api.list(&ListParams::default().labels(&selector.join(",")).limit(20));
-    match tokio::time::timeout(Duration::from_secs(5), asked).await {
+    let params = ListParams::default().labels(&selector.join(",")).limit(20);
+    match tokio::time::timeout(Duration::from_secs(5), api.list(&params)).await {
         Ok(Ok(list)) => {
             let object = |pod| Object::new(serde_json::to_value(pod).ok()?).ok();
             list.items.into_iter().filter_map(object).collect()

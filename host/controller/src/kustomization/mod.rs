@@ -128,7 +128,8 @@ impl Reconciler for Kustomizations {
             revision: None,
             started: Instant::now(),
         };
-        let failure = Failure::new(Reason::ReconciliationFailed, Retry::Interval, format!("internal error: {message}"));
+        let failure =
+            Failure::new(Reason::ReconciliationFailed, Retry::Interval, format!("internal error: {message}"));
         run.report().fail(&mut run.status, &failure);
         let _ = run.write_status().await;
     }
@@ -179,7 +180,8 @@ impl Run<'_> {
         let artifact = self.artifact()?;
         let revision = artifact.revision.to_string();
         self.revision = Some(revision.clone());
-        let unmet = dependencies::unmet(self.object, &self.key, &revision, |key| self.context.kustomization(key));
+        let unmet =
+            dependencies::unmet(self.object, &self.key, &revision, |key| self.context.kustomization(key));
         if !unmet.is_empty() {
             let message = format!("dependency {}", unmet.join("; dependency "));
             return Err(Failure::new(Reason::DependencyNotReady, Retry::Dependency, message));
@@ -207,18 +209,28 @@ impl Run<'_> {
         self.context.metrics.ready("Kustomization", &self.key, result.is_ok());
         let (wait, news) = match &result {
             Ok(done) => {
-                self.memory.failures = 0;
                 let is_new = !done.changes.is_empty()
                     || self.written.last_applied_revision != self.revision
                     || self.written.observed_generation != self.object.metadata.generation;
                 let report = self.report();
-                report.succeed(&mut self.status, &self.success_message(&done.healthy));
+                let message = self.success_message(&done.healthy);
+                report.succeed(&mut self.status, &message);
                 if is_new {
-                    report.record(&mut self.status, &done.digest, Reason::ReconciliationSucceeded, self.started.elapsed());
+                    report.record(
+                        &mut self.status,
+                        &done.digest,
+                        Reason::ReconciliationSucceeded,
+                        self.started.elapsed(),
+                    );
                 }
                 let interval = self.context.jittered(spec.interval.to_std());
                 let wait = done.look_again.map_or(interval, |look_again| look_again.min(interval));
-                (Some(wait), is_new.then(|| (Severity::Normal, Reason::ReconciliationSucceeded, self.success_note(done))))
+                (
+                    Some(wait),
+                    is_new.then(|| {
+                        (Severity::Normal, Reason::ReconciliationSucceeded, self.success_note(done))
+                    }),
+                )
             }
             Err(failure) => {
                 let wait = self.wait_after(failure);
@@ -228,13 +240,19 @@ impl Run<'_> {
             }
         };
         if let Err(error) = self.write_status().await {
-            tracing::warn!(%error, object = %self.key, "could not write the status; trying again");
-            return Action::requeue(self.context.backoff(1, spec.interval.to_std()));
+            self.memory.failures = self.memory.failures.saturating_add(1);
+            tracing::warn!(error = status::said(&error), object = %self.key, "could not write the status; trying again");
+            return Action::requeue(self.context.backoff(self.memory.failures, spec.interval.to_std()));
+        }
+        if result.is_ok() {
+            self.memory.failures = 0;
         }
         if let Some((severity, reason, note)) = news {
             match severity {
                 Severity::Normal => tracing::info!(object = %self.key, revision = self.revision, "{note}"),
-                Severity::Warning => tracing::warn!(object = %self.key, %reason, message = note, "not reconciled"),
+                Severity::Warning => {
+                    tracing::warn!(object = %self.key, %reason, message = note, "not reconciled")
+                }
             }
             self.publish(severity, reason.as_str(), &note).await;
         }
@@ -277,7 +295,10 @@ impl Run<'_> {
 
     fn source_key(&self) -> Key {
         let reference = &self.object.spec.source_ref;
-        Key { namespace: reference.namespace_or(&self.key.namespace).to_owned(), name: reference.name.clone() }
+        Key {
+            namespace: reference.namespace_or(&self.key.namespace).to_owned(),
+            name: reference.name.clone(),
+        }
     }
 
     fn attempt_at(&self, revision: &str) -> Attempt {
@@ -289,7 +310,11 @@ impl Run<'_> {
     }
 
     fn report(&self) -> Report {
-        Report { generation: self.object.metadata.generation, now: Timestamp::now(), revision: self.revision.clone() }
+        Report {
+            generation: self.object.metadata.generation,
+            now: Timestamp::now(),
+            revision: self.revision.clone(),
+        }
     }
 
     async fn write_status(&mut self) -> kube::Result<()> {
@@ -304,7 +329,7 @@ impl Run<'_> {
         if self.object.spec.validation.is_some() {
             let note = "spec.validation was dropped from Flux and has no effect: the API server validates every object \
                         before any is applied; remove the field";
-            self.publish(Severity::Warning, "DeprecatedField", note).await;
+            self.publish(Severity::Warning, Reason::DeprecatedField.as_str(), note).await;
         }
     }
 

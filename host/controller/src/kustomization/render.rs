@@ -29,7 +29,12 @@ pub(super) struct Desired {
 impl Desired {
     /// What a Kustomization that is being deleted wants.
     pub(super) fn nothing() -> Self {
-        Self { made_from: (String::new(), None), objects: Vec::new(), types: Vec::new(), digest: String::new() }
+        Self {
+            made_from: (String::new(), None),
+            objects: Vec::new(),
+            types: Vec::new(),
+            digest: String::new(),
+        }
     }
 }
 
@@ -45,7 +50,8 @@ pub(super) async fn render(run: &mut Run<'_>, artifact: &Artifact) -> Result<Arc
     let rendering = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let steps = pipeline::steps(&spec, &working.builtins).map_err(|error| error.to_string())?;
-        let limits = Limits { wall_time: spec.timeout().min(Limits::default().wall_time), ..Limits::default() };
+        let limits =
+            Limits { wall_time: spec.timeout().min(Limits::default().wall_time), ..Limits::default() };
         let call = Call { limits, cancelled: working.renders_cancelled.clone(), ..Call::default() };
         let request = Request { scope: &scope, tree: &tree, steps: &steps, call: &call };
         working.engine.render(&request).map_err(|error| error.to_string())

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plumb_api::{ConditionStatus, ConditionType, KustomizationStatus, Reason, Reconciliation, conditions, set_condition};
+use plumb_api::{
+    ConditionStatus, ConditionType, KustomizationStatus, Reason, Reconciliation, conditions, set_condition,
+};
 
 use super::failure::{Failure, Retry};
 
@@ -40,7 +42,13 @@ impl Report {
         for gone in [ConditionType::Stalled, ConditionType::Reconciling] {
             conditions::remove(&mut status.conditions, gone);
         }
-        self.set(status, ConditionType::Ready, ConditionStatus::True, Reason::ReconciliationSucceeded, message);
+        self.set(
+            status,
+            ConditionType::Ready,
+            ConditionStatus::True,
+            Reason::ReconciliationSucceeded,
+            message,
+        );
     }
 
     /// The cluster is not, or not yet, what the source says.
@@ -68,7 +76,13 @@ impl Report {
     }
 
     /// Adds the reconciliation to the history.
-    pub(super) fn record(&self, status: &mut KustomizationStatus, digest: &str, reason: Reason, took: Duration) {
+    pub(super) fn record(
+        &self,
+        status: &mut KustomizationStatus,
+        digest: &str,
+        reason: Reason,
+        took: Duration,
+    ) {
         let revision = self.revision.clone().map(|revision| ("revision".to_owned(), revision));
         status.history.record(Reconciliation {
             digest: digest.to_owned(),

@@ -7,9 +7,19 @@ const KUSTOMIZATION: &str = "resources: [a.yaml, b.yaml]\n";
 #[rstest]
 #[case::malformed_yaml("malformed", "resources: [a.yaml\n", "BuildFailed", "kustomization.yaml")]
 #[case::missing_file("missing", "resources: [a.yaml, gone.yaml]\n", "BuildFailed", "gone.yaml")]
-#[case::remote_base("remote", "resources: [a.yaml, \"https://example.invalid/base\"]\n", "BuildFailed", "example.invalid")]
+#[case::remote_base(
+    "remote",
+    "resources: [a.yaml, \"https://example.invalid/base\"]\n",
+    "BuildFailed",
+    "example.invalid"
+)]
 #[case::unknown_kind("unknown", "resources: [a.yaml, unknown.yaml]\n", "ReconciliationFailed", "Wibble")]
-#[case::rejected("rejected", "resources: [a.yaml, rejected.yaml, refused.yaml]\n", "ReconciliationFailed", "refused")]
+#[case::rejected(
+    "rejected",
+    "resources: [a.yaml, rejected.yaml, refused.yaml]\n",
+    "ReconciliationFailed",
+    "refused"
+)]
 #[tokio::test]
 async fn a_mistake_is_told_and_the_cluster_stays_as_it_was(
     #[case] name: &str,
@@ -20,7 +30,8 @@ async fn a_mistake_is_told_and_the_cluster_stays_as_it_was(
     let (a, b) = (config_map("a", "one"), config_map("b", "one"));
     let unknown = "apiVersion: example.com/v1\nkind: Wibble\nmetadata: {name: x}\n";
     // Two that the API server refuses: both have to be told of.
-    let rejected = "apiVersion: v1\nkind: Service\nmetadata: {name: rejected}\nspec: {ports: [{port: 99999}]}\n";
+    let rejected =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: rejected}\nspec: {ports: [{port: 99999}]}\n";
     let refused = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: refused}\nspec: {replicas: -1}\n";
     let files = [
         ("a.yaml", a.as_str()),
@@ -58,10 +69,12 @@ async fn an_empty_render_is_refused() -> anyhow::Result<()> {
     scene.repository.remove("apps/a.yaml")?;
     scene.push(&[("apps/notes.txt", "nothing to see here\n")]).await?;
     // Flux's generated kustomization.yaml of a directory without manifests renders nothing, without an error.
-    scene.wait(&apps, "it is refused", |object| {
-        plumb_test_support::cluster::condition(object, "Ready").is_some_and(|(status, _, _)| status == "False")
-    })
-    .await?;
+    scene
+        .wait(&apps, "it is refused", |object| {
+            plumb_test_support::cluster::condition(object, "Ready")
+                .is_some_and(|(status, _, _)| status == "False")
+        })
+        .await?;
     assert!(scene.cluster.get(&scene.config_map("a")).await?.is_some());
     Ok(())
 }

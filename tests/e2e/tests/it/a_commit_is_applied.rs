@@ -21,10 +21,17 @@ async fn a_commit_is_applied_with_everything_around_it() -> anyhow::Result<()> {
     let mut inventory = scene.inventory(&apps).await?;
     inventory.sort();
     let namespace = &scene.namespace;
-    assert_eq!(inventory, [format!("{namespace}_settings__ConfigMap"), format!("{namespace}_web_apps_Deployment")]);
+    assert_eq!(
+        inventory,
+        [format!("{namespace}_settings__ConfigMap"), format!("{namespace}_web_apps_Deployment")]
+    );
     assert_eq!(applied["status"]["lastAttemptedRevision"], applied["status"]["lastAppliedRevision"]);
     assert_eq!(applied["status"]["history"][0]["lastReconciledStatus"], "ReconciliationSucceeded");
-    assert!(applied["status"]["conditions"].as_array().is_some_and(|list| list.iter().all(|one| one["type"] != "Reconciling")));
+    assert!(
+        applied["status"]["conditions"]
+            .as_array()
+            .is_some_and(|list| list.iter().all(|one| one["type"] != "Reconciling"))
+    );
     assert_eq!(applied["metadata"]["finalizers"], json!(["finalizers.fluxcd.io"]));
 
     let source = scene.cluster.get(&scene.source()).await?.unwrap_or_default();

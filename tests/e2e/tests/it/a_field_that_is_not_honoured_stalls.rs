@@ -8,7 +8,8 @@ async fn a_field_that_is_not_honoured_stalls_the_object_and_is_named() -> anyhow
     let apps = scene.kustomization("apps", json!({"postBuild": {"substitute": {"key": "value"}}}));
     scene.cluster.apply(&apps).await?;
     let stalled = |object: &Value| {
-        condition(object, "Stalled").is_some_and(|(status, _, message)| status == "True" && message.contains("spec.postBuild"))
+        condition(object, "Stalled")
+            .is_some_and(|(status, _, message)| status == "True" && message.contains("spec.postBuild"))
     };
     scene.wait(&apps, "it is stalled", stalled).await?;
     assert!(scene.cluster.get(&scene.config_map("settings")).await?.is_none());

@@ -13,7 +13,9 @@ async fn the_cluster_keeps_what_it_had_and_catches_up() -> anyhow::Result<()> {
     scene.wait_condition(&source, "False", "GitOperationFailed").await?;
     // Drift is still put back: the last tree is still there.
     scene.cluster.edit(&scene.config_map("settings"), &json!({"data": {"key": "by hand"}})).await?;
-    scene.wait(&scene.config_map("settings"), "drift is put back", |live| live["data"]["key"] == "one").await?;
+    scene
+        .wait(&scene.config_map("settings"), "drift is put back", |live| live["data"]["key"] == "one")
+        .await?;
 
     scene.server.restart()?;
     scene.wait_applied(&apps, &commit).await?;

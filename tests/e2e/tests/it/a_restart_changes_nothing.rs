@@ -12,7 +12,9 @@ async fn a_controller_that_is_killed_goes_on_where_it_was_without_applying_again
     scene.controller.kill()?;
     scene.cluster.edit(&scene.config_map("settings"), &json!({"data": {"key": "while away"}})).await?;
     scene.controller.start_again().await?;
-    scene.wait(&scene.config_map("settings"), "drift is put back", |live| live["data"]["key"] == "one").await?;
+    scene
+        .wait(&scene.config_map("settings"), "drift is put back", |live| live["data"]["key"] == "one")
+        .await?;
 
     // The Deployment was as it should be: nothing was sent for it, and only the ConfigMap was applied.
     let applies = eventually("the requests are counted", async || {

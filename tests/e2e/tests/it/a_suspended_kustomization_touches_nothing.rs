@@ -2,7 +2,8 @@ use crate::scene::{Scene, config_map};
 use serde_json::json;
 
 #[tokio::test]
-async fn neither_commits_nor_drift_nor_its_own_deletion_move_a_suspended_kustomization() -> anyhow::Result<()> {
+async fn neither_commits_nor_drift_nor_its_own_deletion_move_a_suspended_kustomization() -> anyhow::Result<()>
+{
     let scene = Scene::with_files("suspend", &[("a.yaml", &config_map("settings", "one"))]).await?;
     let apps = scene.kustomization("apps", json!({}));
     let other = scene.kustomization("other", json!({"path": "other"}));
@@ -10,7 +11,9 @@ async fn neither_commits_nor_drift_nor_its_own_deletion_move_a_suspended_kustomi
     scene.cluster.edit(&apps, &json!({"spec": {"suspend": true}})).await?;
 
     scene.cluster.edit(&scene.config_map("settings"), &json!({"data": {"key": "by hand"}})).await?;
-    let commit = scene.push(&[("a.yaml", &config_map("settings", "two")), ("other/a.yaml", &config_map("other", "a"))]).await?;
+    let commit = scene
+        .push(&[("a.yaml", &config_map("settings", "two")), ("other/a.yaml", &config_map("other", "a"))])
+        .await?;
     // Another Kustomization that applies the commit shows that the controller has seen it.
     scene.cluster.apply(&other).await?;
     scene.wait_applied(&other, &commit).await?;
@@ -19,11 +22,16 @@ async fn neither_commits_nor_drift_nor_its_own_deletion_move_a_suspended_kustomi
 
     scene.cluster.edit(&apps, &json!({"spec": {"suspend": false}})).await?;
     scene.wait_applied(&apps, &commit).await?;
-    scene.wait(&scene.config_map("settings"), "it is applied again", |live| live["data"]["key"] == "two").await?;
+    scene
+        .wait(&scene.config_map("settings"), "it is applied again", |live| live["data"]["key"] == "two")
+        .await?;
 
     scene.cluster.edit(&apps, &json!({"spec": {"suspend": true}})).await?;
     scene.cluster.delete(&apps).await?;
     scene.cluster.wait_gone(&apps).await?;
-    assert!(scene.cluster.get(&scene.config_map("settings")).await?.is_some(), "as in Flux, its objects stay");
+    assert!(
+        scene.cluster.get(&scene.config_map("settings")).await?.is_some(),
+        "as in Flux, its objects stay"
+    );
     Ok(())
 }

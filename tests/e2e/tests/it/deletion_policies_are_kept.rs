@@ -29,7 +29,8 @@ async fn the_objects_of_a_deleted_kustomization(
 
 #[tokio::test]
 async fn wait_for_termination_waits_for_finalizers_and_names_them() -> anyhow::Result<()> {
-    let held = config_map("settings", "one").replace("name: settings", "name: settings\n  finalizers: [example.com/hold]");
+    let held = config_map("settings", "one")
+        .replace("name: settings", "name: settings\n  finalizers: [example.com/hold]");
     let scene = Scene::with_files("termination", &[("a.yaml", &held)]).await?;
     let apps = scene.kustomization("apps", json!({"deletionPolicy": "WaitForTermination"}));
     scene.apply_and_wait(&apps).await?;

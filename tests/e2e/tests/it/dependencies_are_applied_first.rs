@@ -16,7 +16,9 @@ async fn a_kustomization_waits_for_its_dependency_and_is_woken_by_it() -> anyhow
     scene.wait_applied(&apps, &scene.repository.head()?).await?;
 
     // The next commit is rolled out in the same order.
-    let commit = scene.push(&[("base/a.yaml", &config_map("base", "b")), ("app/a.yaml", &config_map("app", "b"))]).await?;
+    let commit = scene
+        .push(&[("base/a.yaml", &config_map("base", "b")), ("app/a.yaml", &config_map("app", "b"))])
+        .await?;
     scene.wait_applied(&apps, &commit).await?;
     let base = scene.cluster.get(&scene.config_map("base")).await?.unwrap_or_default();
     assert_eq!(base["data"]["key"], "b");

@@ -9,7 +9,9 @@ async fn a_changed_field_and_a_deleted_object_are_put_back() -> anyhow::Result<(
 
     // The interval is an hour: only the watch can tell.
     scene.cluster.edit(&scene.deployment("web"), &json!({"spec": {"replicas": 7}})).await?;
-    scene.wait(&scene.deployment("web"), "the replicas are put back", |live| live["spec"]["replicas"] == 2).await?;
+    scene
+        .wait(&scene.deployment("web"), "the replicas are put back", |live| live["spec"]["replicas"] == 2)
+        .await?;
 
     let before = scene.cluster.get(&scene.config_map("settings")).await?.unwrap_or_default();
     scene.cluster.delete(&scene.config_map("settings")).await?;

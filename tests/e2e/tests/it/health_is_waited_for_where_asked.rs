@@ -19,9 +19,11 @@ async fn a_deployment_that_becomes_available_makes_the_kustomization_ready() -> 
 }
 
 #[tokio::test]
-async fn a_health_check_that_fails_in_time_names_the_object_and_recovers_with_the_next_commit() -> anyhow::Result<()> {
+async fn a_health_check_that_fails_in_time_names_the_object_and_recovers_with_the_next_commit()
+-> anyhow::Result<()> {
     let scene = Scene::with_files("timeout", &[("app.yaml", &unschedulable("web"))]).await?;
-    let check = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "namespace": scene.namespace}]);
+    let check =
+        json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "namespace": scene.namespace}]);
     let apps = scene.kustomization("apps", json!({"healthChecks": check, "timeout": "30s"}));
     scene.cluster.apply(&apps).await?;
     let message = scene.wait_condition(&apps, "Unknown", "Progressing").await?;
@@ -52,8 +54,10 @@ async fn health_is_shown_when_nobody_asked_for_it() -> anyhow::Result<()> {
     scene.apply_and_wait(&apps).await?;
     // The pods are asked after a moment; what they say is part of the message.
     let told = |object: &Value| {
-        condition(object, "Ready").is_some_and(|(status, _, message)| status == "True" && message.contains("web"))
-            && condition(object, "Healthy").is_some_and(|(status, _, message)| status != "True" && message.contains("node"))
+        condition(object, "Ready")
+            .is_some_and(|(status, _, message)| status == "True" && message.contains("web"))
+            && condition(object, "Healthy")
+                .is_some_and(|(status, _, message)| status != "True" && message.contains("node"))
     };
     scene.wait(&apps, "the status tells why the Deployment is not well", told).await?;
     Ok(())

@@ -8,7 +8,11 @@ async fn a_request_is_answered_in_the_status_and_metrics_are_served() -> anyhow:
     scene.apply_and_wait(&apps).await?;
     for object in [&scene.source(), &apps] {
         scene.request(object, "token 1").await?;
-        scene.wait(object, "the request is answered", |live| live["status"]["lastHandledReconcileAt"] == "token 1").await?;
+        scene
+            .wait(object, "the request is answered", |live| {
+                live["status"]["lastHandledReconcileAt"] == "token 1"
+            })
+            .await?;
     }
     assert_eq!(scene.controller.page("/healthz").await.as_deref(), Some("ok"));
     let metrics = scene.controller.page("/metrics").await.unwrap_or_default();
@@ -26,7 +30,11 @@ async fn an_unchanged_application_costs_no_request() -> anyhow::Result<()> {
     scene.apply_and_wait(&apps).await?;
     let requests = async || {
         let metrics = scene.controller.page("/metrics").await.unwrap_or_default();
-        metrics.lines().filter(|line| line.starts_with("plumb_api_requests_total")).map(str::to_owned).collect::<Vec<_>>()
+        metrics
+            .lines()
+            .filter(|line| line.starts_with("plumb_api_requests_total"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     let before = requests().await;
     // A commit elsewhere in the repository: only the revision in the status changes.

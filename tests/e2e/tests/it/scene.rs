@@ -23,7 +23,8 @@ impl Scene {
         let namespace = cluster.namespace(name).await?;
         let repository = GitRepo::new()?;
         let auth = Auth::Basic { username: "git".to_owned(), password: PASSWORD.to_owned() };
-        let server = GitServer::start(&repository.root(), GitServerOptions { auth, ..GitServerOptions::default() })?;
+        let server =
+            GitServer::start(&repository.root(), GitServerOptions { auth, ..GitServerOptions::default() })?;
         let controller = Controller::start(&cluster, &namespace).await?;
         let scene = Self { cluster, namespace, repository, server, controller };
         scene.set_password(PASSWORD).await?;
@@ -108,7 +109,8 @@ impl Scene {
     /// Waits until a Kustomization has applied a commit and says that it is ready.
     pub(crate) async fn wait_applied(&self, kustomization: &Value, commit: &str) -> anyhow::Result<Value> {
         let revision = format!("main@sha1:{commit}");
-        let applied = |object: &Value| is_ready(object) && object["status"]["lastAppliedRevision"] == revision.as_str();
+        let applied =
+            |object: &Value| is_ready(object) && object["status"]["lastAppliedRevision"] == revision.as_str();
         self.wait(kustomization, "the commit is applied", applied).await
     }
 
@@ -119,13 +121,25 @@ impl Scene {
     }
 
     /// Waits until Ready has this status and reason; returns the message.
-    pub(crate) async fn wait_condition(&self, object: &Value, status: &str, reason: &str) -> anyhow::Result<String> {
-        let matches = |object: &Value| condition(object, "Ready").is_some_and(|found| (found.0, found.1) == (status, reason));
+    pub(crate) async fn wait_condition(
+        &self,
+        object: &Value,
+        status: &str,
+        reason: &str,
+    ) -> anyhow::Result<String> {
+        let matches = |object: &Value| {
+            condition(object, "Ready").is_some_and(|found| (found.0, found.1) == (status, reason))
+        };
         let found = self.wait(object, &format!("Ready is {status} because of {reason}"), matches).await?;
         Ok(condition(&found, "Ready").map(|(_, _, message)| message.to_owned()).unwrap_or_default())
     }
 
-    pub(crate) async fn wait(&self, object: &Value, what: &str, is: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    pub(crate) async fn wait(
+        &self,
+        object: &Value,
+        what: &str,
+        is: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
         let waited = self.cluster.wait_for(object, what, is).await;
         waited.with_context(|| format!("the controller has logged:\n{}", self.controller.log()))
     }

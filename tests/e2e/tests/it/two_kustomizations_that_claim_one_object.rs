@@ -4,7 +4,11 @@ use serde_json::json;
 #[tokio::test]
 async fn the_second_is_told_whose_it_is_and_the_first_keeps_it() -> anyhow::Result<()> {
     let (first, second) = (config_map("shared", "first"), config_map("shared", "second"));
-    let files = [("first/a.yaml", first.as_str()), ("second/a.yaml", second.as_str()), ("second/b.yaml", &config_map("own", "a"))];
+    let files = [
+        ("first/a.yaml", first.as_str()),
+        ("second/a.yaml", second.as_str()),
+        ("second/b.yaml", &config_map("own", "a")),
+    ];
     let scene = Scene::with_files("claims", &files).await?;
     scene.apply_and_wait(&scene.kustomization("first", json!({"path": "first"}))).await?;
     let claimant = scene.kustomization("second", json!({"path": "second"}));
@@ -21,7 +25,11 @@ async fn the_second_is_told_whose_it_is_and_the_first_keeps_it() -> anyhow::Resu
 #[tokio::test]
 async fn an_object_that_moves_to_another_kustomization_is_not_recreated() -> anyhow::Result<()> {
     let (moving, staying) = (config_map("moving", "a"), config_map("staying", "a"));
-    let files = [("first/a.yaml", moving.as_str()), ("first/b.yaml", staying.as_str()), ("second/b.yaml", &config_map("own", "a"))];
+    let files = [
+        ("first/a.yaml", moving.as_str()),
+        ("first/b.yaml", staying.as_str()),
+        ("second/b.yaml", &config_map("own", "a")),
+    ];
     let scene = Scene::with_files("move", &files).await?;
     let (first, second) = (
         scene.kustomization("first", json!({"path": "first"})),

@@ -4,7 +4,8 @@ use serde_json::json;
 #[tokio::test]
 async fn what_is_removed_from_git_is_pruned() -> anyhow::Result<()> {
     let (stays, goes) = (config_map("stays", "a"), config_map("goes", "a"));
-    let kept = config_map("kept", "a").replace("name: kept", "name: kept\n  annotations: {kustomize.toolkit.fluxcd.io/prune: disabled}");
+    let kept = config_map("kept", "a")
+        .replace("name: kept", "name: kept\n  annotations: {kustomize.toolkit.fluxcd.io/prune: disabled}");
     let files = [("stays.yaml", stays.as_str()), ("goes.yaml", goes.as_str()), ("kept.yaml", kept.as_str())];
     let scene = Scene::with_files("prune", &files).await?;
     let apps = scene.kustomization("apps", json!({}));
