@@ -6,6 +6,7 @@
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -60,15 +61,13 @@ pub(crate) enum Unusable {
     Kind { path: PathBuf, expected: &'static str },
 }
 
-/// A file of the cache that has been found to be what we wrote.
-pub(crate) struct Sealed<'a> {
-    path: PathBuf,
-    _cache: &'a CompileCache,
-}
+/// An open file of the cache that has been found to be what we wrote. Only this module makes one.
+pub(crate) struct Sealed(File);
 
-impl Sealed<'_> {
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+impl Sealed {
+    /// A path that leads to this very file, whatever has meanwhile been put in its place in the directory.
+    pub(crate) fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/dev/fd/{}", self.0.as_raw_fd()))
     }
 }
 
@@ -96,7 +95,7 @@ impl CompileCache {
         let name = entry_name(engine, component);
         let found = self.find(&name).ok()?;
         found.into_iter().find_map(|path| {
-            let loaded = self.verify(&name, path.clone()).and_then(|sealed| {
+            let loaded = self.verify(&name, &path).and_then(|sealed| {
                 precompiled::component(engine, &sealed).map_err(|error| format!("{error:#}"))
             });
             match loaded {
@@ -126,14 +125,14 @@ impl CompileCache {
         let path = self
             .directory
             .join(format!("{name}.{}{ENTRY}", self.seal(&name, Sha256::digest(compiled).into())));
-        let written = || -> io::Result<()> {
+        let written = || -> io::Result<File> {
             let mut file = unfinished(&self.directory)?;
             file.write_all(compiled)?;
-            file.persist(&path)?;
-            self.evict(&path)
+            let file = file.persist(&path)?;
+            self.evict(&path)?;
+            Ok(file)
         };
-        written().map_err(|error| error.to_string())?;
-        let sealed = Sealed { path, _cache: self };
+        let sealed = Sealed(written().map_err(|error| error.to_string())?);
         precompiled::component(engine, &sealed).map_err(|error| format!("{error:#}"))
     }
 
@@ -149,18 +148,17 @@ impl CompileCache {
         Ok(found)
     }
 
-    fn verify(&self, name: &str, path: PathBuf) -> Result<Sealed<'_>, String> {
-        let metadata = fs::symlink_metadata(&path).map_err(|error| error.to_string())?;
-        check(&path, &metadata, self.owner).map_err(|error| error.to_string())?;
-        if !metadata.is_file() {
+    fn verify(&self, name: &str, path: &Path) -> Result<Sealed, String> {
+        // To open a pipe would block, and a link leads elsewhere.
+        if !fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file()) {
             return Err("it is not a file".to_owned());
         }
-        let digest = digest(&path).map_err(|error| error.to_string())?;
-        let file_name = path.file_name().and_then(|name| name.to_str());
-        match file_name.and_then(seal_and_name) {
-            Some((seal, of)) if of == name && seal == self.seal(name, digest) => {
-                Ok(Sealed { path, _cache: self })
-            }
+        let mut file = File::open(path).map_err(|error| error.to_string())?;
+        let metadata = file.metadata().map_err(|error| error.to_string())?;
+        check(path, &metadata, self.owner).map_err(|error| error.to_string())?;
+        let seal = self.seal(name, digest(&mut file).map_err(|error| error.to_string())?);
+        match path.file_name().and_then(|name| name.to_str()).and_then(seal_and_name) {
+            Some((expected, of)) if of == name && expected == seal => Ok(Sealed(file)),
             _ => Err("its seal is broken: the file was damaged, or written by somebody else".to_owned()),
         }
     }
@@ -278,13 +276,43 @@ fn touch(path: &Path) {
     }
 }
 
-fn digest(path: &Path) -> io::Result<[u8; 32]> {
-    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
+fn digest(file: &mut File) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(hash.finalize().into()),
             read => hash.update(&buffer[..read]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_somebody_else_is_not_used() {
+        let file = NamedTempFile::new().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
+        assert!(check(file.path(), &metadata, metadata.uid()).is_ok());
+        let error = check(file.path(), &metadata, metadata.uid() + 1).unwrap_err();
+        assert!(matches!(error, Unusable::Foreign { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_file_that_was_checked_is_the_one_that_is_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = CompileCache::open(directory.path(), Bounds { entries: 1, bytes: 1 << 20 }).unwrap();
+        let seal = cache.seal("plumb-name", Sha256::digest(b"ours").into());
+        let path = cache.directory.join(format!("plumb-name.{seal}{ENTRY}"));
+        fs::write(&path, b"ours").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let sealed = cache.verify("plumb-name", &path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, b"theirs").unwrap();
+        assert_eq!(fs::read(sealed.path()).unwrap(), b"ours");
     }
 }

@@ -77,10 +77,13 @@ pub(crate) struct Inner {
     pub(crate) running: Running,
     pooled: bool,
     cache: Option<CompileCache>,
-    /// By digest. Whoever finds a slot empty compiles while it holds the lock, so others wait for the result.
-    loaded: Mutex<LruCache<[u8; 32], Arc<Mutex<Option<Component>>>>>,
+    loaded: Mutex<LruCache<[u8; 32], Arc<Slot>>>,
     component_bytes: u64,
 }
+
+/// The compiled component of a digest. Whoever finds it empty compiles while it holds the lock, so others wait for the
+/// result.
+type Slot = Mutex<Option<Component>>;
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

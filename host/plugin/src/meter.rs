@@ -97,20 +97,37 @@ impl Meter {
     }
 }
 
-/// Growth over a limit ends the call, because a guest that is merely told "no" reports something else.
+/// Growth over a limit ends the call, because a guest that is merely told "no" reports something else. Growth within the limits
+/// but over what the guest itself says is its most does not happen, and does not count.
 impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        most: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let used = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         self.check(LimitKind::MemoryBytes, used as u64, self.limits.memory_bytes as u64)?;
-        self.memory_bytes = used;
-        Ok(true)
+        let possible = most.is_none_or(|most| desired <= most);
+        if possible {
+            self.memory_bytes = used;
+        }
+        Ok(possible)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        most: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let used = self.table_elements.saturating_add(desired.saturating_sub(current));
         self.check(LimitKind::TableElements, used as u64, self.limits.table_elements as u64)?;
-        self.table_elements = used;
-        Ok(true)
+        let possible = most.is_none_or(|most| desired <= most);
+        if possible {
+            self.table_elements = used;
+        }
+        Ok(possible)
     }
 
     fn instances(&self) -> usize {

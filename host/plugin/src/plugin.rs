@@ -16,8 +16,8 @@ use crate::meter::Meter;
 use crate::state::State;
 use crate::{Call, CallError, Finding, HealthReport, LoadError, World, values};
 
-/// How long a component may take to start when it is loaded.
-const START: Duration = Duration::from_secs(10);
+/// How long a component may take to start when it is loaded, and how long it waits for its turn.
+const START: Duration = Duration::from_secs(30);
 
 /// A component that is ready to run in one world. Clones share it; calls from many threads run side by side.
 #[derive(Clone)]

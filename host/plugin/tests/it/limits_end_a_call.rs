@@ -197,3 +197,18 @@ fn time_inside_the_host_counts() {
     let error = load(&guest).render(view_of(Slow), &json!({}), &call).unwrap_err();
     assert!(matches!(error, CallError::Limit { which: LimitKind::WallTime, .. }), "{error:?}");
 }
+
+#[test]
+fn growth_that_the_guest_forbids_itself_does_not_count() {
+    // A second memory of at most two pages, which never gets the third; the first can still grow.
+    let guest = hostile(
+        "(memory $small 1 2)",
+        "(local.set $len (i32.const 100))
+         (loop $again
+           (if (i32.ne (memory.grow $small (i32.const 2)) (i32.const -1)) (then unreachable))
+           (br_if $again (local.tee $len (i32.sub (local.get $len) (i32.const 1)))))
+         (if (i32.eq (memory.grow (i32.const 10)) (i32.const -1)) (then unreachable))",
+    );
+    let call = Call { limits: limits(|l| l.memory_bytes = 1 << 20), ..Call::default() };
+    assert!(load(&guest).render(no_files(), &json!({"be": "evil"}), &call).unwrap().is_empty());
+}
