@@ -48,6 +48,8 @@ fn config() -> Config {
         // The same input must give the same output on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
+        .shared_memory(false)
+        .concurrency_support(false)
         // A trap tells the names of functions, which need neither addresses nor debug information.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .generate_address_map(false);

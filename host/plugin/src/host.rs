@@ -24,7 +24,7 @@ use crate::{Limits, LoadError, Plugin, World, engine};
 pub struct HostConfig {
     /// Where compiled components are kept from one run to the next. It is made with mode 0700 when it does not exist. When
     /// it cannot be used, because it belongs to another user or others may write to it, this is logged and
-    /// nothing is kept.
+    /// nothing is kept. In a pod name a directory below the volume, because the volume itself is open to all.
     pub cache_dir: Option<PathBuf>,
     /// How many entries `cache_dir` holds at the most.
     pub cache_entries: usize,

@@ -203,3 +203,10 @@ fn because_it_asks_for_more_instances_and_memories_than_one_may_have() {
     let error = host().load_bytes("guest", &component(World::Renderer, &text), World::Renderer).unwrap_err();
     assert!(error.to_string().contains("memories"), "{error}");
 }
+
+#[test]
+fn because_it_wants_to_share_memory_between_threads() {
+    let text = renderer_text("", "(memory 1 1 shared)", "(call $ok (i32.const 0) (i32.const 0))");
+    let error = host().load_bytes("guest", &component(World::Renderer, &text), World::Renderer).unwrap_err();
+    assert!(error.to_string().contains("shared"), "{error}");
+}
