@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use parking_lot::Mutex;
-use plumb_api::{GitRepository, Kustomization, ObjectId, SourceKind};
+use plumb_api::{GitRepository, Inventory, Kustomization, ObjectId, SourceKind};
 use plumb_apply::{ApiServer, Executor, Kinds, LiveCache, References};
 use plumb_pipeline::{Builtins, CacheLimits, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
@@ -57,6 +57,8 @@ pub(crate) struct Context {
     kustomization_memories: Mutex<HashMap<Key, kustomization::Memory>>,
     /// The objects that each Kustomization rendered last, to tell whether an object that one gives up is wanted by another.
     wanted: Mutex<HashMap<Key, Arc<HashSet<ObjectId>>>>,
+    /// The inventory of each Kustomization as it was written last: the watch may lag behind.
+    listed: Mutex<HashMap<Key, Inventory>>,
     /// How each Kustomization that others may depend on stood when they were last woken.
     standings: Mutex<HashMap<Key, String>>,
 }
@@ -119,6 +121,7 @@ impl Context {
             repository_memories: Mutex::default(),
             kustomization_memories: Mutex::default(),
             wanted: Mutex::default(),
+            listed: Mutex::default(),
             standings: Mutex::default(),
         };
         let writers = Writers { repositories: repository_writer, kustomizations: kustomization_writer };
@@ -173,6 +176,7 @@ impl Context {
     pub(crate) fn forget_kustomization(&self, key: &Key) {
         self.kustomization_memories.lock().remove(key);
         self.wanted.lock().remove(key);
+        self.listed.lock().remove(key);
         self.references.follow(&key.owner(), &[]);
         self.metrics.gone("Kustomization", key);
     }
@@ -180,6 +184,22 @@ impl Context {
     /// Remembers what a Kustomization wants, until it wants something else or is gone.
     pub(crate) fn wants(&self, key: &Key, objects: Arc<HashSet<ObjectId>>) {
         self.wanted.lock().insert(key.clone(), objects);
+    }
+
+    /// Remembers the inventory of a Kustomization as it was written.
+    pub(crate) fn lists(&self, key: &Key, inventory: Inventory) {
+        self.listed.lock().insert(key.clone(), inventory);
+    }
+
+    /// Whether a Kustomization lists the object as its own.
+    pub(crate) fn is_listed_by(&self, key: &Key, id: &ObjectId) -> bool {
+        let id = id.to_string();
+        let is_in = |inventory: &Inventory| inventory.entries.iter().any(|entry| entry.id == id);
+        if let Some(inventory) = self.listed.lock().get(key) {
+            return is_in(inventory);
+        }
+        let object = self.kustomization(key);
+        object.and_then(|object| object.status.as_ref()?.inventory.as_ref().map(is_in)).unwrap_or(false)
     }
 
     /// Another Kustomization that wants the object.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 use plumb_api::annotations::{FINALIZER, REQUESTED_AT};
@@ -25,7 +25,7 @@ use crate::artifacts::Artifact;
 use crate::context::Context;
 use crate::events::Severity;
 use crate::queue::{self, Reconciler};
-use crate::status::{self, said};
+use crate::status::{self, patch_params, said};
 
 /// What is remembered of a GitRepository between two reconciliations.
 #[derive(Default)]
@@ -324,7 +324,7 @@ async fn release(object: &GitRepository, context: &Context) -> Action {
     }
     let api: Api<GitRepository> = Api::namespaced(context.client.clone(), &key.namespace);
     let patch = json!({ "metadata": { "finalizers": others, "resourceVersion": object.resource_version() } });
-    match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+    match api.patch(&key.name, &patch_params(), &Patch::Merge(patch)).await {
         Ok(_) => Action::await_change(),
         Err(error) => {
             tracing::debug!(error = said(&error), object = %key, "could not remove the finalizer; trying again");

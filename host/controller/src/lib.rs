@@ -89,6 +89,12 @@ impl Key {
     }
 }
 
+impl From<&Owner> for Key {
+    fn from(owner: &Owner) -> Self {
+        Self { namespace: owner.namespace.clone(), name: owner.name.clone() }
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)

@@ -5,6 +5,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+/// The field manager of statuses and finalizers.
+const MANAGER: &str = "plumb-controller";
+
+/// For patches of the objects that are reconciled.
+pub(crate) fn patch_params() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
+}
+
 /// Patches `status` of an object from what it was to what it is. Whether anything was sent.
 pub(crate) async fn write<K, S>(api: &Api<K>, name: &str, before: &S, after: &S) -> kube::Result<bool>
 where
@@ -13,7 +21,7 @@ where
 {
     let (before, after) = (to_value(before)?, to_value(after)?);
     let Some(change) = merge_patch(&before, &after) else { return Ok(false) };
-    api.patch_status(name, &PatchParams::default(), &Patch::Merge(json!({ "status": change }))).await?;
+    api.patch_status(name, &patch_params(), &Patch::Merge(json!({ "status": change }))).await?;
     Ok(true)
 }
 

@@ -173,6 +173,6 @@ fn kustomization_changed(context: &Context, change: Change<Kustomization>) {
 async fn drift(context: Arc<Context>, stop: CancellationToken) {
     let mut changes = context.live.subscribe();
     while let Some(change) = stop.run_until_cancelled(changes.next()).await {
-        context.kustomization_wakes.wake(Key { namespace: change.owner.namespace, name: change.owner.name });
+        context.kustomization_wakes.wake(Key::from(&change.owner));
     }
 }

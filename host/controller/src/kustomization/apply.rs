@@ -14,7 +14,6 @@ use super::Run;
 use super::failure::{Failure, Retry};
 use super::render::Desired;
 use crate::Key;
-use crate::context::Context;
 use crate::events::Severity;
 use crate::status::said;
 
@@ -31,7 +30,7 @@ pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<St
     let inventory = run.status.inventory.clone().unwrap_or_default();
     let view = watch(run, desired, &inventory).await;
     let policy = policy(run);
-    let is_claimed = |owner: &Owner, id: &ObjectId| is_claimed(context, owner, id);
+    let is_claimed = |owner: &Owner, id: &ObjectId| context.is_listed_by(&Key::from(owner), id);
     let mut plan = plan(Inputs {
         desired: desired.objects.clone(),
         live: &view,
@@ -94,19 +93,12 @@ fn policy(run: &Run<'_>) -> Policy {
     }
 }
 
-/// Whether a Kustomization still lists the object as its own.
-fn is_claimed(context: &Context, owner: &Owner, id: &ObjectId) -> bool {
-    let key = Key { namespace: owner.namespace.clone(), name: owner.name.clone() };
-    let inventory = context.kustomization(&key).and_then(|object| object.status.as_ref()?.inventory.clone());
-    let id = id.to_string();
-    inventory.is_some_and(|inventory| inventory.entries.iter().any(|entry| entry.id == id))
-}
-
 /// An object that moves to another Kustomization, which waits for it, is let go rather than deleted.
-fn hand_over(run: &Run<'_>, plan: &mut Plan) {
+fn hand_over(run: &mut Run<'_>, plan: &mut Plan) {
     plan.prune.retain(|deletion| match run.context.wanted_by_other(&run.key, &deletion.id) {
         Some(heir) => {
             tracing::info!(object = %run.key, handed_over = %deletion.id.human(), to = %heir, "handed over");
+            run.heirs.push(heir);
             false
         }
         None => true,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, DynamicObject, ListParams, TypeMeta};
 use plumb_api::{ConditionStatus, GroupVersionKind, KustomizationSpec, Object, ObjectId, Reason};
 use plumb_apply::{Health, HealthStatus, Kind, Live, LiveState as _, health, summarise, with_pods};
 
@@ -207,7 +207,11 @@ async fn pods_of(run: &Run<'_>, workload: &Arc<Object>) -> Vec<Object> {
     let params = ListParams::default().labels(&selector.join(",")).limit(20);
     match tokio::time::timeout(Duration::from_secs(5), api.list(&params)).await {
         Ok(Ok(list)) => {
-            let object = |pod| Object::new(serde_json::to_value(pod).ok()?).ok();
+            let object = |mut item: DynamicObject| {
+                // The items of a list do not say what they are.
+                item.types = Some(TypeMeta { api_version: pod.api_version.clone(), kind: pod.kind.clone() });
+                Object::new(serde_json::to_value(item).ok()?).ok()
+            };
             list.items.into_iter().filter_map(object).collect()
         }
         _ => Vec::new(),

@@ -78,6 +78,8 @@ struct Run<'a> {
     /// The revision that is reconciled, once it is known.
     revision: Option<String>,
     started: Instant,
+    /// Who waits for objects that are let go, to be woken once the inventory says so.
+    heirs: Vec<Key>,
 }
 
 struct Kustomizations;
@@ -109,6 +111,7 @@ impl Reconciler for Kustomizations {
             written,
             revision: None,
             started: Instant::now(),
+            heirs: Vec::new(),
         };
         let action = run.reconcile().await;
         context.put_kustomization_memory(key, memory);
@@ -127,6 +130,7 @@ impl Reconciler for Kustomizations {
             written,
             revision: None,
             started: Instant::now(),
+            heirs: Vec::new(),
         };
         let failure =
             Failure::new(Reason::ReconciliationFailed, Retry::Interval, format!("internal error: {message}"));
@@ -321,6 +325,10 @@ impl Run<'_> {
         let api: Api<Kustomization> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
         status::write(&api, &self.key.name, &self.written, &self.status).await?;
         self.written = self.status.clone();
+        self.context.lists(&self.key, self.status.inventory.clone().unwrap_or_default());
+        for heir in self.heirs.drain(..) {
+            self.context.kustomization_wakes.wake(heir);
+        }
         self.memory.status = Some(self.status.clone());
         Ok(())
     }

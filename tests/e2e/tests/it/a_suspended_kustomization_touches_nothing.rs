@@ -4,15 +4,15 @@ use serde_json::json;
 #[tokio::test]
 async fn neither_commits_nor_drift_nor_its_own_deletion_move_a_suspended_kustomization() -> anyhow::Result<()>
 {
-    let scene = Scene::with_files("suspend", &[("a.yaml", &config_map("settings", "one"))]).await?;
-    let apps = scene.kustomization("apps", json!({}));
+    let scene = Scene::with_files("suspend", &[("apps/a.yaml", &config_map("settings", "one"))]).await?;
+    let apps = scene.kustomization("apps", json!({"path": "apps"}));
     let other = scene.kustomization("other", json!({"path": "other"}));
     scene.apply_and_wait(&apps).await?;
     scene.cluster.edit(&apps, &json!({"spec": {"suspend": true}})).await?;
 
     scene.cluster.edit(&scene.config_map("settings"), &json!({"data": {"key": "by hand"}})).await?;
     let commit = scene
-        .push(&[("a.yaml", &config_map("settings", "two")), ("other/a.yaml", &config_map("other", "a"))])
+        .push(&[("apps/a.yaml", &config_map("settings", "two")), ("other/a.yaml", &config_map("other", "a"))])
         .await?;
     // Another Kustomization that applies the commit shows that the controller has seen it.
     scene.cluster.apply(&other).await?;
