@@ -56,11 +56,19 @@ pub(crate) struct Context {
     repository_memories: Mutex<HashMap<Key, git_repository::Memory>>,
     kustomization_memories: Mutex<HashMap<Key, kustomization::Memory>>,
     /// The objects that each Kustomization rendered last, to tell whether an object that one gives up is wanted by another.
-    wanted: Mutex<HashMap<Key, Arc<HashSet<ObjectId>>>>,
+    wanted: Mutex<HashMap<Key, Wanted>>,
     /// The inventory of each Kustomization as it was written last: the watch may lag behind.
     listed: Mutex<HashMap<Key, Inventory>>,
     /// How each Kustomization that others may depend on stood when they were last woken.
     standings: Mutex<HashMap<Key, String>>,
+}
+
+/// What a Kustomization wants to be in the cluster.
+#[derive(Default)]
+struct Wanted {
+    /// The revision that was rendered last.
+    revision: String,
+    objects: HashSet<ObjectId>,
 }
 
 /// The writing ends of the stores, for the watches.
@@ -181,9 +189,26 @@ impl Context {
         self.metrics.gone("Kustomization", key);
     }
 
-    /// Remembers what a Kustomization wants, until it wants something else or is gone.
-    pub(crate) fn wants(&self, key: &Key, objects: Arc<HashSet<ObjectId>>) {
-        self.wanted.lock().insert(key.clone(), objects);
+    /// Remembers what a Kustomization wants at a revision.
+    pub(crate) fn wants(&self, key: &Key, revision: &str, objects: HashSet<ObjectId>) {
+        self.wanted.lock().insert(key.clone(), Wanted { revision: revision.to_owned(), objects });
+    }
+
+    /// Remembers that a Kustomization cannot say what it wants at a revision: it still wants what it wanted before.
+    pub(crate) fn wants_as_before(&self, key: &Key, revision: &str) {
+        revision.clone_into(&mut self.wanted.lock().entry(key.clone()).or_default().revision);
+    }
+
+    /// Whether every other Kustomization that renders the source has done so at this revision.
+    pub(crate) fn all_others_rendered(&self, key: &Key, source: &Key, revision: &str) -> bool {
+        let wanted = self.wanted.lock();
+        self.kustomizations.state().iter().all(|object| {
+            let other = Key::of(object.as_ref());
+            other == *key
+                || kustomization::source_of(object, &other) != *source
+                || !kustomization::is_active(object)
+                || wanted.get(&other).is_some_and(|wanted| wanted.revision == revision)
+        })
     }
 
     /// Remembers the inventory of a Kustomization as it was written.
@@ -207,7 +232,7 @@ impl Context {
         let wanted = self.wanted.lock();
         wanted
             .iter()
-            .find(|(other, objects)| *other != key && objects.contains(id))
+            .find(|(other, wanted)| *other != key && wanted.objects.contains(id))
             .map(|(other, _)| other.clone())
     }
 
@@ -215,10 +240,8 @@ impl Context {
     pub(crate) fn wake_users_of(&self, source: &Key) {
         for object in self.kustomizations.state() {
             let key = Key::of(object.as_ref());
-            let reference = &object.spec.source_ref;
-            if reference.kind == SourceKind::GitRepository
-                && reference.name == source.name
-                && reference.namespace_or(&key.namespace) == source.namespace
+            if object.spec.source_ref.kind == SourceKind::GitRepository
+                && kustomization::source_of(&object, &key) == *source
             {
                 self.kustomization_wakes.wake(key);
             }

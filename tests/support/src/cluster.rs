@@ -59,8 +59,18 @@ impl Cluster {
 
     /// Changes an object by a merge patch, as `kubectl edit` does.
     pub async fn edit(&self, object: &Value, patch: &Value) -> anyhow::Result<DynamicObject> {
+        self.edit_as("kubectl-edit", object, patch).await
+    }
+
+    /// Changes an object by a merge patch, as a controller of this name does.
+    pub async fn edit_as(
+        &self,
+        manager: &str,
+        object: &Value,
+        patch: &Value,
+    ) -> anyhow::Result<DynamicObject> {
         let (api, name) = self.api_of(object)?;
-        let params = PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..PatchParams::default() };
+        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         api.patch(&name, &params, &Patch::Merge(patch)).await.with_context(|| format!("cannot edit {name}"))
     }
 

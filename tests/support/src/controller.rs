@@ -96,7 +96,7 @@ fn spawn(dir: &Path, address: &str, kubeconfig: &Path, namespace: &str) -> anyho
         .arg("--storage-path")
         .arg(dir)
         .env("KUBECONFIG", kubeconfig)
-        .env("PLUMB_CACHE_PATH", std::env::temp_dir().join("plumbline-test-plugins"))
+        .env("PLUMB_CACHE_PATH", env::temp_dir().join("plumbline-test-plugins"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

@@ -21,6 +21,8 @@ use crate::status::said;
 const LISTING: Duration = Duration::from_secs(20);
 /// The longest that applying may take, whatever `spec.timeout` says: health is waited for elsewhere.
 const LONGEST_APPLY: Duration = Duration::from_secs(600);
+/// How long deletions wait for others that render the same source.
+const PRUNE_HELD: Duration = Duration::from_secs(3);
 /// How many changes of fields a message about drift tells.
 const FIELDS: usize = 3;
 
@@ -40,10 +42,11 @@ pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<St
         policy: &policy,
     })
     .map_err(|error| Failure::new(Reason::ReconciliationFailed, Retry::Interval, error.to_string()))?;
+    let pruned = hold_prune(run, &mut plan);
     hand_over(run, &mut plan);
     let drifted = postpone_fights(run, &mut plan);
     if plan.is_unchanged() && inventory == plan.inventory_after {
-        return Ok(Vec::new());
+        return pruned.map(|()| Vec::new());
     }
     // Putting an object back that is listed already needs no announcement.
     if inventory != plan.inventory_before
@@ -62,6 +65,7 @@ pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<St
         run.publish(Severity::Warning, "APIWarning", &note).await;
     }
     conclude(&mut run.status, &plan, &outcome)?;
+    pruned?;
     Ok(changes(&outcome))
 }
 
@@ -91,6 +95,24 @@ fn policy(run: &Run<'_>) -> Policy {
         prune: run.object.spec.prune,
         force: run.object.spec.force,
     }
+}
+
+/// Lets the others that render the same source do so first, for a moment: an object that has moved to one of them is then let go
+/// rather than deleted. An error means that the plan is to be carried out without its deletions.
+fn hold_prune(run: &mut Run<'_>, plan: &mut Plan) -> Result<(), Failure> {
+    let revision = run.revision.as_deref().unwrap_or_default();
+    let is_settled = run.context.all_others_rendered(&run.key, &run.source_key(), revision);
+    if plan.prune.is_empty() || is_settled {
+        run.memory.prune_held = None;
+        return Ok(());
+    }
+    if run.memory.prune_held.get_or_insert_with(Clock::now).elapsed() >= PRUNE_HELD {
+        return Ok(());
+    }
+    let kept: Vec<ObjectId> = plan.prune.drain(..).map(|deletion| deletion.id).collect();
+    plan.inventory_after = plan.inventory_after_failing(&kept);
+    let message = "applied; what is no longer in the source is deleted once the other Kustomizations have rendered this revision";
+    Err(Failure::new(Reason::Progressing, Retry::Health(Duration::from_millis(100)), message))
 }
 
 /// An object that moves to another Kustomization, which waits for it, is let go rather than deleted.

@@ -51,6 +51,8 @@ pub(crate) struct Memory {
     repairs: Repairs,
     /// What was attempted last, and since when.
     attempt: Option<(Attempt, Instant)>,
+    /// Since when deleting what is no longer desired waits for others to render the same revision.
+    prune_held: Option<Instant>,
     /// A failed attempt is not made again before this time.
     held_until: Option<Instant>,
     /// What the pods of unhealthy workloads said, and when.
@@ -80,6 +82,19 @@ struct Run<'a> {
     started: Instant,
     /// Who waits for objects that are let go, to be woken once the inventory says so.
     heirs: Vec<Key>,
+}
+
+/// The source that a Kustomization renders.
+pub(crate) fn source_of(object: &Kustomization, key: &Key) -> Key {
+    let reference = &object.spec.source_ref;
+    Key { namespace: reference.namespace_or(&key.namespace).to_owned(), name: reference.name.clone() }
+}
+
+/// Whether a Kustomization will render the next revision of its source.
+pub(crate) fn is_active(object: &Kustomization) -> bool {
+    !object.spec.suspend
+        && object.metadata.deletion_timestamp.is_none()
+        && refuse_not_honoured(&object.spec).is_ok()
 }
 
 struct Kustomizations;
@@ -184,6 +199,9 @@ impl Run<'_> {
         let artifact = self.artifact()?;
         let revision = artifact.revision.to_string();
         self.revision = Some(revision.clone());
+        // Rendered before the dependencies are looked at: mistakes are told early, and the others know what is wanted here.
+        self.memory.held_until = None;
+        let rendered = render::render(self, &artifact, &revision).await?;
         let unmet =
             dependencies::unmet(self.object, &self.key, &revision, |key| self.context.kustomization(key));
         if !unmet.is_empty() {
@@ -194,8 +212,7 @@ impl Run<'_> {
         if self.memory.attempt.as_ref().is_none_or(|(last, _)| *last != attempt) {
             self.memory.attempt = Some((attempt, Instant::now()));
         }
-        self.memory.held_until = None;
-        let desired = render::render(self, &artifact).await?;
+        let desired = render::prepare(self, &rendered).await?;
         let changes = apply::apply(self, &desired).await?;
         let assessment = health::assess(self, &desired).await;
         let healthy = assessment.condition();
@@ -298,11 +315,7 @@ impl Run<'_> {
     }
 
     fn source_key(&self) -> Key {
-        let reference = &self.object.spec.source_ref;
-        Key {
-            namespace: reference.namespace_or(&self.key.namespace).to_owned(),
-            name: reference.name.clone(),
-        }
+        source_of(self.object, &self.key)
     }
 
     fn attempt_at(&self, revision: &str) -> Attempt {

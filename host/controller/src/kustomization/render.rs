@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use plumb_api::{GroupVersionKind, Object, ObjectId, Reason};
 use plumb_apply::KindError;
-use plumb_pipeline::{Request, kustomization as pipeline};
+use plumb_pipeline::{Rendered, Request, kustomization as pipeline};
 use plumb_plugin::{Call, Limits};
 use tokio::time::Instant;
 
@@ -41,8 +41,12 @@ impl Desired {
 /// How long the API server has to say which kinds it serves.
 const DISCOVERY: Duration = Duration::from_secs(15);
 
-/// Renders the artifact, or finds that nothing it is made from has changed.
-pub(super) async fn render(run: &mut Run<'_>, artifact: &Artifact) -> Result<Arc<Desired>, Failure> {
+/// Renders the artifact, or finds that nothing it is made from has changed, and makes known what is wanted.
+pub(super) async fn render(
+    run: &Run<'_>,
+    artifact: &Artifact,
+    revision: &str,
+) -> Result<Arc<Rendered>, Failure> {
     let (context, object) = (run.context, run.object);
     let permit = context.renders.clone().acquire_owned().await;
     let (working, spec, scope) = (context.clone(), object.spec.clone(), format!("Kustomization/{}", run.key));
@@ -58,16 +62,44 @@ pub(super) async fn render(run: &mut Run<'_>, artifact: &Artifact) -> Result<Arc
     });
     let rendered = rendering.await.unwrap_or_else(|error| Err(format!("internal error: {error}")));
     context.metrics.rendered(rendered.is_ok());
-    let rendered = rendered.map_err(|message| Failure::new(Reason::BuildFailed, Retry::Interval, message))?;
-    let made_from = (rendered.digest.clone(), object.metadata.generation);
+    match rendered {
+        Ok(rendered) => {
+            context.wants(&run.key, revision, ids(run, &rendered.objects));
+            Ok(rendered)
+        }
+        Err(message) => {
+            context.wants_as_before(&run.key, revision);
+            Err(Failure::new(Reason::BuildFailed, Retry::Interval, message))
+        }
+    }
+}
+
+/// The ids under which the objects will be in the cluster, as far as their kinds are known already.
+fn ids(run: &Run<'_>, objects: &[Object]) -> HashSet<ObjectId> {
+    let id = |object: &Object| match run.context.kinds.known(&object.gvk()) {
+        Some(kind) => {
+            let mut id = object.id();
+            if !kind.is_namespaced {
+                id.namespace.clear();
+            } else if id.namespace.is_empty() {
+                default_namespace(run).clone_into(&mut id.namespace);
+            }
+            id
+        }
+        None => object.id(),
+    };
+    objects.iter().map(id).collect()
+}
+
+/// Makes of what was rendered what can be applied, unless that was done already.
+pub(super) async fn prepare(run: &mut Run<'_>, rendered: &Rendered) -> Result<Arc<Desired>, Failure> {
+    let made_from = (rendered.digest.clone(), run.object.metadata.generation);
     if let Some(desired) = run.memory.desired.as_ref().filter(|desired| desired.made_from == made_from) {
         return Ok(desired.clone());
     }
     let mut objects = rendered.objects.clone();
-    pipeline::stamp(&mut objects, &object.spec, &run.key.namespace, &run.key.name);
+    pipeline::stamp(&mut objects, &run.object.spec, &run.key.namespace, &run.key.name);
     place(run, &mut objects).await?;
-    let ids: HashSet<ObjectId> = objects.iter().map(Object::id).collect();
-    context.wants(&run.key, Arc::new(ids));
     let types: HashSet<GroupVersionKind> = objects.iter().map(Object::gvk).collect();
     let desired = Arc::new(Desired {
         made_from,
@@ -79,10 +111,15 @@ pub(super) async fn render(run: &mut Run<'_>, artifact: &Artifact) -> Result<Arc
     Ok(desired)
 }
 
+/// Where objects go that name no namespace, if their kind has one.
+fn default_namespace<'a>(run: &Run<'a>) -> &'a str {
+    run.object.spec.target_namespace.as_deref().unwrap_or("default")
+}
+
 /// Gives every object the namespace in which the API server will see it.
 async fn place(run: &Run<'_>, objects: &mut [Object]) -> Result<(), Failure> {
-    let namespace = run.object.spec.target_namespace.as_deref().unwrap_or("default");
-    let placed = run.context.kinds.place_all(objects, namespace, Instant::now() + DISCOVERY).await;
+    let placed =
+        run.context.kinds.place_all(objects, default_namespace(run), Instant::now() + DISCOVERY).await;
     let Err(errors) = placed else { return Ok(()) };
     let is_transient = errors.iter().any(|error| matches!(error, KindError::Discovery(_)));
     let retry = if is_transient { Retry::Backoff } else { Retry::Interval };

@@ -21,11 +21,11 @@ async fn a_changed_field_and_a_deleted_object_are_put_back() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn what_others_add_stays() -> anyhow::Result<()> {
+async fn what_other_controllers_add_stays() -> anyhow::Result<()> {
     let scene = Scene::with_files("additions", &[("config.yaml", &config_map("settings", "one"))]).await?;
     scene.apply_and_wait(&scene.kustomization("apps", json!({}))).await?;
     let added = json!({"metadata": {"annotations": {"example.com/note": "mine"}}, "data": {"other": "mine", "key": "theirs"}});
-    scene.cluster.edit(&scene.config_map("settings"), &added).await?;
+    scene.cluster.edit_as("their-controller", &scene.config_map("settings"), &added).await?;
     let put_back = |live: &serde_json::Value| live["data"]["key"] == "one";
     let live = scene.wait(&scene.config_map("settings"), "our field is put back", put_back).await?;
     assert_eq!(live["data"]["other"], "mine");

@@ -26,8 +26,11 @@ async fn a_health_check_that_fails_in_time_names_the_object_and_recovers_with_th
         json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "namespace": scene.namespace}]);
     let apps = scene.kustomization("apps", json!({"healthChecks": check, "timeout": "30s"}));
     scene.cluster.apply(&apps).await?;
-    let message = scene.wait_condition(&apps, "Unknown", "Progressing").await?;
-    assert!(message.contains("Deployment"), "{message}");
+    let waits = |object: &Value| {
+        condition(object, "Ready")
+            .is_some_and(|(status, _, message)| status == "Unknown" && message.contains("Deployment"))
+    };
+    scene.wait(&apps, "it says what it waits for", waits).await?;
     let message = scene.wait_condition(&apps, "False", "HealthCheckFailed").await?;
     assert!(message.contains(&format!("Deployment/{}/web", scene.namespace)), "{message}");
 
