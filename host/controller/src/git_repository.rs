@@ -125,10 +125,10 @@ async fn reconcile(object: &GitRepository, context: &Arc<Context>, key: &Key, me
     }
     context.metrics.ready("GitRepository", key, fetched.is_ok());
     // Users of the source are woken before the status is written: the write is for people.
-    if let Ok(artifact) = fetched.as_ref() {
-        if context.artifacts.put(SourceKind::GitRepository, key.clone(), artifact.clone()) {
-            context.wake_users_of(key);
-        }
+    if let Ok(artifact) = &fetched
+        && context.artifacts.put(SourceKind::GitRepository, key.clone(), artifact.clone())
+    {
+        context.wake_users_of(key);
     }
     memory.status = Some(before.clone());
     match write_status(context, key, &before, &after).await {

@@ -18,11 +18,11 @@ const OWNER: &str = "kustomize.toolkit.fluxcd.io";
 
 /// Who an object of the cluster belongs to, as its labels say.
 #[derive(Clone, Copy, Debug)]
-enum Held {
-    ByUs,
-    ByOneWhoClaimsIt,
-    ByOneWhoLetGo,
-    ByNobody,
+enum Holder {
+    Us,
+    OneWhoClaimsIt,
+    OneWhoLetGo,
+    Nobody,
 }
 
 #[derive(Clone, Debug)]
@@ -65,12 +65,12 @@ fn build(id: (&str, &str, &str), labels: Value, annotations: Value, spec: Value)
         "metadata": {"name": name, "labels": labels, "annotations": annotations}, "spec": spec}))
 }
 
-fn labels(held: Held) -> Value {
+fn labels(held: Holder) -> Value {
     let name = match held {
-        Held::ByUs => "us",
-        Held::ByOneWhoClaimsIt => "claims",
-        Held::ByOneWhoLetGo => "let-go",
-        Held::ByNobody => return json!({"app": "x"}),
+        Holder::Us => "us",
+        Holder::OneWhoClaimsIt => "claims",
+        Holder::OneWhoLetGo => "let-go",
+        Holder::Nobody => return json!({"app": "x"}),
     };
     json!({format!("{OWNER}/name"): name, format!("{OWNER}/namespace"): "flux-system"})
 }
@@ -102,12 +102,12 @@ fn spec() -> impl Strategy<Value = Value> {
     })
 }
 
-fn held() -> impl Strategy<Value = Held> {
+fn held() -> impl Strategy<Value = Holder> {
     prop_oneof![
-        4 => Just(Held::ByUs),
-        1 => Just(Held::ByOneWhoClaimsIt),
-        1 => Just(Held::ByOneWhoLetGo),
-        1 => Just(Held::ByNobody),
+        4 => Just(Holder::Us),
+        1 => Just(Holder::OneWhoClaimsIt),
+        1 => Just(Holder::OneWhoLetGo),
+        1 => Just(Holder::Nobody),
     ]
 }
 
@@ -128,7 +128,7 @@ fn worlds() -> impl Strategy<Value = World> {
         }
         let bare = |id| build(id, json!({}), json!({}), json!({}));
         cluster.unseen = unseen.into_iter().map(|id| bare(id).id()).collect();
-        let wanted = |(id, annotations, spec)| Arc::new(build(id, labels(Held::ByUs), annotations, spec));
+        let wanted = |(id, annotations, spec)| Arc::new(build(id, labels(Holder::Us), annotations, spec));
         World {
             desired: desired.into_iter().map(wanted).collect(),
             cluster,

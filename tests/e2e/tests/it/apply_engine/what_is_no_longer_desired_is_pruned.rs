@@ -1,6 +1,6 @@
 use anyhow::Result;
 use kube::api::{Patch, PatchParams};
-use plumb_apply::{Deletion, FailureKind, Keep};
+use plumb_apply::{Deletion, FailureKind, Keep, LiveChangeKind};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,7 +30,8 @@ async fn an_object_that_somebody_took_out_of_our_hands_stays() -> Result<()> {
         "kustomize.toolkit.fluxcd.io/name": null, "kustomize.toolkit.fluxcd.io/namespace": null,
     }}});
     engine.config_maps().patch("b", &PatchParams::default(), &Patch::Merge(unlabelled)).await?;
-    tokio::time::timeout(PATIENCE, changes.next()).await?;
+    let let_go = async { while changes.next().await.kind != LiveChangeKind::Deleted {} };
+    tokio::time::timeout(PATIENCE, let_go).await?;
     let (outcome, _) = engine.sync_well(&[a]).await?;
     let kept: Vec<_> =
         outcome.pruned.kept.iter().map(|(id, reason)| (id.name.as_str(), reason.clone())).collect();
@@ -62,7 +63,7 @@ async fn what_hangs_is_told_with_its_finalizer() -> Result<()> {
     held["metadata"]["finalizers"] = json!(["example.com/hold"]);
     let keep = config_map("keep", json!({}));
     engine.sync_well(&[held, keep.clone()]).await?;
-    let deletions = engine.plan(&[keep.clone()]).await?.prune;
+    let deletions = engine.plan(std::slice::from_ref(&keep)).await?.prune;
     engine.sync_well(&[keep]).await?;
     let failures = engine.executor.wait_gone(&deletions, Instant::now() + Duration::from_secs(1)).await;
     let [failure] = failures.as_slice() else { anyhow::bail!("{failures:?}") };
