@@ -1,5 +1,7 @@
 //! The cluster that a command speaks to.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use kube::{Client, Config};
 
@@ -11,8 +13,8 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 /// For how long a request may wait for its answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// As long as it takes: watches end when the server ends them.
-    Unlimited,
+    /// As long as the API server lets a watch be silent.
+    Watching,
     /// Somebody sits before the terminal.
     Interactive,
 }
@@ -22,8 +24,10 @@ pub(crate) async fn client(pace: Pace) -> anyhow::Result<Client> {
     let mut config = Config::infer().await.context(
         "no cluster: set KUBECONFIG to a kubeconfig file, put one into ~/.kube/config, or run in a pod",
     )?;
-    if matches!(pace, Pace::Interactive) {
-        config.read_timeout = Some(std::time::Duration::from_secs(60));
-    }
+    // The API server ends every watch within five minutes; what is silent for longer is a dead connection.
+    config.read_timeout = Some(match pace {
+        Pace::Interactive => Duration::from_secs(60),
+        Pace::Watching => Duration::from_secs(330),
+    });
     Client::try_from(config).context("the kubeconfig cannot be used")
 }

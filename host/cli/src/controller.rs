@@ -21,7 +21,7 @@ pub(crate) struct Controller {
     #[arg(long, env = "PLUMB_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
     /// How many objects of a kind are reconciled at once.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     concurrent: u16,
     /// Look again after this long at a Kustomization whose dependencies are not ready. It is woken when they are.
     #[arg(long, default_value = "30s", value_parser = duration)]
@@ -44,7 +44,7 @@ pub(crate) struct Controller {
     /// Keep compiled plugins here. Several controllers may share it. Default: the storage path.
     #[arg(long, env = "PLUMB_CACHE_PATH")]
     cache_path: Option<PathBuf>,
-    /// Run beside other replicas: only one of them, the leader, reconciles.
+    /// Run beside other replicas: only one of them, the leader, reconciles. Without this flag there must be no other replica.
     #[arg(long)]
     enable_leader_election: bool,
     /// The namespace of the leader's lease.
@@ -54,7 +54,7 @@ pub(crate) struct Controller {
     #[arg(long, env = "POD_NAME")]
     replica: Option<String>,
     /// Wait so long for what has begun when told to stop.
-    #[arg(long, default_value = "25s", value_parser = duration)]
+    #[arg(long, default_value = "20s", value_parser = duration)]
     graceful_shutdown_timeout: Duration,
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Json, env = "PLUMB_LOG_FORMAT")]
@@ -84,7 +84,7 @@ impl Controller {
         self.start_logs()?;
         let config = self.config()?;
         cluster::block_on(async {
-            let client = cluster::client(cluster::Pace::Unlimited).await?;
+            let client = cluster::client(cluster::Pace::Watching).await?;
             let stop = CancellationToken::new();
             stop_on_signal(stop.clone())?;
             plumb_controller::run(client, config, stop).await?;
@@ -113,7 +113,8 @@ impl Controller {
                 format!("--address {address:?} is not an address and a port, such as 0.0.0.0:8080")
             })?),
         };
-        let replica = self.replica.unwrap_or_else(|| format!("plumb-{}", std::process::id()));
+        // Two replicas must never have one name: the process id is 1 in every container.
+        let replica = self.replica.unwrap_or_else(|| format!("plumb-{:016x}", rand::random::<u64>()));
         let storage = match self.storage_path {
             Some(path) => path,
             None => local::cache_dir()?.join("controller"),

@@ -169,6 +169,13 @@ fn leave_out_bookkeeping(object: &mut Value) {
         {
             metadata.remove(field);
         }
+        // kubectl keeps a copy of the whole object here, that of a Secret with its values.
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+        if metadata.get("annotations").and_then(Value::as_object).is_some_and(Map::is_empty) {
+            metadata.remove("annotations");
+        }
     }
 }
 
@@ -209,6 +216,15 @@ mod tests {
         mask_secrets(Some(&mut before), Some(&mut after));
         assert_eq!(before["data"], json!({"user": "***", "password": "*** (before)"}));
         assert_eq!(after["data"], json!({"user": "***", "password": "*** (after)"}));
+    }
+
+    #[test]
+    fn the_copy_that_kubectl_keeps_is_never_shown() {
+        let copy =
+            json!({"kubectl.kubernetes.io/last-applied-configuration": "{\"data\":{\"password\":\"b2xk\"}}"});
+        let mut object = json!({"kind": "Secret", "metadata": {"name": "a", "annotations": copy}});
+        leave_out_bookkeeping(&mut object);
+        assert_eq!(object, json!({"kind": "Secret", "metadata": {"name": "a"}}));
     }
 
     #[test]

@@ -181,6 +181,9 @@ mod tests {
         }))
         .unwrap();
         let now = "2026-01-01T03:00:00Z".parse().unwrap();
-        insta::assert_snapshot!(table(&[row(&object)], now), @"");
+        insta::assert_snapshot!(table(&[row(&object)], now), @r"
+        NAMESPACE     NAME                 REVISION             SUSPENDED   READY   AGE   MESSAGE
+        flux-system   kustomization/apps   main@sha1:9f2c41d0   False       True    3h    Applied revision: main
+        ");
     }
 }

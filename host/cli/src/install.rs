@@ -1,10 +1,14 @@
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Client, ResourceExt as _};
 use plumb_api::crds;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -14,6 +18,8 @@ use crate::output;
 
 /// What `deploy/` holds, with the image left open.
 const MANIFESTS: &str = include_str!("../../../deploy/controller.yaml");
+/// How long the API server has to make the new kinds known.
+const ESTABLISHED: Duration = Duration::from_secs(60);
 const IMAGE: &str = "ghcr.io/plumbline/plumb";
 
 /// Installs Plumbline into a cluster: the custom resource definitions, its namespace, its permissions and its Deployment.
@@ -84,9 +90,22 @@ async fn apply(manifests: &[Value]) -> anyhow::Result<()> {
             }
         }
     }
+    for crd in crds() {
+        wait_until_established(&client, &crd.name_any()).await?;
+    }
     if failures > 0 {
         bail!("{failures} of {} objects could not be applied", manifests.len());
     }
+    Ok(())
+}
+
+/// A kind can be used once its definition is established, which takes the API server a moment.
+async fn wait_until_established(client: &Client, name: &str) -> anyhow::Result<()> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let established = await_condition(api, name, conditions::is_crd_established());
+    let established = tokio::time::timeout(ESTABLISHED, established).await;
+    established
+        .with_context(|| format!("the API server has not established {name} within {ESTABLISHED:?}"))??;
     Ok(())
 }
 

@@ -50,7 +50,7 @@ impl Reconcile {
 
     async fn reconcile(&self) -> anyhow::Result<()> {
         // The watch lasts until the timeout of the command, not that of a request.
-        let client = cluster::client(Pace::Unlimited).await?;
+        let client = cluster::client(Pace::Watching).await?;
         match self.target.kind {
             TargetKind::Source => request::<GitRepository>(client, &self.target).await,
             TargetKind::Kustomization => {

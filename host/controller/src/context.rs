@@ -18,11 +18,14 @@ use tokio::sync::Semaphore;
 use crate::artifacts::Artifacts;
 use crate::events::Events;
 use crate::metrics::Metrics;
+use crate::recall::Recall;
 use crate::wakes::Wakes;
 use crate::{Config, Key, git_repository, kustomization};
 
 /// The largest file that a plugin is handed.
 const MAX_FILE_BYTES: u64 = 50 << 20;
+/// Nothing is looked at more often than this, unless it changes.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Fetches at once: they wait for the network more than they work.
 const FETCHES: usize = 8;
 
@@ -38,6 +41,7 @@ pub(crate) struct Context {
     pub(crate) kustomization_wakes: Wakes,
 
     pub(crate) git: GitStore,
+    pub(crate) recall: Recall,
     pub(crate) artifacts: Artifacts,
     pub(crate) engine: Arc<Engine>,
     pub(crate) builtins: Builtins,
@@ -96,9 +100,11 @@ impl Context {
             let builtins = Builtins::new(host, plugins);
             // Compiled now rather than when the first Kustomization waits for it.
             builtins.renderer("kustomize")?;
-            Ok((git, builtins))
+            let recall = Recall::open(&storage.join("revisions"))
+                .with_context(|| format!("cannot keep revisions in {}", storage.display()))?;
+            Ok((git, recall, builtins))
         };
-        let (git, builtins) =
+        let (git, recall, builtins) =
             tokio::task::spawn_blocking(prepare).await.context("the start broke down")??;
         let kinds = Arc::new(Kinds::new(client.clone()));
         let live = LiveCache::new(client.clone());
@@ -116,6 +122,7 @@ impl Context {
             repository_wakes: Wakes::default(),
             kustomization_wakes: Wakes::default(),
             git,
+            recall,
             artifacts: Artifacts::default(),
             engine: Arc::new(Engine::new(CacheLimits::default(), MAX_FILE_BYTES)),
             builtins,
@@ -136,6 +143,11 @@ impl Context {
         Ok((Arc::new(context), writers))
     }
 
+    /// Whether this process is to end what it does.
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.renders_cancelled.is_cancelled()
+    }
+
     /// Ends what blocks: fetches and renders.
     pub(crate) fn call_off(&self) {
         self.fetches_cancelled.cancel();
@@ -144,6 +156,8 @@ impl Context {
 
     /// The next wait of an object that is to be looked at every `interval`.
     pub(crate) fn jittered(&self, interval: Duration) -> Duration {
+        // `interval: 0s` is a valid duration, and would never rest.
+        let interval = interval.max(SHORTEST_INTERVAL);
         crate::schedule::jittered(interval, self.config.interval_jitter_percentage, rand::random())
     }
 
@@ -151,6 +165,10 @@ impl Context {
     pub(crate) fn backoff(&self, failures: u32, longest: Duration) -> Duration {
         let max = self.config.max_retry_delay.min(longest.max(self.config.min_retry_delay));
         crate::schedule::backoff(failures, self.config.min_retry_delay, max)
+    }
+
+    pub(crate) fn repository(&self, key: &Key) -> Option<Arc<GitRepository>> {
+        self.repositories.get(&ObjectRef::new(&key.name).within(&key.namespace))
     }
 
     pub(crate) fn kustomization(&self, key: &Key) -> Option<Arc<Kustomization>> {
@@ -176,7 +194,9 @@ impl Context {
     }
 
     pub(crate) fn forget_repository(&self, key: &Key) {
-        self.repository_memories.lock().remove(key);
+        if let Some(memory) = self.repository_memories.lock().remove(key) {
+            self.recall.forget(memory.uid());
+        }
         self.artifacts.remove(SourceKind::GitRepository, key);
         self.metrics.gone("GitRepository", key);
     }
@@ -223,6 +243,11 @@ impl Context {
         if let Some(inventory) = self.listed.lock().get(key) {
             return is_in(inventory);
         }
+        let is_ours = |namespace: &String| *namespace == key.namespace;
+        if !self.config.watch_namespace.as_ref().is_none_or(is_ours) {
+            // Another controller looks after that namespace: what is labelled as its own is its own.
+            return true;
+        }
         let object = self.kustomization(key);
         object.and_then(|object| object.status.as_ref()?.inventory.as_ref().map(is_in)).unwrap_or(false)
     }
@@ -230,10 +255,10 @@ impl Context {
     /// Another Kustomization that wants the object.
     pub(crate) fn wanted_by_other(&self, key: &Key, id: &ObjectId) -> Option<Key> {
         let wanted = self.wanted.lock();
-        wanted
-            .iter()
-            .find(|(other, wanted)| *other != key && wanted.objects.contains(id))
-            .map(|(other, _)| other.clone())
+        let mut others = wanted.iter().filter(|(other, wanted)| *other != key && wanted.objects.contains(id));
+        let is_active =
+            |key: &Key| self.kustomization(key).is_some_and(|object| kustomization::is_active(&object));
+        others.find(|(other, _)| is_active(other)).map(|(other, _)| other.clone())
     }
 
     /// Has every Kustomization looked at that renders the source.

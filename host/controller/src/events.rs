@@ -12,6 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
 use parking_lot::Mutex;
 
+use crate::status::{bounded, said};
+
 /// The same news about the same object is not told again within this time.
 const QUIET: Duration = Duration::from_secs(300);
 /// How many pieces of news are remembered; more, and the memory starts anew.
@@ -71,8 +73,8 @@ impl Events {
             ..Event::default()
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        if let Err(error) = api.create(&PostParams::default(), &event).await {
-            tracing::debug!(error = crate::status::said(&error), reason, "could not publish an event");
+        if let Err(error) = bounded(api.create(&PostParams::default(), &event)).await {
+            tracing::debug!(error = said(&error), reason, "could not publish an event");
         }
     }
 

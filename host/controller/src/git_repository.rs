@@ -25,15 +25,23 @@ use crate::artifacts::Artifact;
 use crate::context::Context;
 use crate::events::Severity;
 use crate::queue::{self, Reconciler};
-use crate::status::{self, patch_params, said};
+use crate::status::{self, bounded, patch_params, said};
 
 /// What is remembered of a GitRepository between two reconciliations.
 #[derive(Default)]
 pub(crate) struct Memory {
+    /// The object's identity: one of the same name may take its place.
+    uid: String,
     /// The status as we wrote it last: the watch may lag behind.
     status: Option<GitRepositoryStatus>,
     /// How often in a row fetching has failed.
     failures: u32,
+}
+
+impl Memory {
+    pub(crate) fn uid(&self) -> &str {
+        &self.uid
+    }
 }
 
 struct GitRepositories;
@@ -54,15 +62,29 @@ impl Reconciler for GitRepositories {
         if object.meta().deletion_timestamp.is_some() {
             return release(&object, &context).await;
         }
-        context.metrics.suspended(Self::KIND, &key, object.spec.suspend);
-        if object.spec.suspend {
-            tracing::debug!(object = %key, "suspended");
-            return Action::await_change();
-        }
+        let uid = object.uid().unwrap_or_default();
         let mut memory = context.take_repository_memory(&key);
-        let action = reconcile(&object, &context, &key, &mut memory).await;
-        context.put_repository_memory(key, memory);
+        if memory.uid != uid {
+            memory = Memory { uid, ..Memory::default() };
+        }
+        recall(&object, &context, &key).await;
+        context.metrics.suspended(Self::KIND, &key, object.spec.suspend);
+        let action = if object.spec.suspend {
+            tracing::debug!(object = %key, "suspended");
+            Action::await_change()
+        } else {
+            reconcile(&object, &context, &key, &mut memory).await
+        };
+        context.put_repository_memory(key.clone(), memory);
+        // It may be gone by now, and then nothing is to be remembered.
+        if context.repository(&key).is_none() {
+            context.forget_repository(&key);
+        }
         action
+    }
+
+    fn exists(key: &Key, context: &Context) -> bool {
+        context.repository(key).is_some()
     }
 
     async fn report_panic(object: Arc<GitRepository>, context: Arc<Context>, message: String) {
@@ -100,11 +122,39 @@ impl From<GitError> for Failure {
     }
 }
 
+/// After a restart, takes up the tree that was fetched last: nobody has to wait for the server, which may be down, and a suspended
+/// source still serves what it has.
+async fn recall(object: &GitRepository, context: &Arc<Context>, key: &Key) {
+    if context.artifacts.get(SourceKind::GitRepository, key).is_some() {
+        return;
+    }
+    let (working, url, uid) = (context.clone(), object.spec.url.clone(), object.uid().unwrap_or_default());
+    let recalled = tokio::task::spawn_blocking(move || {
+        let revision = working.recall.revision(&uid, &url)?;
+        working.git.snapshot(&GitUrl::parse(&url).ok()?, &revision)
+    });
+    if let Ok(Some(snapshot)) = recalled.await {
+        tracing::info!(object = %key, revision = %snapshot.revision, "took up the revision that was fetched last");
+        context.artifacts.put(SourceKind::GitRepository, key.clone(), artifact(snapshot));
+        context.wake_users_of(key);
+    }
+}
+
+fn artifact(snapshot: Snapshot) -> Artifact {
+    let Snapshot { revision, tree, tree_id, .. } = snapshot;
+    Artifact { revision, tree, digest: format!("sha1:{tree_id}") }
+}
+
 async fn reconcile(object: &GitRepository, context: &Arc<Context>, key: &Key, memory: &mut Memory) -> Action {
     let before = memory.status.take().or_else(|| object.status.clone()).unwrap_or_default();
     let mut after = before.clone();
     let interval = object.spec.interval.to_std();
     let fetched = fetch(object, context, key).await;
+    if fetched.is_err() && context.is_called_off() {
+        // What was interrupted by the end of this process is not a failure, and another replica may be at it already.
+        memory.status = Some(before);
+        return Action::await_change();
+    }
     let (action, news) = match &fetched {
         Ok(artifact) => {
             let is_new = show_success(&mut after, object, key, artifact);
@@ -198,8 +248,9 @@ async fn fetch(object: &GitRepository, context: &Arc<Context>, key: &Key) -> Res
             Reason::GitOperationFailed,
             format!("the tree of {revision} is not in the store"),
         )),
-        (Fetched::New(Snapshot { revision, tree, tree_id, .. }), _) => {
-            Ok(Artifact { revision, tree, digest: format!("sha1:{tree_id}") })
+        (Fetched::New(snapshot), _) => {
+            context.recall.remember(&object.uid().unwrap_or_default(), &spec.url, &snapshot.revision);
+            Ok(artifact(snapshot))
         }
     }
 }
@@ -231,7 +282,7 @@ async fn secret(
         let message = format!("the Secret {}/{} with the credentials {why}", key.namespace, reference.name);
         Failure::new(Reason::AuthenticationFailed, message)
     };
-    match api.get_opt(&reference.name).await {
+    match bounded(api.get_opt(&reference.name)).await {
         Ok(Some(secret)) => {
             Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
         }
@@ -324,7 +375,7 @@ async fn release(object: &GitRepository, context: &Context) -> Action {
     }
     let api: Api<GitRepository> = Api::namespaced(context.client.clone(), &key.namespace);
     let patch = json!({ "metadata": { "finalizers": others, "resourceVersion": object.resource_version() } });
-    match api.patch(&key.name, &patch_params(), &Patch::Merge(patch)).await {
+    match bounded(api.patch(&key.name, &patch_params(), &Patch::Merge(patch))).await {
         Ok(_) => Action::await_change(),
         Err(error) => {
             tracing::debug!(error = said(&error), object = %key, "could not remove the finalizer; trying again");

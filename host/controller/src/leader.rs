@@ -10,6 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
 use tokio_util::sync::CancellationToken;
 
+use crate::status::bounded;
+
 /// How leaders are elected.
 #[derive(Clone, Debug)]
 pub struct Election {
@@ -48,6 +50,13 @@ pub(crate) struct Leadership {
     held: Lease,
 }
 
+/// How a renewal ended.
+enum Renewal {
+    Renewed,
+    TryAgain,
+    Lost,
+}
+
 /// What another replica's lease looked like, and since when it has looked so.
 struct Observed {
     version: Option<String>,
@@ -64,7 +73,7 @@ pub(crate) async fn acquire(
     let mut observed: Option<Observed> = None;
     let mut announced = false;
     loop {
-        match try_acquire(&api, &election, &mut observed).await {
+        match bounded(try_acquire(&api, &election, &mut observed)).await {
             Ok(Some(held)) => {
                 tracing::info!(lease = %election.lease, identity = %election.identity, "became the leader");
                 return Ok(Some(Leadership { api, election, held }));
@@ -160,8 +169,9 @@ impl Leadership {
                 () = tokio::time::sleep(self.election.retry_period) => {}
             }
             match tokio::time::timeout(self.election.retry_period, self.renew()).await {
-                Ok(Ok(())) => renewed = Instant::now(),
-                Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
+                Ok(Ok(Renewal::Renewed)) => renewed = Instant::now(),
+                Ok(Ok(Renewal::TryAgain)) => {}
+                Ok(Ok(Renewal::Lost)) => {
                     anyhow::bail!("the lease {} was taken by another replica", self.election.lease);
                 }
                 Ok(Err(error)) => {
@@ -175,11 +185,23 @@ impl Leadership {
         }
     }
 
-    async fn renew(&mut self) -> kube::Result<()> {
+    async fn renew(&mut self) -> kube::Result<Renewal> {
         let mut next = self.held.clone();
         next.spec = Some(spec(&self.election, self.held.spec.as_ref()));
-        self.held = self.api.replace(&self.election.lease, &PostParams::default(), &next).await?;
-        Ok(())
+        match self.api.replace(&self.election.lease, &PostParams::default(), &next).await {
+            Ok(lease) => {
+                self.held = lease;
+                Ok(Renewal::Renewed)
+            }
+            // Somebody else wrote the lease; or we did, and did not hear the answer.
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                self.held = self.api.get(&self.election.lease).await?;
+                let holder = self.held.spec.as_ref().and_then(|spec| spec.holder_identity.as_ref());
+                let is_ours = holder == Some(&self.election.identity);
+                Ok(if is_ours { Renewal::TryAgain } else { Renewal::Lost })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn release(mut self) {

@@ -17,6 +17,7 @@ mod kustomization;
 mod leader;
 mod metrics;
 mod queue;
+mod recall;
 mod schedule;
 mod server;
 mod status;
@@ -34,6 +35,7 @@ use anyhow::Context as _;
 use kube::ResourceExt as _;
 use plumb_apply::Owner;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::context::{Context, Writers};
 use crate::metrics::Metrics;
@@ -105,10 +107,13 @@ impl fmt::Display for Key {
 pub async fn run(client: kube::Client, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new());
     let ready = Arc::new(AtomicBool::new(false));
-    let serving = config.serve.map(|address| {
-        let probes = Probes { metrics: metrics.clone(), ready: ready.clone() };
-        tokio::spawn(server::serve(address, probes, stop.clone()))
-    });
+    // A port that is taken ends the start, not the stop.
+    let listener = match config.serve {
+        Some(address) => Some(server::bind(address).await?),
+        None => None,
+    };
+    let probes = Probes { metrics: metrics.clone(), ready: ready.clone() };
+    let serving = listener.map(|listener| tokio::spawn(server::serve(listener, probes, stop.clone())));
     let result = lead(client, config, metrics, &ready, &stop).await;
     stop.cancel();
     if let Some(serving) = serving {
@@ -135,20 +140,21 @@ async fn lead(
     let Some(leadership) = leader::acquire(client, election, stop).await? else {
         return Ok(());
     };
-    // The lease is kept until every reconciliation has ended, and they end as soon as it is lost.
-    let (work_stop, lease_stop) = (stop.child_token(), CancellationToken::new());
-    let keeping = tokio::spawn({
-        let (work_stop, lease_stop) = (work_stop.clone(), lease_stop.clone());
-        async move {
-            let result = leadership.keep(lease_stop).await;
-            work_stop.cancel();
-            result
+    // The lease is kept until every reconciliation has ended.
+    let lease_stop = CancellationToken::new();
+    let mut keeping = AbortOnDropHandle::new(tokio::spawn(leadership.keep(lease_stop.clone())));
+    tokio::select! {
+        // What is under way is dropped with the other branch: another replica may be at it already.
+        lost = &mut keeping => {
+            context.call_off();
+            lost.context("the renewal of the lease broke down")?
         }
-    });
-    let worked = reconcile(context, writers, work_stop).await;
-    lease_stop.cancel();
-    keeping.await.context("the renewal of the lease broke down")??;
-    worked
+        worked = reconcile(context.clone(), writers, stop.clone()) => {
+            lease_stop.cancel();
+            keeping.await.context("the renewal of the lease broke down")??;
+            worked
+        }
+    }
 }
 
 async fn reconcile(context: Arc<Context>, writers: Writers, stop: CancellationToken) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::{ObjectRef, Store};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::Key;
 use crate::context::Context;
@@ -38,6 +39,9 @@ pub(crate) trait Reconciler: 'static {
     /// Makes the cluster what the object says, as far as that can be done now, and says when to look again.
     fn reconcile(object: Arc<Self::Kind>, context: Arc<Context>) -> impl Future<Output = Action> + Send;
 
+    /// Whether there still is such an object.
+    fn exists(key: &Key, context: &Context) -> bool;
+
     /// Tells users that a reconciliation panicked.
     fn report_panic(
         object: Arc<Self::Kind>,
@@ -56,7 +60,8 @@ pub(crate) async fn run<R: Reconciler>(
     let config = controller::Config::default().concurrency(context.config.concurrent).debounce(DEBOUNCE);
     let reconcile = |object: Arc<R::Kind>, context| {
         // A task of its own: the others go on meanwhile, on every core.
-        let task = tokio::spawn(guarded::<R>(object, context));
+        // It ends with the queue, which is dropped when this replica must not go on.
+        let task = AbortOnDropHandle::new(tokio::spawn(guarded::<R>(object, context)));
         async move { Ok::<_, Infallible>(task.await.unwrap_or_else(|_| Action::requeue(AFTER_PANIC))) }
             .boxed()
     };
@@ -84,7 +89,9 @@ async fn guarded<R: Reconciler>(object: Arc<R::Kind>, context: Arc<Context>) -> 
             Action::requeue(AFTER_PANIC)
         }
     };
-    context.metrics.reconciled(R::KIND, &key, started.elapsed());
+    if R::exists(&key, &context) {
+        context.metrics.reconciled(R::KIND, &key, started.elapsed());
+    }
     action
 }
 

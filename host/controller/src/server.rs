@@ -23,9 +23,14 @@ pub(crate) struct Probes {
     pub(crate) ready: Arc<AtomicBool>,
 }
 
-/// Serves until `stop`. Fails only when the address cannot be listened on.
+/// Listens on the address; fails when somebody else does.
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot serve probes and metrics on {address}"))
+}
+
+/// Serves until `stop`.
 pub(crate) async fn serve(
-    address: SocketAddr,
+    listener: TcpListener,
     probes: Probes,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -34,9 +39,6 @@ pub(crate) async fn serve(
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(probes);
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot serve probes and metrics on {address}"))?;
     tracing::info!(address = %listener.local_addr()?, "serving /healthz, /readyz and /metrics");
     axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await?;
     Ok(())
@@ -46,7 +48,7 @@ async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
     if probes.ready.load(Ordering::Relaxed) {
         (StatusCode::OK, "ok")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the watches are not established yet")
+        (StatusCode::SERVICE_UNAVAILABLE, "starting: the plugins are being loaded")
     }
 }
 

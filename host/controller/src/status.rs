@@ -1,5 +1,7 @@
 //! Writes statuses: only what has changed, and nothing when nothing has.
 
+use std::time::Duration;
+
 use kube::api::{Api, Patch, PatchParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,8 +23,18 @@ where
 {
     let (before, after) = (to_value(before)?, to_value(after)?);
     let Some(change) = merge_patch(&before, &after) else { return Ok(false) };
-    api.patch_status(name, &patch_params(), &Patch::Merge(json!({ "status": change }))).await?;
+    let patch = Patch::Merge(json!({ "status": change }));
+    bounded(api.patch_status(name, &patch_params(), &patch)).await?;
     Ok(true)
+}
+
+/// How long the API server has to answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A request that gives up when there is no answer.
+pub(crate) async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    let silence = |_| kube::Error::Service(format!("no answer within {ANSWER:?}").into());
+    tokio::time::timeout(ANSWER, request).await.map_err(silence)?
 }
 
 /// An error in the words of the API server, without all the details that it sends along.

@@ -1,6 +1,6 @@
 //! The watches, and whom each change concerns.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ enum Change<K> {
     /// It is there, and only its status or something that does not matter has changed.
     Touched(K),
     /// It is gone.
-    Gone(K),
+    Gone,
 }
 
 /// What a reconciliation goes by, other than the spec that the generation counts.
@@ -62,8 +62,8 @@ impl Trigger {
     }
 }
 
-/// Keeps the store of a kind up to date and reports every change of it.
-async fn follow<K>(context: Arc<Context>, writer: Writer<K>, report: fn(&Context, Change<K>))
+/// Keeps the store of a kind up to date and reports every change of it, once the store has it.
+async fn follow<K>(context: Arc<Context>, writer: Writer<K>, report: fn(&Context, Key, Change<K>))
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType: Default + Debug + Eq + Hash + Clone>
         + Clone
@@ -78,35 +78,59 @@ where
         None => Api::all(context.client.clone()),
     };
     let events = kube::runtime::watcher(api, watcher::Config::default()).default_backoff();
-    let mut events =
-        std::pin::pin!(reflector(writer, events.filter_map(async |event| readable(event).transpose())));
-    let mut seen: HashMap<Key, Trigger> = HashMap::new();
-    // While the list is read anew: what has not come by at its end is gone.
-    let mut listed: Option<HashMap<Key, Trigger>> = None;
+    let events = events.filter_map(async |event| readable(event).transpose());
+    let mut events = std::pin::pin!(reflector(writer, events));
+    let mut seen = Seen::default();
+    // The store takes a list as a whole at its end, and only then may anybody look at it.
+    let mut listed: Vec<K> = Vec::new();
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => listed = Some(HashMap::new()),
-            Ok(Event::InitApply(object)) => {
-                let (key, trigger) = (Key::of(&object), Trigger::of(&object));
-                let asked = seen.get(&key) != Some(&trigger);
-                listed.get_or_insert_default().insert(key, trigger);
-                report(&context, if asked { Change::Asked(object) } else { Change::Touched(object) });
+            Ok(Event::Init) => listed.clear(),
+            Ok(Event::InitApply(object)) => listed.push(object),
+            Ok(Event::InitDone) => {
+                let there: HashSet<Key> = listed.iter().map(Key::of).collect();
+                for key in seen.forget_all_but(&there) {
+                    report(&context, key, Change::Gone);
+                }
+                for object in listed.drain(..) {
+                    seen.apply(object, |key, change| report(&context, key, change));
+                }
             }
-            Ok(Event::InitDone) => seen = listed.take().unwrap_or_default(),
-            Ok(Event::Apply(object)) => {
-                let trigger = Trigger::of(&object);
-                let asked = seen.get(&Key::of(&object)) != Some(&trigger);
-                seen.insert(Key::of(&object), trigger);
-                report(&context, if asked { Change::Asked(object) } else { Change::Touched(object) });
-            }
+            Ok(Event::Apply(object)) => seen.apply(object, |key, change| report(&context, key, change)),
             Ok(Event::Delete(object)) => {
-                seen.remove(&Key::of(&object));
-                report(&context, Change::Gone(object));
+                let key = Key::of(&object);
+                seen.0.remove(&key);
+                report(&context, key, Change::Gone);
             }
             Err(error) => {
                 tracing::warn!(%error, kind = %K::kind(&K::DynamicType::default()), "the watch broke; trying again")
             }
         }
+    }
+}
+
+/// The objects that have been reported and are not gone.
+#[derive(Default)]
+struct Seen(HashMap<Key, Trigger>);
+
+impl Seen {
+    fn apply<K: Resource>(&mut self, object: K, mut report: impl FnMut(Key, Change<K>)) {
+        let (key, trigger) = (Key::of(&object), Trigger::of(&object));
+        let before = self.0.get(&key);
+        if before.is_some_and(|before| before.uid != trigger.uid) {
+            // Another object of the same name, made while the watch was down.
+            report(key.clone(), Change::Gone);
+        }
+        let is_asked = before != Some(&trigger);
+        self.0.insert(key.clone(), trigger);
+        report(key, if is_asked { Change::Asked(object) } else { Change::Touched(object) });
+    }
+
+    /// Forgets what is not in the list, and returns it.
+    fn forget_all_but(&mut self, there: &HashSet<Key>) -> Vec<Key> {
+        let gone: Vec<Key> = self.0.keys().filter(|key| !there.contains(*key)).cloned().collect();
+        self.0.retain(|key, _| there.contains(key));
+        gone
     }
 }
 
@@ -138,31 +162,25 @@ fn readable<K: Resource<DynamicType: Default>>(
     })
 }
 
-fn repository_changed(context: &Context, change: Change<GitRepository>) {
+fn repository_changed(context: &Context, key: Key, change: Change<GitRepository>) {
     match change {
-        Change::Asked(object) => context.repository_wakes.wake(Key::of(&object)),
+        Change::Asked(_) => context.repository_wakes.wake(key),
         Change::Touched(_) => {}
-        Change::Gone(object) => {
-            let key = Key::of(&object);
+        Change::Gone => {
             context.forget_repository(&key);
             context.wake_users_of(&key);
         }
     }
 }
 
-fn kustomization_changed(context: &Context, change: Change<Kustomization>) {
+fn kustomization_changed(context: &Context, key: Key, change: Change<Kustomization>) {
     match change {
         Change::Asked(object) => {
-            let key = Key::of(&object);
             context.wake_dependants_of(&key, dependencies::standing(&object));
             context.kustomization_wakes.wake(key);
         }
-        Change::Touched(object) => {
-            let key = Key::of(&object);
-            context.wake_dependants_of(&key, dependencies::standing(&object));
-        }
-        Change::Gone(object) => {
-            let key = Key::of(&object);
+        Change::Touched(object) => context.wake_dependants_of(&key, dependencies::standing(&object)),
+        Change::Gone => {
             context.forget_kustomization(&key);
             context.wake_dependants_of(&key, None);
         }
@@ -174,5 +192,51 @@ async fn drift(context: Arc<Context>, stop: CancellationToken) {
     let mut changes = context.live.subscribe();
     while let Some(change) = stop.run_until_cancelled(changes.next()).await {
         context.kustomization_wakes.wake(Key::from(&change.owner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    fn object(name: &str, uid: &str, generation: i64) -> ConfigMap {
+        let (name, uid) = (Some(name.to_owned()), Some(uid.to_owned()));
+        let metadata = ObjectMeta { name, uid, generation: Some(generation), ..ObjectMeta::default() };
+        ConfigMap { metadata, ..ConfigMap::default() }
+    }
+
+    fn apply(seen: &mut Seen, object: ConfigMap) -> Vec<&'static str> {
+        let mut changes = Vec::new();
+        seen.apply(object, |_, change| {
+            changes.push(match change {
+                Change::Asked(_) => "asked",
+                Change::Touched(_) => "touched",
+                Change::Gone => "gone",
+            });
+        });
+        changes
+    }
+
+    #[test]
+    fn what_a_reconciliation_goes_by_is_told_from_the_rest() {
+        let mut seen = Seen::default();
+        assert_eq!(apply(&mut seen, object("a", "1", 1)), ["asked"]);
+        assert_eq!(apply(&mut seen, object("a", "1", 1)), ["touched"]);
+        assert_eq!(apply(&mut seen, object("a", "1", 2)), ["asked"]);
+        assert_eq!(apply(&mut seen, object("a", "2", 2)), ["gone", "asked"], "it was deleted and made anew");
+    }
+
+    #[test]
+    fn what_a_new_list_does_not_hold_is_gone() {
+        let mut seen = Seen::default();
+        apply(&mut seen, object("stays", "1", 1));
+        apply(&mut seen, object("goes", "2", 1));
+        let stays = Key { namespace: String::new(), name: "stays".to_owned() };
+        let gone = seen.forget_all_but(&HashSet::from([stays]));
+        assert_eq!(gone.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["goes"]);
+        assert_eq!(apply(&mut seen, object("goes", "2", 1)), ["asked"]);
     }
 }

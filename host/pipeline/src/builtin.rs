@@ -1,12 +1,16 @@
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use plumb_plugin::{Host, LoadError, Plugin, World};
 
-/// The plugins that come with the host, as files `NAME.wasm` of one directory. Each is loaded when it is first needed.
+/// The plugins that come with the host, as files `NAME.wasm` of one directory. Each is loaded when it is first needed, and kept.
 #[derive(Clone)]
 pub struct Builtins {
     host: Host,
     directory: PathBuf,
+    loaded: Arc<Mutex<HashMap<String, Plugin>>>,
 }
 
 /// Why a built-in plugin could not be had.
@@ -34,7 +38,7 @@ pub enum BuiltinError {
 impl Builtins {
     /// Takes the plugins from `directory`.
     pub fn new(host: Host, directory: PathBuf) -> Self {
-        Self { host, directory }
+        Self { host, directory, loaded: Arc::default() }
     }
 
     /// Where the plugins are: `chosen` if the user chose a directory; otherwise `plugins` beside the executable or beside its
@@ -55,11 +59,16 @@ impl Builtins {
 
     /// The built-in renderer `name`. Compiles it when this machine has not done so before, which takes some seconds.
     pub fn renderer(&self, name: &str) -> Result<Plugin, BuiltinError> {
+        if let Some(plugin) = self.loaded.lock().get(name) {
+            return Ok(plugin.clone());
+        }
         let path = self.directory.join(format!("{name}.wasm"));
-        self.host.load_file(name, &path, World::Renderer).map_err(|source| BuiltinError::Load {
-            name: name.to_owned(),
-            path,
-            source,
-        })
+        // Not under the lock: whoever loads the same plugin meanwhile gets the same one from the host.
+        let plugin = self
+            .host
+            .load_file(name, &path, World::Renderer)
+            .map_err(|source| BuiltinError::Load { name: name.to_owned(), path, source })?;
+        self.loaded.lock().insert(name.to_owned(), plugin.clone());
+        Ok(plugin)
     }
 }

@@ -86,6 +86,19 @@ pub fn plumb() -> anyhow::Result<PathBuf> {
     path.context("PLUMB_BIN is not set: run `cargo xtask test e2e`, or set it to the path of plumb")
 }
 
+/// Installs the custom resource definitions of this version into the cluster.
+pub async fn install_crds(cluster: &Cluster) -> anyhow::Result<()> {
+    let mut command = tokio::process::Command::new(plumb()?);
+    let output =
+        command.args(["install", "--crds-only"]).env("KUBECONFIG", &cluster.kubeconfig).output().await?;
+    anyhow::ensure!(
+        output.status.success(),
+        "plumb install failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
 fn spawn(dir: &Path, address: &str, kubeconfig: &Path, namespace: &str) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(dir.join("log"))?;
     let plumb = plumb()?;

@@ -48,10 +48,10 @@ pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<St
     if plan.is_unchanged() && inventory == plan.inventory_after {
         return pruned.map(|()| Vec::new());
     }
-    // Putting an object back that is listed already needs no announcement.
-    if inventory != plan.inventory_before
-        || plan.actions().any(|action| is_change(action) && !is_drifted(action))
-    {
+    // Putting an object back that is listed already needs no announcement, and does not make the Kustomization less ready.
+    let is_new = run.written.last_applied_revision != run.revision
+        || run.written.observed_generation != run.object.metadata.generation;
+    if inventory != plan.inventory_before || is_new {
         announce(run, &plan).await?;
     }
     let deadline = Instant::now() + run.object.spec.timeout().min(LONGEST_APPLY);
@@ -148,10 +148,6 @@ fn postpone_fights(run: &Run<'_>, plan: &mut Plan) -> Vec<Drift> {
 struct Drift {
     id: ObjectId,
     what: String,
-}
-
-fn is_change(action: &Action) -> bool {
-    matches!(action.change, Change::Look | Change::Create | Change::Apply(_))
 }
 
 fn is_drifted(action: &Action) -> bool {

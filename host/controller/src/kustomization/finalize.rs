@@ -14,7 +14,7 @@ use serde_json::json;
 use super::failure::{Failure, Retry};
 use super::{Run, apply};
 use crate::events::Severity;
-use crate::status::{patch_params, said};
+use crate::status::{bounded, patch_params, said};
 
 /// While something is being deleted it is looked at this often, besides when a watch tells of it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -116,7 +116,7 @@ async fn set_finalizers(run: &Run<'_>, finalizers: &[String]) -> kube::Result<()
     // The resource version makes sure that nobody else's finalizer is lost.
     let version = run.object.resource_version();
     let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": version } });
-    match api.patch(&run.key.name, &patch_params(), &Patch::Merge(patch)).await {
+    match bounded(api.patch(&run.key.name, &patch_params(), &Patch::Merge(patch))).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(error) => Err(error),

@@ -53,8 +53,8 @@ pub(crate) struct Memory {
     attempt: Option<(Attempt, Instant)>,
     /// Since when deleting what is no longer desired waits for others to render the same revision.
     prune_held: Option<Instant>,
-    /// A failed attempt is not made again before this time.
-    held_until: Option<Instant>,
+    /// An attempt that failed, which is not made again before this time.
+    held: Option<(Attempt, Instant)>,
     /// What the pods of unhealthy workloads said, and when.
     pods: health::PodsSeen,
 }
@@ -129,8 +129,17 @@ impl Reconciler for Kustomizations {
             heirs: Vec::new(),
         };
         let action = run.reconcile().await;
-        context.put_kustomization_memory(key, memory);
+        // It may be gone by now, and then nothing is to be remembered.
+        if context.kustomization(&key).is_some() {
+            context.put_kustomization_memory(key, memory);
+        } else {
+            context.forget_kustomization(&key);
+        }
         action
+    }
+
+    fn exists(key: &Key, context: &Context) -> bool {
+        context.kustomization(key).is_some()
     }
 
     async fn report_panic(object: Arc<Kustomization>, context: Arc<Context>, message: String) {
@@ -186,9 +195,8 @@ impl Run<'_> {
 
     /// How long a failed attempt is still to be left alone, if this would be the same one again.
     fn held(&self) -> Option<Duration> {
-        let until = self.memory.held_until?;
+        let (attempt, until) = self.memory.held.as_ref()?;
         let artifact = self.context.artifacts.get(SourceKind::GitRepository, &self.source_key())?;
-        let (attempt, _) = self.memory.attempt.as_ref()?;
         let wait = until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())?;
         (*attempt == self.attempt_at(&artifact.revision.to_string())).then_some(wait)
     }
@@ -200,7 +208,7 @@ impl Run<'_> {
         let revision = artifact.revision.to_string();
         self.revision = Some(revision.clone());
         // Rendered before the dependencies are looked at: mistakes are told early, and the others know what is wanted here.
-        self.memory.held_until = None;
+        self.memory.held = None;
         let rendered = render::render(self, &artifact, &revision).await?;
         let unmet =
             dependencies::unmet(self.object, &self.key, &revision, |key| self.context.kustomization(key));
@@ -223,6 +231,10 @@ impl Run<'_> {
 
     /// Writes the status, tells users, and says when to look again.
     async fn finish(&mut self, result: Result<Done, Failure>) -> Action {
+        if result.is_err() && self.context.is_called_off() {
+            // What was interrupted by the end of this process is not a failure, and another replica may be at it already.
+            return Action::await_change();
+        }
         let spec = &self.object.spec;
         if let Some(requested) = self.object.annotations().get(REQUESTED_AT) {
             self.status.last_handled_reconcile_at = Some(requested.clone());
@@ -267,6 +279,8 @@ impl Run<'_> {
         }
         if result.is_ok() {
             self.memory.failures = 0;
+            // What gets unwell later has its own time to recover.
+            self.memory.attempt = None;
         }
         if let Some((severity, reason, note)) = news {
             match severity {
@@ -290,7 +304,8 @@ impl Run<'_> {
             Retry::Source => Some(self.context.jittered(retry_interval)),
             Retry::Interval => {
                 let wait = self.context.jittered(retry_interval);
-                self.memory.held_until = Some(Instant::now() + wait);
+                let attempt = self.attempt_at(self.revision.as_deref().unwrap_or_default());
+                self.memory.held = Some((attempt, Instant::now() + wait));
                 Some(wait)
             }
             Retry::Backoff => {
@@ -306,8 +321,7 @@ impl Run<'_> {
         if let Some(artifact) = self.context.artifacts.get(SourceKind::GitRepository, &source) {
             return Ok(artifact);
         }
-        let reference = kube::runtime::reflector::ObjectRef::new(&source.name).within(&source.namespace);
-        let message = match self.context.repositories.get(&reference) {
+        let message = match self.context.repository(&source) {
             Some(_) => format!("GitRepository '{source}' has no artifact yet"),
             None => format!("GitRepository '{source}' does not exist"),
         };

@@ -2,10 +2,12 @@
 
 use anyhow::Context as _;
 use plumb_test_support::cluster::{Cluster, condition, is_ready};
-use plumb_test_support::controller::Controller;
+use plumb_test_support::controller::{Controller, install_crds};
 use plumb_test_support::{Auth, GitRepo, GitServer, GitServerOptions};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
+static CRDS: OnceCell<()> = OnceCell::const_new();
 const PASSWORD: &str = "correct horse";
 
 pub(crate) struct Scene {
@@ -20,6 +22,8 @@ impl Scene {
     /// Sets the scene, with a GitRepository `source` whose interval is long: tests say when to fetch.
     pub(crate) async fn set(name: &str) -> anyhow::Result<Self> {
         let cluster = Cluster::from_env().await?;
+        // Once for all tests.
+        CRDS.get_or_try_init(|| install_crds(&cluster)).await?;
         let namespace = cluster.namespace(name).await?;
         let repository = GitRepo::new()?;
         let auth = Auth::Basic { username: "git".to_owned(), password: PASSWORD.to_owned() };
