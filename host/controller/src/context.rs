@@ -12,7 +12,7 @@ use plumb_api::{GitRepository, Inventory, Kustomization, ObjectId, SourceKind};
 use plumb_apply::{ApiServer, Executor, Kinds, LiveCache, References};
 use plumb_pipeline::{Builtins, CacheLimits, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
-use plumb_source::{Cancel, GitStore, Limits};
+use plumb_source::{Cancel, GitStore, GitUrl, Limits};
 use tokio::sync::Semaphore;
 
 use crate::artifacts::Artifacts;
@@ -204,7 +204,8 @@ impl Context {
     pub(crate) fn forget_kustomization(&self, key: &Key) {
         self.kustomization_memories.lock().remove(key);
         self.wanted.lock().remove(key);
-        self.listed.lock().remove(key);
+        let left = self.listed.lock().remove(key).unwrap_or_default();
+        self.wake_heirs_of(&left);
         self.references.follow(&key.owner(), &[]);
         self.metrics.gone("Kustomization", key);
     }
@@ -250,6 +251,31 @@ impl Context {
         }
         let object = self.kustomization(key);
         object.and_then(|object| object.status.as_ref()?.inventory.as_ref().map(is_in)).unwrap_or(false)
+    }
+
+    /// Has everybody looked at who wants an object that was just given up.
+    fn wake_heirs_of(&self, left: &Inventory) {
+        let left: HashSet<ObjectId> =
+            left.entries.iter().filter_map(|entry| Some(entry.parse()?.0)).collect();
+        for (key, _) in self.wanted.lock().iter().filter(|(_, wanted)| !wanted.objects.is_disjoint(&left)) {
+            self.kustomization_wakes.wake(key.clone());
+        }
+    }
+
+    /// Deletes the objects of repositories that no GitRepository names any longer.
+    pub(crate) fn sweep(self: &Arc<Self>) {
+        let urls = self
+            .repositories
+            .state()
+            .iter()
+            .filter_map(|object| GitUrl::parse(&object.spec.url).ok())
+            .collect::<Vec<_>>();
+        let context = self.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = context.git.retain(&urls) {
+                tracing::warn!(%error, "could not delete the objects of repositories that are no longer used");
+            }
+        });
     }
 
     /// Another Kustomization that wants the object.

@@ -25,7 +25,7 @@ use crate::artifacts::Artifact;
 use crate::context::Context;
 use crate::events::Severity;
 use crate::queue::{self, Reconciler};
-use crate::status::{self, bounded, patch_params, said};
+use crate::status::{self, Written, bounded, patch_params, said};
 
 /// What is remembered of a GitRepository between two reconciliations.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub(crate) struct Memory {
     /// The object's identity: one of the same name may take its place.
     uid: String,
     /// The status as we wrote it last: the watch may lag behind.
-    status: Option<GitRepositoryStatus>,
+    status: Option<Written<GitRepositoryStatus>>,
     /// How often in a row fetching has failed.
     failures: u32,
 }
@@ -146,13 +146,12 @@ fn artifact(snapshot: Snapshot) -> Artifact {
 }
 
 async fn reconcile(object: &GitRepository, context: &Arc<Context>, key: &Key, memory: &mut Memory) -> Action {
-    let before = memory.status.take().or_else(|| object.status.clone()).unwrap_or_default();
+    let before = Written::newest(memory.status.as_ref(), object, object.status.as_ref());
     let mut after = before.clone();
     let interval = object.spec.interval.to_std();
     let fetched = fetch(object, context, key).await;
     if fetched.is_err() && context.is_called_off() {
         // What was interrupted by the end of this process is not a failure, and another replica may be at it already.
-        memory.status = Some(before);
         return Action::await_change();
     }
     let (action, news) = match &fetched {
@@ -180,10 +179,9 @@ async fn reconcile(object: &GitRepository, context: &Arc<Context>, key: &Key, me
     {
         context.wake_users_of(key);
     }
-    memory.status = Some(before.clone());
     match write_status(context, key, &before, &after).await {
-        Ok(()) => {
-            memory.status = Some(after);
+        Ok(written) => {
+            memory.status = written.or(memory.status.take());
             if fetched.is_ok() {
                 memory.failures = 0;
             }
@@ -360,10 +358,9 @@ async fn write_status(
     key: &Key,
     before: &GitRepositoryStatus,
     after: &GitRepositoryStatus,
-) -> kube::Result<()> {
+) -> kube::Result<Option<Written<GitRepositoryStatus>>> {
     let api: Api<GitRepository> = Api::namespaced(context.client.clone(), &key.namespace);
-    status::write(&api, &key.name, before, after).await?;
-    Ok(())
+    status::write(&api, &key.name, before, after).await
 }
 
 /// A GitRepository that came from Flux has its finalizer. There is nothing of ours to clean up in the cluster.

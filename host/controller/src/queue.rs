@@ -78,11 +78,9 @@ pub(crate) async fn run<R: Reconciler>(
 
 async fn guarded<R: Reconciler>(object: Arc<R::Kind>, context: Arc<Context>) -> Action {
     let (key, started) = (Key::of(object.as_ref()), Instant::now());
-    let work = AssertUnwindSafe(R::reconcile(object.clone(), context.clone())).catch_unwind();
-    let action = match work.await {
+    let action = match caught(R::reconcile(object.clone(), context.clone())).await {
         Ok(action) => action,
-        Err(panic) => {
-            let message = message_of(panic.as_ref());
+        Err(message) => {
             tracing::error!(kind = R::KIND, object = %key, message, "a reconciliation panicked; this is a bug");
             context.metrics.panicked();
             R::report_panic(object, context.clone(), message).await;
@@ -95,8 +93,30 @@ async fn guarded<R: Reconciler>(object: Arc<R::Kind>, context: Arc<Context>) -> 
     action
 }
 
+/// Runs the work; an error is the message of its panic.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| message_of(panic.as_ref()))
+}
+
 fn message_of(panic: &(dyn Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_caught_with_its_message() {
+        assert_eq!(caught(async { 7 }).await, Ok(7));
+        let number = 7;
+        assert_eq!(caught(async { panic!("plain") }).await, Err::<(), _>("plain".to_owned()));
+        assert_eq!(caught(async { panic!("number {number}") }).await, Err::<(), _>("number 7".to_owned()));
+        let odd = caught(async { std::panic::panic_any(7) }).await;
+        assert_eq!(odd, Err::<(), _>("no message".to_owned()));
+    }
 }

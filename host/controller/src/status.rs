@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,17 +16,46 @@ pub(crate) fn patch_params() -> PatchParams {
     PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-/// Patches `status` of an object from what it was to what it is. Whether anything was sent.
-pub(crate) async fn write<K, S>(api: &Api<K>, name: &str, before: &S, after: &S) -> kube::Result<bool>
+/// A status as it was written last, which the watch may not have brought back yet.
+pub(crate) struct Written<S> {
+    status: S,
+    version: Option<u64>,
+}
+
+impl<S: Clone + Default> Written<S> {
+    /// The newest status that is known of an object: the one that was written, unless the object is newer than that, by whomever.
+    pub(crate) fn newest(written: Option<&Self>, object: &impl Resource, status: Option<&S>) -> S {
+        let is_ahead = |written: &&Self| match (version(object), written.version) {
+            (Some(seen), Some(written)) => seen < written,
+            _ => true,
+        };
+        match written.filter(is_ahead) {
+            Some(written) => written.status.clone(),
+            None => status.cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// The resource version, which counts up since KEP-5504; `None` for one that is not a number.
+fn version(object: &impl Resource) -> Option<u64> {
+    object.meta().resource_version.as_ref()?.parse().ok()
+}
+
+/// Patches `status` of an object from what it was to what it is. `None` when they are equal and nothing was sent.
+pub(crate) async fn write<K, S>(
+    api: &Api<K>,
+    name: &str,
+    before: &S,
+    after: &S,
+) -> kube::Result<Option<Written<S>>>
 where
-    K: Clone + DeserializeOwned + std::fmt::Debug,
-    S: Serialize,
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+    S: Serialize + Clone,
 {
-    let (before, after) = (to_value(before)?, to_value(after)?);
-    let Some(change) = merge_patch(&before, &after) else { return Ok(false) };
+    let Some(change) = merge_patch(&to_value(before)?, &to_value(after)?) else { return Ok(None) };
     let patch = Patch::Merge(json!({ "status": change }));
-    bounded(api.patch_status(name, &patch_params(), &patch)).await?;
-    Ok(true)
+    let patched = bounded(api.patch_status(name, &patch_params(), &patch)).await?;
+    Ok(Some(Written { status: after.clone(), version: version(&patched) }))
 }
 
 /// How long the API server has to answer.
@@ -72,7 +102,26 @@ fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::ObjectMeta;
     use rstest::rstest;
+
+    #[rstest]
+    #[case::not_seen_yet(Some("7"), Some(8), "written")]
+    #[case::seen(Some("8"), Some(8), "seen")]
+    #[case::changed_by_somebody_else(Some("9"), Some(8), "seen")]
+    #[case::unknown(None, Some(8), "written")]
+    fn the_newest_status_counts(
+        #[case] seen: Option<&str>,
+        #[case] written: Option<u64>,
+        #[case] expected: &str,
+    ) {
+        let metadata = ObjectMeta { resource_version: seen.map(str::to_owned), ..ObjectMeta::default() };
+        let object = ConfigMap { metadata, ..ConfigMap::default() };
+        let written = Written { status: "written".to_owned(), version: written };
+        assert_eq!(Written::newest(Some(&written), &object, Some(&"seen".to_owned())), expected);
+        assert_eq!(Written::newest(None, &object, Some(&"seen".to_owned())), "seen");
+    }
 
     #[rstest]
     #[case::nothing(json!({"a": 1}), json!({"a": 1}), None)]

@@ -63,7 +63,7 @@ impl Trigger {
 }
 
 /// Keeps the store of a kind up to date and reports every change of it, once the store has it.
-async fn follow<K>(context: Arc<Context>, writer: Writer<K>, report: fn(&Context, Key, Change<K>))
+async fn follow<K>(context: Arc<Context>, writer: Writer<K>, report: fn(&Arc<Context>, Key, Change<K>))
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType: Default + Debug + Eq + Hash + Clone>
         + Clone
@@ -162,18 +162,19 @@ fn readable<K: Resource<DynamicType: Default>>(
     })
 }
 
-fn repository_changed(context: &Context, key: Key, change: Change<GitRepository>) {
+fn repository_changed(context: &Arc<Context>, key: Key, change: Change<GitRepository>) {
     match change {
         Change::Asked(_) => context.repository_wakes.wake(key),
         Change::Touched(_) => {}
         Change::Gone => {
             context.forget_repository(&key);
             context.wake_users_of(&key);
+            context.sweep();
         }
     }
 }
 
-fn kustomization_changed(context: &Context, key: Key, change: Change<Kustomization>) {
+fn kustomization_changed(context: &Arc<Context>, key: Key, change: Change<Kustomization>) {
     match change {
         Change::Asked(object) => {
             context.wake_dependants_of(&key, dependencies::standing(&object));

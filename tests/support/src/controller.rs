@@ -17,18 +17,25 @@ pub struct Controller {
     dir: TempDir,
     address: String,
     kubeconfig: PathBuf,
-    namespace: String,
+    arguments: Vec<String>,
 }
 
 impl Controller {
     /// Starts a controller for one namespace, and waits until it is ready.
     pub async fn start(cluster: &Cluster, namespace: &str) -> anyhow::Result<Self> {
+        Self::start_with(cluster, namespace, &[]).await
+    }
+
+    /// As [`start`](Self::start), with more arguments.
+    pub async fn start_with(cluster: &Cluster, namespace: &str, more: &[&str]) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
+        let arguments =
+            ["--watch-namespace", namespace].iter().chain(more).map(ToString::to_string).collect::<Vec<_>>();
         // The port may be taken by somebody else meanwhile; then the start fails, and the log says why.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let child = spawn(dir.path(), &address, &cluster.kubeconfig, namespace)?;
-        let (kubeconfig, namespace) = (cluster.kubeconfig.clone(), namespace.to_owned());
-        let mut controller = Self { child, dir, address, kubeconfig, namespace };
+        let child = spawn(dir.path(), &address, &cluster.kubeconfig, &arguments)?;
+        let kubeconfig = cluster.kubeconfig.clone();
+        let mut controller = Self { child, dir, address, kubeconfig, arguments };
         controller.wait_until_ready().await?;
         Ok(controller)
     }
@@ -40,9 +47,21 @@ impl Controller {
         Ok(())
     }
 
+    /// Asks the process to stop, as Kubernetes does, and waits until it has; fails when it did not end well.
+    pub fn terminate(&mut self) -> anyhow::Result<()> {
+        Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status()?;
+        let status = self.child.wait()?;
+        anyhow::ensure!(
+            status.success(),
+            "the controller ended with {status}; it has logged:\n{}",
+            self.log()
+        );
+        Ok(())
+    }
+
     /// Starts the process again, on the same storage.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        self.child = spawn(self.dir.path(), &self.address, &self.kubeconfig, &self.namespace)?;
+        self.child = spawn(self.dir.path(), &self.address, &self.kubeconfig, &self.arguments)?;
         self.wait_until_ready().await
     }
 
@@ -99,12 +118,13 @@ pub async fn install_crds(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn spawn(dir: &Path, address: &str, kubeconfig: &Path, namespace: &str) -> anyhow::Result<Child> {
+fn spawn(dir: &Path, address: &str, kubeconfig: &Path, arguments: &[String]) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(dir.join("log"))?;
     let plumb = plumb()?;
     // Compiled plugins are shared by all: what is compiled once is not compiled again by each test.
     Command::new(&plumb)
-        .args(["controller", "--watch-namespace", namespace, "--address", address, "--log-format", "pretty"])
+        .args(["controller", "--address", address, "--log-format", "pretty"])
+        .args(arguments)
         .args(["--min-retry-delay", "200ms", "--requeue-dependency", "60s"])
         .arg("--storage-path")
         .arg(dir)

@@ -101,12 +101,10 @@ fn policy(run: &Run<'_>) -> Policy {
 /// rather than deleted. An error means that the plan is to be carried out without its deletions.
 fn hold_prune(run: &mut Run<'_>, plan: &mut Plan) -> Result<(), Failure> {
     let revision = run.revision.as_deref().unwrap_or_default();
-    let is_settled = run.context.all_others_rendered(&run.key, &run.source_key(), revision);
-    if plan.prune.is_empty() || is_settled {
+    let is_settled =
+        plan.prune.is_empty() || run.context.all_others_rendered(&run.key, &run.source_key(), revision);
+    if is_settled || run.memory.prune_held.get_or_insert_with(Clock::now).elapsed() >= PRUNE_HELD {
         run.memory.prune_held = None;
-        return Ok(());
-    }
-    if run.memory.prune_held.get_or_insert_with(Clock::now).elapsed() >= PRUNE_HELD {
         return Ok(());
     }
     let kept: Vec<ObjectId> = plan.prune.drain(..).map(|deletion| deletion.id).collect();

@@ -1,6 +1,6 @@
 //! The end of a Kustomization: what `spec.deletionPolicy` says becomes of its objects.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -18,6 +18,8 @@ use crate::status::{bounded, patch_params, said};
 
 /// While something is being deleted it is looked at this often, besides when a watch tells of it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long the watch has to bring the object as it is.
+const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// Makes sure that the Kustomization cannot go before its objects. An action means that this has to be tried again first.
 pub(super) async fn add_finalizer(run: &Run<'_>) -> Option<Action> {
@@ -28,7 +30,8 @@ pub(super) async fn add_finalizer(run: &Run<'_>) -> Option<Action> {
     let mut all = finalizers.to_vec();
     all.push(FINALIZER.to_owned());
     match set_finalizers(run, &all).await {
-        Ok(()) => None,
+        Ok(Finalizers::Set) => None,
+        Ok(Finalizers::Outdated) => Some(Action::requeue(CATCH_UP)),
         Err(error) => {
             tracing::debug!(error = said(&error), object = %run.key, "could not add the finalizer; trying again");
             Some(Action::requeue(run.context.backoff(1, LOOK_AGAIN)))
@@ -56,7 +59,8 @@ pub(super) async fn finalize(run: &mut Run<'_>) -> Action {
         Err(failure) => Err(failure),
     };
     match released {
-        Ok(()) => Action::await_change(),
+        Ok(Finalizers::Set) => Action::await_change(),
+        Ok(Finalizers::Outdated) => Action::requeue(CATCH_UP),
         Err(failure) => {
             run.report().fail(&mut run.status, &failure);
             if let Err(error) = run.write_status().await {
@@ -100,25 +104,31 @@ async fn wait_until_gone(run: &Run<'_>, deletions: &[Deletion]) -> Result<(), Fa
     Ok(())
 }
 
-async fn release(run: &Run<'_>) -> Result<(), Failure> {
+async fn release(run: &Run<'_>) -> Result<Finalizers, Failure> {
     let others: Vec<String> =
         run.object.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
     set_finalizers(run, &others).await.map_err(|error| {
         let message = format!("could not remove the finalizer: {}", said(&error));
         Failure::new(Reason::ReconciliationFailed, Retry::Backoff, message)
-    })?;
-    tracing::info!(object = %run.key, took = ?Instant::now().duration_since(run.started), "let go");
-    Ok(())
+    })
 }
 
-async fn set_finalizers(run: &Run<'_>, finalizers: &[String]) -> kube::Result<()> {
+/// What became of a change of the finalizers.
+enum Finalizers {
+    Set,
+    /// The object has changed since the watch brought it: the next look sees it as it is.
+    Outdated,
+}
+
+async fn set_finalizers(run: &Run<'_>, finalizers: &[String]) -> kube::Result<Finalizers> {
     let api: Api<Kustomization> = Api::namespaced(run.context.client.clone(), &run.key.namespace);
     // The resource version makes sure that nobody else's finalizer is lost.
     let version = run.object.resource_version();
     let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": version } });
     match bounded(api.patch(&run.key.name, &patch_params(), &Patch::Merge(patch))).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Ok(_) => Ok(Finalizers::Set),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Finalizers::Set),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Finalizers::Outdated),
         Err(error) => Err(error),
     }
 }

@@ -25,11 +25,12 @@ use plumb_api::{ConditionStatus, Kustomization, KustomizationStatus, ObjectId, R
 use plumb_apply::Applied;
 use tokio_util::sync::CancellationToken;
 
+use crate::Key;
 use crate::artifacts::Artifact;
 use crate::context::Context;
 use crate::events::Severity;
 use crate::queue::{self, Reconciler};
-use crate::{Key, status};
+use crate::status::{self, Written};
 use failure::{Failure, Retry, refuse_not_honoured};
 use render::Desired;
 use repairs::Repairs;
@@ -41,7 +42,7 @@ pub(crate) struct Memory {
     /// The object's identity: one of the same name may take its place.
     uid: Option<String>,
     /// The status as we wrote it last: the watch may lag behind.
-    status: Option<KustomizationStatus>,
+    status: Option<Written<KustomizationStatus>>,
     /// How often in a row something failed that may pass by itself.
     failures: u32,
     /// What was rendered last.
@@ -116,7 +117,7 @@ impl Reconciler for Kustomizations {
         if memory.uid != object.metadata.uid {
             memory = Memory { uid: object.metadata.uid.clone(), ..Memory::default() };
         }
-        let written = memory.status.clone().or_else(|| object.status.clone()).unwrap_or_default();
+        let written = Written::newest(memory.status.as_ref(), object.as_ref(), object.status.as_ref());
         let mut run = Run {
             context: &context,
             object: &object,
@@ -350,13 +351,13 @@ impl Run<'_> {
 
     async fn write_status(&mut self) -> kube::Result<()> {
         let api: Api<Kustomization> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
-        status::write(&api, &self.key.name, &self.written, &self.status).await?;
+        let written = status::write(&api, &self.key.name, &self.written, &self.status).await?;
+        self.memory.status = written.or(self.memory.status.take());
         self.written = self.status.clone();
         self.context.lists(&self.key, self.status.inventory.clone().unwrap_or_default());
         for heir in self.heirs.drain(..) {
             self.context.kustomization_wakes.wake(heir);
         }
-        self.memory.status = Some(self.status.clone());
         Ok(())
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plumb_api::{GroupVersionKind, Object, ObjectId, Reason};
-use plumb_apply::KindError;
 use plumb_pipeline::{Rendered, Request, kustomization as pipeline};
 use plumb_plugin::{Call, Limits};
 use tokio::time::Instant;
@@ -121,8 +120,7 @@ async fn place(run: &Run<'_>, objects: &mut [Object]) -> Result<(), Failure> {
     let placed =
         run.context.kinds.place_all(objects, default_namespace(run), Instant::now() + DISCOVERY).await;
     let Err(errors) = placed else { return Ok(()) };
-    let is_transient = errors.iter().any(|error| matches!(error, KindError::Discovery(_)));
-    let retry = if is_transient { Retry::Backoff } else { Retry::Interval };
     let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    Err(Failure::new(Reason::ReconciliationFailed, retry, messages.join("\n")))
+    // Somebody may be about to install the definition.
+    Err(Failure::new(Reason::ReconciliationFailed, Retry::Backoff, messages.join("\n")))
 }

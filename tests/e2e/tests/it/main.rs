@@ -17,6 +17,7 @@ mod deletion_policies_are_kept;
 mod dependencies_are_applied_first;
 mod drift_is_put_back;
 mod health_is_waited_for_where_asked;
+mod one_replica_leads;
 mod requests_and_metrics;
 mod two_kustomizations_that_claim_one_object;
 mod what_is_removed_from_git_is_pruned;
