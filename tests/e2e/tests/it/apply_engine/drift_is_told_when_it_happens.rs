@@ -2,9 +2,8 @@ use anyhow::Result;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use plumb_apply::LiveChangeKind;
 use serde_json::json;
-use tokio::time::timeout;
 
-use super::engine::{Engine, PATIENCE, config_map, told};
+use super::engine::{Engine, config_map, told};
 
 #[tokio::test]
 async fn a_change_by_hand_is_told_to_the_owner_and_put_back() -> Result<()> {
@@ -15,7 +14,7 @@ async fn a_change_by_hand_is_told_to_the_owner_and_put_back() -> Result<()> {
 
     let by_hand = Patch::Merge(json!({"data": {"a": "2"}}));
     engine.config_maps().patch("a", &PatchParams::default(), &by_hand).await?;
-    let change = timeout(PATIENCE, changes.next()).await?;
+    let change = engine.next_change(&mut changes).await?;
     assert_eq!((change.id.name.as_str(), change.kind), ("a", LiveChangeKind::Applied));
     assert_eq!(change.owner, engine.policy.owner);
 
@@ -33,7 +32,7 @@ async fn a_deletion_by_hand_is_told_and_the_object_comes_back() -> Result<()> {
     let mut changes = engine.live.subscribe();
 
     engine.config_maps().delete("a", &DeleteParams::default()).await?;
-    let change = timeout(PATIENCE, changes.next()).await?;
+    let change = engine.next_change(&mut changes).await?;
     assert_eq!((change.id.name.as_str(), change.kind), ("a", LiveChangeKind::Deleted));
 
     let (outcome, _) = engine.sync_well(&desired).await?;

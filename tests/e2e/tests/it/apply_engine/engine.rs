@@ -9,8 +9,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use plumb_api::{GroupVersionKind, Inventory, Object, ObjectId, annotations};
 use plumb_apply::{
-    ApiServer, Applied, Context, CountRequests, Executor, Inputs, Kind, Kinds, LiveCache, LiveState, Outcome,
-    Owner, Plan, Policy, Verb, plan,
+    ApiServer, Applied, Context, CountRequests, Executor, Inputs, Kind, Kinds, LiveCache, LiveChange,
+    LiveChanges, LiveState, Outcome, Owner, Plan, Policy, Verb, plan,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -124,6 +124,19 @@ impl Engine {
         anyhow::ensure!(outcome.failed.is_empty(), "{:#?}", outcome.failed);
         anyhow::ensure!(outcome.pruned.failed.is_empty(), "{:#?}", outcome.pruned.failed);
         Ok((outcome, requests))
+    }
+
+    /// The next change of an object of the engine: the watches tell of those of all namespaces, where other tests are at work.
+    pub(super) async fn next_change(&self, changes: &mut LiveChanges) -> Result<LiveChange> {
+        let ours = async {
+            loop {
+                let change = changes.next().await;
+                if change.owner == self.policy.owner {
+                    return change;
+                }
+            }
+        };
+        Ok(tokio::time::timeout(PATIENCE, ours).await?)
     }
 
     /// The objects of a kind in the engine's namespace, for a test to change behind its back.

@@ -30,8 +30,7 @@ async fn an_object_that_somebody_took_out_of_our_hands_stays() -> Result<()> {
         "kustomize.toolkit.fluxcd.io/name": null, "kustomize.toolkit.fluxcd.io/namespace": null,
     }}});
     engine.config_maps().patch("b", &PatchParams::default(), &Patch::Merge(unlabelled)).await?;
-    let let_go = async { while changes.next().await.kind != LiveChangeKind::Deleted {} };
-    tokio::time::timeout(PATIENCE, let_go).await?;
+    while engine.next_change(&mut changes).await?.kind != LiveChangeKind::Deleted {}
     let (outcome, _) = engine.sync_well(&[a]).await?;
     let kept: Vec<_> =
         outcome.pruned.kept.iter().map(|(id, reason)| (id.name.as_str(), reason.clone())).collect();

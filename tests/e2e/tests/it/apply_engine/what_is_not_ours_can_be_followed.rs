@@ -3,9 +3,8 @@ use kube::api::{DeleteParams, PostParams};
 use plumb_api::{GroupKind, ObjectId};
 use plumb_apply::{Live, LiveChangeKind, LiveState, References};
 use serde_json::json;
-use tokio::time::timeout;
 
-use super::engine::{Engine, PATIENCE, config_map};
+use super::engine::{Engine, config_map};
 
 #[tokio::test]
 async fn what_is_not_ours_can_be_followed() -> Result<()> {
@@ -20,20 +19,20 @@ async fn what_is_not_ours_can_be_followed() -> Result<()> {
     let owner = engine.policy.owner.clone();
     assert_eq!(references.follow(&owner, &[(id.clone(), engine.kind("v1", "ConfigMap").await?)]), []);
 
-    let change = timeout(PATIENCE, changes.next()).await?;
+    let change = engine.next_change(&mut changes).await?;
     assert_eq!((&change.id, change.kind), (&id, LiveChangeKind::Deleted), "there is no such object");
     assert!(matches!(references.live(&id), Live::Absent));
 
     let theirs = serde_json::from_value(config_map("theirs", json!({"a": "1"})))?;
     engine.config_maps().create(&PostParams::default(), &theirs).await?;
-    let change = timeout(PATIENCE, changes.next()).await?;
+    let change = engine.next_change(&mut changes).await?;
     assert_eq!((change.kind, &change.owner), (LiveChangeKind::Applied, &owner));
     assert!(
         matches!(references.live(&id), Live::Present(object) if object.pointer("/data/a") == Some(&json!("1")))
     );
 
     engine.config_maps().delete("theirs", &DeleteParams::default()).await?;
-    assert_eq!(timeout(PATIENCE, changes.next()).await?.kind, LiveChangeKind::Deleted);
+    assert_eq!(engine.next_change(&mut changes).await?.kind, LiveChangeKind::Deleted);
 
     references.follow(&owner, &[]);
     assert!(references.is_empty());

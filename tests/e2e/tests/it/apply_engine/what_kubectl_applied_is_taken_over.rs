@@ -38,7 +38,7 @@ async fn a_field_added_with_kubectl_edit_goes() -> Result<()> {
     let mut changes = engine.live.subscribe();
     let params = PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..PatchParams::default() };
     engine.config_maps().patch("a", &params, &Patch::Merge(json!({"data": {"added": "1"}}))).await?;
-    tokio::time::timeout(super::engine::PATIENCE, changes.next()).await?;
+    engine.next_change(&mut changes).await?;
     engine.sync_well(&desired).await?;
     assert_eq!(engine.config_maps().get("a").await?.data["data"], json!({"kept": "1"}));
     Ok(())
