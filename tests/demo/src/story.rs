@@ -40,6 +40,8 @@ pub(crate) async fn tell(example: &Path, keep: bool) -> anyhow::Result<()> {
     stage.narrator.end("That was the main job.");
     if keep {
         stage.keep().await?;
+    } else {
+        say("To look around with kubectl afterwards, run `cargo xtask demo --keep`.");
     }
     drop(controller);
     Ok(())
