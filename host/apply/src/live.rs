@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::Client;
 use kube::api::Api;
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, Status};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use parking_lot::RwLock;
@@ -242,7 +242,7 @@ async fn watch_kind(client: Client, kind: Kind, shared: Arc<Shared>) {
             }
             Err(error) => error,
         };
-        match refusal_code(&error) {
+        match refusal(&error).map(|status| status.code) {
             Some(403) => {
                 tracing::warn!(kind = %kind.gvk().group_kind(), "not allowed to list and watch: drift is not seen, and its objects are applied at each interval");
                 return shared.end(&kind, Some(WatchState::Forbidden { since: Instant::now() }));
@@ -258,13 +258,13 @@ async fn watch_kind(client: Client, kind: Kind, shared: Arc<Shared>) {
     }
 }
 
-/// With which status the API server refused the list or the watch.
-fn refusal_code(error: &watcher::Error) -> Option<u16> {
+/// With what the API server refused the list or the watch.
+pub(crate) fn refusal(error: &watcher::Error) -> Option<&Status> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => Some(status.code),
+        | watcher::Error::WatchError(status) => Some(status),
         _ => None,
     }
 }

@@ -122,8 +122,8 @@ pub struct Plan {
     pub conflicts: Vec<Conflict>,
     /// Goes into `status.inventory` before anything is applied: all that there is or may be once the plan has begun.
     pub inventory_before: Inventory,
-    /// Goes into `status.inventory` when everything was applied and every deletion has succeeded; see
-    /// [`Plan::inventory_after_failing`].
+    /// Goes into `status.inventory` when everything was applied as planned and every deletion has succeeded; see
+    /// [`Outcome::inventory_after`](crate::Outcome::inventory_after).
     pub inventory_after: Inventory,
 }
 

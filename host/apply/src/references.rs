@@ -15,7 +15,7 @@ use plumb_api::{Object, ObjectId};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::discovery::Kind;
-use crate::live::{LiveCache, LiveChange, LiveChangeKind, slim};
+use crate::live::{LiveCache, LiveChange, LiveChangeKind, refusal, slim};
 use crate::plan::{Live, LiveState, Owner};
 
 /// A watch is a connection's worth of memory on either side; more than these are not followed.
@@ -25,12 +25,16 @@ const AT_MOST: usize = 1024;
 pub struct References {
     client: Client,
     live: LiveCache,
-    followed: Arc<RwLock<HashMap<ObjectId, Followed>>>,
+    followed: Arc<AllFollowed>,
 }
+
+type AllFollowed = RwLock<HashMap<ObjectId, Followed>>;
 
 struct Followed {
     followers: HashSet<Owner>,
     state: Live,
+    /// What the API server says when it does not let us read the object; the state is unknown then.
+    forbidden: Option<String>,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -59,10 +63,19 @@ impl References {
             } else {
                 let watch = AbortOnDropHandle::new(tokio::spawn(self.watch(id.clone(), kind.clone())));
                 let followers = HashSet::from([owner.clone()]);
-                followed.insert(id.clone(), Followed { followers, state: Live::Unknown, _watch: watch });
+                let entry = Followed { followers, state: Live::Unknown, forbidden: None, _watch: watch };
+                followed.insert(id.clone(), entry);
             }
         }
         refused
+    }
+
+    /// Why the state of an object is unknown and will stay so until somebody does something: RBAC does not let us list and watch it.
+    /// `None` while it is known, or has not been listed yet, or is not followed.
+    pub fn why_unknown(&self, id: &ObjectId) -> Option<String> {
+        let followed = self.followed.read();
+        let said = followed.get(id)?.forbidden.as_ref()?;
+        Some(format!("it may not be read; grant list and watch on it: {said}"))
     }
 
     /// How many objects are followed.
@@ -75,7 +88,8 @@ impl References {
         self.len() == 0
     }
 
-    /// Watches one object until the task is dropped. On errors the last state stays, and the watch is started again.
+    /// Watches one object until the task is dropped. On errors the last state stays, unless we are told that we may not read it; the
+    /// watch is started again.
     fn watch(&self, id: ObjectId, kind: Kind) -> impl Future<Output = ()> + Send + 'static {
         let api: Api<DynamicObject> = if kind.is_namespaced {
             Api::namespaced_with(self.client.clone(), &id.namespace, &kind.resource)
@@ -102,6 +116,9 @@ impl References {
                     Ok(Event::Delete(_)) => None,
                     Err(error) => {
                         tracing::debug!(object = %id.human(), %error, "watch of a reference failed; it is started again");
+                        if let Some(status) = refusal(&error).filter(|status| status.code == 403) {
+                            forbid(&followed, &live, &id, &status.message);
+                        }
                         continue;
                     }
                 };
@@ -111,20 +128,33 @@ impl References {
     }
 }
 
-fn set(
-    followed: &RwLock<HashMap<ObjectId, Followed>>,
-    live: &LiveCache,
-    id: &ObjectId,
-    state: Option<Object>,
-) {
+fn set(followed: &AllFollowed, live: &LiveCache, id: &ObjectId, state: Option<Object>) {
     let kind = if state.is_some() { LiveChangeKind::Applied } else { LiveChangeKind::Deleted };
     let followers = match followed.write().get_mut(id) {
         Some(entry) => {
             entry.state = state.map_or(Live::Absent, |object| Live::Present(Arc::new(object)));
+            entry.forbidden = None;
             entry.followers.clone()
         }
         None => return,
     };
+    tell(live, id, followers, kind);
+}
+
+/// What could be read before is no longer known. Told once, not at each attempt.
+fn forbid(followed: &AllFollowed, live: &LiveCache, id: &ObjectId, said: &str) {
+    let followers = match followed.write().get_mut(id) {
+        Some(entry) if entry.forbidden.is_none() => {
+            entry.state = Live::Unknown;
+            entry.forbidden = Some(said.to_owned());
+            entry.followers.clone()
+        }
+        Some(_) | None => return,
+    };
+    tell(live, id, followers, LiveChangeKind::Applied);
+}
+
+fn tell(live: &LiveCache, id: &ObjectId, followers: HashSet<Owner>, kind: LiveChangeKind) {
     for owner in followers {
         live.publish(&LiveChange { id: id.clone(), owner, kind });
     }
@@ -135,5 +165,70 @@ fn set(
 impl LiveState for References {
     fn live(&self, id: &ObjectId) -> Live {
         self.followed.read().get(id).map_or(Live::Unknown, |entry| entry.state.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use std::time::Duration;
+
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use kube::core::ApiResource;
+    use parking_lot::Mutex;
+    use plumb_api::GroupKind;
+    use serde_json::{Value, json};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const FORBIDDEN: &str = "secrets \"a\" is forbidden: User \"plumb\" cannot list resource \"secrets\"";
+
+    /// A cluster whose list of Secrets is answered with what is in the cell.
+    fn references(answer: &Arc<Mutex<(StatusCode, Value)>>) -> References {
+        let answer = answer.clone();
+        let list = move || async move {
+            let (code, body) = answer.lock().clone();
+            (code, Json(body))
+        };
+        let client =
+            Client::new(Router::new().route("/api/v1/namespaces/default/secrets", get(list)), "default");
+        References::new(client.clone(), LiveCache::new(client))
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_read_is_said_until_it_may() {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": FORBIDDEN});
+        let answer = Arc::new(Mutex::new((StatusCode::FORBIDDEN, status)));
+        let references = references(&answer);
+        let id = ObjectId {
+            namespace: "default".to_owned(),
+            name: "a".to_owned(),
+            group_kind: GroupKind::new("", "Secret"),
+        };
+        let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", "Secret"));
+        let kind = Kind { resource, is_namespaced: true, is_watchable: true };
+        let owner = Owner { namespace: "flux-system".to_owned(), name: "apps".to_owned() };
+        let mut changes = references.live.subscribe();
+        references.follow(&owner, &[(id.clone(), kind)]);
+        let deadline = Instant::now() + Duration::from_secs(60);
+
+        let is_forbidden = || references.why_unknown(&id).is_some();
+        assert!(references.live.wait_until(deadline, is_forbidden).await);
+        insta::assert_snapshot!(references.why_unknown(&id).unwrap(), @r#"it may not be read; grant list and watch on it: secrets "a" is forbidden: User "plumb" cannot list resource "secrets""#);
+        assert!(matches!(references.live(&id), Live::Unknown));
+        assert_eq!(changes.next().await.owner, owner, "whoever follows it is told");
+
+        *answer.lock() = (
+            StatusCode::OK,
+            json!({"kind": "SecretList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []}),
+        );
+        let is_absent = || matches!(references.live(&id), Live::Absent);
+        assert!(references.live.wait_until(deadline, is_absent).await);
+        assert_eq!(references.why_unknown(&id), None);
     }
 }

@@ -1,6 +1,8 @@
-use plumb_api::ObjectId;
+use std::collections::BTreeSet;
 
-use crate::plan::{Applied, Conflict, Keep};
+use plumb_api::{Inventory, ObjectId};
+
+use crate::plan::{Applied, Conflict, Keep, Plan};
 use crate::refusal::Failure;
 
 /// What became of a plan.
@@ -19,6 +21,20 @@ pub struct Outcome {
     pub warnings: Vec<Warning>,
     /// What became of the objects that are no longer desired.
     pub pruned: Pruned,
+}
+
+impl Outcome {
+    /// Goes into `status.inventory` when everything was applied: what the plan said, without the objects that turned out to be
+    /// another Kustomization's (they are that one's to delete), and with those that could not be deleted.
+    pub fn inventory_after(&self, plan: &Plan) -> Inventory {
+        let not_deleted: Vec<ObjectId> =
+            self.pruned.failed.iter().map(|failure| failure.id.clone()).collect();
+        let anothers: BTreeSet<String> =
+            self.conflicts.iter().map(|conflict| conflict.id.to_string()).collect();
+        let mut inventory = plan.inventory_after_failing(&not_deleted);
+        inventory.entries.retain(|entry| !anothers.contains(&entry.id));
+        inventory
+    }
 }
 
 /// One object that was applied.

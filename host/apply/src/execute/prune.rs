@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
-use plumb_api::Object;
+use plumb_api::{Object, ObjectId};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{AT_ONCE, Executor, Pruned, place_of};
-use crate::discovery::KindError;
+use crate::discovery::{Kind, KindError};
 use crate::plan::{Deletion, Keep, Live, LiveState, Owner, may_prune};
-use crate::refusal::{Failure, FailureKind};
+use crate::refusal::{Failure, FailureKind, Refusal};
 
 /// An object that is to go is looked at again when the watch tells that it is gone, or after this time.
 const FIRST_POLL: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ enum Deleted {
 
 impl Executor {
     /// Deletes objects, begun in the order given. An object that is gone already counts as deleted; one that was made anew by somebody
-    /// else, or is no longer `owner`'s, is kept.
+    /// else, or is no longer `owner`'s, is kept. One whose API server does not answer has failed: it may still be there.
     pub async fn prune(&self, deletions: &[Deletion], owner: &Owner, deadline: Instant) -> Pruned {
         let one =
             |deletion| async move { (deletion, Box::pin(self.delete_one(deletion, owner, deadline)).await) };
@@ -53,41 +53,47 @@ impl Executor {
         owner: &Owner,
         deadline: Instant,
     ) -> Result<Deleted, Failure> {
-        let kind = match self.kinds.resolve(&deletion.gvk, deadline).await {
-            Ok(kind) => kind,
-            // With the definition of a kind all its objects go.
-            Err(KindError::Unknown(_)) => return Ok(Deleted::Gone),
-            Err(error) => {
-                return Err(Failure {
-                    id: deletion.id.clone(),
-                    message: error.to_string(),
-                    kind: FailureKind::Unavailable,
-                });
-            }
-        };
+        let Some(kind) = self.kind_to_delete(deletion, deadline).await? else { return Ok(Deleted::Gone) };
         let place = place_of(&deletion.id, &kind);
-        let uid = match &deletion.uid {
-            Some(uid) => Some(uid.clone()),
-            None => match self.api.get(place, deadline).await {
-                Ok(answer) => match may_prune(&answer.object, owner) {
-                    Ok(()) => uid_of(&answer.object),
-                    Err(reason) => return Ok(Deleted::Kept(reason)),
-                },
-                Err(refusal) if refusal.is_not_found() => return Ok(Deleted::Gone),
-                Err(refusal) => return Err(refusal.explain(&deletion.id)),
-            },
+        if let Some(uid) = &deletion.uid {
+            match self.api.delete(place, Some(uid), deadline).await {
+                // The object that was seen is gone, and another has its name: whose is that?
+                Err(refusal) if refusal.code() == 409 => {}
+                answer => return deleted(answer, &deletion.id),
+            }
+        }
+        let found = match self.api.get(place, deadline).await {
+            Ok(answer) => answer.object,
+            Err(refusal) => return deleted(Err(refusal), &deletion.id),
         };
-        match self.api.delete(place, uid.as_deref(), deadline).await {
-            Ok(()) => Ok(Deleted::Gone),
-            // A conflict: the object that was ours is gone, and another has its name.
-            Err(refusal) if refusal.is_not_found() || refusal.code() == 409 => Ok(Deleted::Gone),
-            Err(refusal) => Err(refusal.explain(&deletion.id)),
+        if let Err(reason) = may_prune(&found, owner) {
+            return Ok(Deleted::Kept(reason));
+        }
+        // Some refuse to delete what is going already.
+        if found.pointer("/metadata/deletionTimestamp").is_some() {
+            return Ok(Deleted::Gone);
+        }
+        let answer = self.api.delete(place, uid_of(&found).as_deref(), deadline).await;
+        deleted(answer, &deletion.id)
+    }
+
+    /// The kind of an object that is to be deleted; `None` when the cluster does not serve it: with the definition of a kind all its
+    /// objects go.
+    async fn kind_to_delete(&self, deletion: &Deletion, deadline: Instant) -> Result<Option<Kind>, Failure> {
+        match self.kinds.resolve_any_version(&deletion.gvk, deadline).await {
+            Ok(kind) => Ok(Some(kind)),
+            Err(KindError::Unknown(_)) => Ok(None),
+            Err(error @ KindError::Discovery(_)) => Err(Failure {
+                id: deletion.id.clone(),
+                message: error.to_string(),
+                kind: FailureKind::Unavailable,
+            }),
         }
     }
 
     async fn wait_for_one_gone(&self, deletion: &Deletion, deadline: Instant) -> Result<(), Failure> {
-        let Deletion { id, gvk, uid } = deletion;
-        let Ok(kind) = self.kinds.resolve(gvk, deadline).await else { return Ok(()) };
+        let Deletion { id, uid, .. } = deletion;
+        let Some(kind) = self.kind_to_delete(deletion, deadline).await? else { return Ok(()) };
         let view = self.live.view(std::slice::from_ref(&kind));
         let is_cached =
             || matches!(view.live(id), Live::Present(object) if uid.is_none() || uid_of(&object) == *uid);
@@ -114,6 +120,14 @@ impl Executor {
             }
             pause = (pause * 2).min(LAST_POLL);
         }
+    }
+}
+
+/// What the answer to a deletion says; one that was not found is what was wanted.
+fn deleted(answer: Result<(), Refusal>, id: &ObjectId) -> Result<Deleted, Failure> {
+    match answer {
+        Err(refusal) if !refusal.is_not_found() => Err(refusal.explain(id)),
+        Ok(()) | Err(_) => Ok(Deleted::Gone),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the planner and the health rules promise, one promise a module.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod an_object_leaves_the_inventory_only_when_it_is_gone;
 mod api_server;
 mod fields_that_kubectl_wrote_become_ours;
 mod health_follows_kstatus;

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use plumb_api::{Inventory, InventoryEntry, Object, ObjectId, SsaPolicy};
 use plumb_apply::{
-    Applied, Apply, ApplyReason, Change, Conflict, Inputs, Keep, Live, Owner, Plan, PlanError, Policy,
-    as_sent, desired_digest, plan, plan_deletion, projection_digest,
+    Applied, Apply, ApplyReason, Change, Conflict, Inputs, Keep, Live, Outcome, Owner, Plan, PlanError,
+    Policy, as_sent, desired_digest, plan, plan_deletion, projection_digest,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -153,6 +153,17 @@ fn an_object_of_another_kustomization_is_a_conflict_that_names_both() {
          flux-system/apps: remove it from one of them"
     );
     assert!(plan.stages.is_empty() && plan.inventory_before.entries.is_empty());
+}
+
+#[test]
+fn an_object_that_turns_out_to_be_anothers_is_not_in_the_inventory_afterwards() {
+    let desired = config_map("apps", None, "1");
+    let plan = plan_one(&desired, Live::Unknown, None, &policy());
+    let kept = Outcome::default().inventory_after(&plan);
+    assert_eq!(kept.entries, [InventoryEntry::of(&desired)]);
+    let conflict = Conflict { id: desired.id(), holder: owner("other"), claimant: owner("apps") };
+    let outcome = Outcome { conflicts: vec![conflict], ..Outcome::default() };
+    assert_eq!(outcome.inventory_after(&plan).entries, []);
 }
 
 #[test]
