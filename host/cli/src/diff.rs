@@ -1,22 +1,28 @@
+use std::collections::HashSet;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use plumb_api::{Kustomization, Object};
-use plumb_apply::{FIELD_MANAGER, Kind, Kinds};
-use serde_json::{Map, Value};
-use similar::TextDiff;
+use plumb_api::{GroupVersionKind, Kustomization, Object, ObjectId, SsaPolicy};
+use plumb_apply::{FIELD_MANAGER, Kind, KindError, Kinds, Owner, as_sent, may_prune};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cluster::{self, Pace};
+use crate::difference;
 use crate::output::{self, Color};
 use crate::render::What;
 
 /// How long the API server has to say which kinds it serves.
 const DISCOVERY: Duration = Duration::from_secs(30);
+/// How many objects are asked for at once: enough to hide how far away the API server is, too few to burden it.
+const AT_ONCE: usize = 16;
 
 /// Shows what would change in the cluster if these files were applied.
 ///
@@ -34,15 +40,17 @@ pub(crate) struct Diff {
 impl Diff {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let rendered = self.what.render()?;
-        let mut objects = rendered.objects;
-        let kustomization = rendered.kustomization;
+        let (mut objects, kustomization) = (rendered.objects, rendered.kustomization);
         let changed = cluster::block_on(async {
             let client = cluster::client(Pace::Interactive).await?;
             let kinds = Kinds::new(client.clone());
             place(&kinds, &mut objects, kustomization.as_ref()).await?;
-            let mut changed = diff_all(&client, &kinds, &objects).await?;
-            if let Some(kustomization) = &kustomization {
-                changed |= show_pruned(&client, kustomization, &objects).await?;
+            let objects: Vec<Arc<Object>> =
+                objects.into_iter().map(|object| as_sent(&Arc::new(object))).collect();
+            let comparison = Comparison { client, kinds, progress: progress(objects.len())? };
+            let mut changed = comparison.show_changed(&objects).await?;
+            if let Some(kustomization) = kustomization.as_ref().filter(|local| local.spec.prune) {
+                changed |= comparison.show_pruned(kustomization, &objects).await?;
             }
             Ok(changed)
         })?;
@@ -58,94 +66,152 @@ async fn place(kinds: &Kinds, objects: &mut [Object], owner: Option<&Kustomizati
     }
 }
 
-/// Prints the difference of every object, and reports every object that the API server refuses.
-async fn diff_all(client: &Client, kinds: &Kinds, objects: &[Object]) -> anyhow::Result<bool> {
-    let (mut changed, mut refused) = (false, 0);
-    for object in objects {
-        // An object of a kind that a CRD among these files brings cannot be compared before the CRD is there.
-        let Some(kind) = kinds.known(&object.gvk()) else {
-            changed |= show(&object.id().human(), None, Some(object.clone().into_value()))?;
-            continue;
-        };
-        match compare(client, &kind, object).await {
-            Ok((before, after)) => changed |= show(&object.id().human(), before, after)?,
-            Err(error) => {
-                refused += 1;
-                output::note(format_args!("{}: {error}", object.id().human()));
+/// A spinner on a terminal, nothing elsewhere.
+fn progress(objects: usize) -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{spinner} comparing with the cluster: {pos} of {len} objects")?;
+    let progress = ProgressBar::new(objects as u64).with_style(style);
+    progress.enable_steady_tick(Duration::from_millis(200));
+    Ok(progress)
+}
+
+/// What one command asks the cluster.
+struct Comparison {
+    client: Client,
+    kinds: Kinds,
+    progress: ProgressBar,
+}
+
+/// An object as it is, if it exists, and as it would be.
+type Sides = (Option<Value>, Value);
+
+impl Comparison {
+    /// Prints the difference of every object, in their order, and reports every object that the API server refuses.
+    async fn show_changed(&self, objects: &[Arc<Object>]) -> anyhow::Result<bool> {
+        let (mut changed, mut refused) = (false, 0);
+        let mut compared = stream::iter(objects)
+            .map(|object| async move { (object.id().human(), self.compare(object).await) })
+            .buffered(AT_ONCE);
+        while let Some((name, result)) = compared.next().await {
+            self.progress.inc(1);
+            match result {
+                Ok(None) => {}
+                Ok(Some((before, after))) => {
+                    if let Some(text) = difference::unified(&name, before, after)? {
+                        changed = true;
+                        self.progress.suspend(|| print(&text))?;
+                    }
+                }
+                Err(error) => {
+                    refused += 1;
+                    self.progress.suspend(|| output::note(format_args!("{name}: {error}")));
+                }
             }
         }
-    }
-    if refused > 0 {
-        bail!("the API server refuses {refused} of {} objects", objects.len());
-    }
-    Ok(changed)
-}
-
-/// The object as it is, and as it would be.
-async fn compare(
-    client: &Client,
-    kind: &Kind,
-    object: &Object,
-) -> kube::Result<(Option<Value>, Option<Value>)> {
-    let api: Api<DynamicObject> = match object.namespace() {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind.resource),
-        None => Api::all_with(client.clone(), &kind.resource),
-    };
-    let before = api.get_opt(object.name()).await?;
-    let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
-    let after = match api.patch(object.name(), &params, &Patch::Apply(object)).await {
-        Ok(after) => serde_json::to_value(after).map_err(kube::Error::SerdeError)?,
-        // Its namespace may be among the objects that do not exist yet.
-        Err(kube::Error::Api(status)) if status.is_not_found() && before.is_none() => {
-            object.clone().into_value()
+        self.progress.finish_and_clear();
+        if refused > 0 {
+            bail!("the API server refuses {refused} of {} objects", objects.len());
         }
-        Err(error) => return Err(error),
-    };
-    let before = before.map(serde_json::to_value).transpose().map_err(kube::Error::SerdeError)?;
-    Ok((before, Some(after)))
-}
-
-/// Shows the objects that the Kustomization in the cluster has applied and these files no longer hold.
-async fn show_pruned(client: &Client, local: &Kustomization, objects: &[Object]) -> anyhow::Result<bool> {
-    let namespace = local.metadata.namespace.as_deref().unwrap_or("default");
-    let name = local.metadata.name.as_deref().unwrap_or_default();
-    let api: Api<Kustomization> = Api::namespaced(client.clone(), namespace);
-    let Some(there) = api.get_opt(name).await.context("cannot read the Kustomization in the cluster")? else {
-        return Ok(false);
-    };
-    if !local.spec.prune {
-        return Ok(false);
+        Ok(changed)
     }
-    let inventory = there.status.and_then(|status| status.inventory).unwrap_or_default();
-    let kept: Vec<String> = objects.iter().map(|object| object.id().to_string()).collect();
-    let mut pruned = false;
-    for entry in inventory.entries.iter().filter(|entry| !kept.contains(&entry.id)) {
-        if let Some((id, _)) = entry.parse() {
-            pruned = true;
-            let line = format!("- {} would be pruned", id.human());
-            output::line(format_args!("{}", output::paint(&line, Color::Red, output::colored())))?;
+
+    /// Has the API server apply the object without keeping the result. `None`: the object says that it is not to be applied.
+    async fn compare(&self, object: &Arc<Object>) -> kube::Result<Option<Sides>> {
+        // An object of a kind that a CRD among these files brings cannot be compared before the CRD is there.
+        let Some(kind) = self.kinds.known(&object.gvk()) else {
+            return Ok(Some((None, fields(object))));
+        };
+        let api = self.api(&kind, object.namespace());
+        let before = api.get_opt(object.name()).await?;
+        let before = before.map(serde_json::to_value).transpose().map_err(kube::Error::SerdeError)?;
+        if is_left_alone(object, before.as_ref()) {
+            return Ok(None);
+        }
+        let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
+        let after = match api.patch(object.name(), &params, &Patch::Apply(&**object)).await {
+            Ok(after) => serde_json::to_value(after).map_err(kube::Error::SerdeError)?,
+            // Its namespace may be among the objects that do not exist yet.
+            Err(kube::Error::Api(status)) if status.is_not_found() && before.is_none() => fields(object),
+            Err(error) => return Err(error),
+        };
+        Ok(Some((before, after)))
+    }
+
+    /// Names the objects that the Kustomization in the cluster has applied, that these files no longer hold, and that may be
+    /// pruned.
+    async fn show_pruned(&self, local: &Kustomization, objects: &[Arc<Object>]) -> anyhow::Result<bool> {
+        let owner = Owner {
+            namespace: local.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+            name: local.metadata.name.clone().unwrap_or_default(),
+        };
+        let api: Api<Kustomization> = Api::namespaced(self.client.clone(), &owner.namespace);
+        let there = api.get_opt(&owner.name).await.context("cannot read the Kustomization in the cluster")?;
+        let inventory = there.and_then(|there| there.status?.inventory).unwrap_or_default();
+        let kept: HashSet<ObjectId> = objects.iter().map(|object| object.id()).collect();
+        let stale =
+            inventory.entries.iter().filter_map(|entry| entry.parse()).filter(|(id, _)| !kept.contains(id));
+        let pruned: Vec<Option<ObjectId>> = stream::iter(stale)
+            .map(|(id, gvk)| {
+                let owner = &owner;
+                async move { Ok(self.would_prune(owner, &id, &gvk).await?.then_some(id)) }
+            })
+            .buffered(AT_ONCE)
+            .try_collect::<Vec<_>>()
+            .await
+            .map_err(|error: anyhow::Error| error.context("cannot tell what would be pruned"))?;
+        let mut any = false;
+        for id in pruned.into_iter().flatten() {
+            any = true;
+            print(&format!("- {} would be pruned", id.human()))?;
+        }
+        Ok(any)
+    }
+
+    async fn would_prune(
+        &self,
+        owner: &Owner,
+        id: &ObjectId,
+        gvk: &GroupVersionKind,
+    ) -> anyhow::Result<bool> {
+        let kind = match self.kinds.resolve(gvk, Instant::now() + DISCOVERY).await {
+            Ok(kind) => kind,
+            // With the kind, its objects are gone.
+            Err(KindError::Unknown(_)) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let namespace = Some(id.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        let live = self.api(&kind, namespace).get_opt(&id.name).await;
+        let Some(live) = live.with_context(|| id.human())? else { return Ok(false) };
+        let live = Object::new(serde_json::to_value(live)?)?;
+        Ok(may_prune(&live, owner).is_ok())
+    }
+
+    fn api(&self, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind.resource),
+            None => Api::all_with(self.client.clone(), &kind.resource),
         }
     }
-    Ok(pruned)
 }
 
-/// Prints the difference as a unified diff of YAML. Whether there is one.
-fn show(name: &str, before: Option<Value>, after: Option<Value>) -> anyhow::Result<bool> {
-    let (mut before, mut after) = (before, after);
-    [&mut before, &mut after].into_iter().flatten().for_each(leave_out_bookkeeping);
-    mask_secrets(before.as_mut(), after.as_mut());
-    let text = |value: &Option<Value>| value.as_ref().map_or(Ok(String::new()), serde_yaml::to_string);
-    let (old, new) = (text(&before)?, text(&after)?);
-    if old == new {
-        return Ok(false);
+fn fields(object: &Object) -> Value {
+    Value::Object(object.fields().clone())
+}
+
+/// Whether the object is not applied, because it says so or because it may only be made once.
+fn is_left_alone(desired: &Object, live: Option<&Value>) -> bool {
+    let live = live.and_then(|live| Object::new(live.clone()).ok());
+    match SsaPolicy::of(desired) {
+        SsaPolicy::Ignore => true,
+        SsaPolicy::IfNotPresent => live.is_some(),
+        SsaPolicy::Merge | SsaPolicy::Override => {
+            live.is_some_and(|live| SsaPolicy::of(&live) == SsaPolicy::Ignore)
+        }
     }
-    let diff = TextDiff::from_lines(&old, &new);
-    let unified = diff
-        .unified_diff()
-        .context_radius(3)
-        .header(&format!("live/{name}"), &format!("git/{name}"))
-        .to_string();
-    for line in unified.lines() {
+}
+
+/// Prints a diff, with colours on a terminal.
+fn print(diff: &str) -> anyhow::Result<()> {
+    for line in diff.lines() {
         let color = match line.as_bytes().first() {
             Some(b'+') => Some(Color::Green),
             Some(b'-') => Some(Color::Red),
@@ -156,81 +222,33 @@ fn show(name: &str, before: Option<Value>, after: Option<Value>) -> anyhow::Resu
             color.map_or_else(|| line.to_owned(), |color| output::paint(line, color, output::colored()));
         output::line(format_args!("{painted}"))?;
     }
-    Ok(true)
-}
-
-/// What the API server keeps about an object is not a difference.
-fn leave_out_bookkeeping(object: &mut Value) {
-    let Some(object) = object.as_object_mut() else { return };
-    object.remove("status");
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in
-            ["managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"]
-        {
-            metadata.remove(field);
-        }
-        // kubectl keeps a copy of the whole object here, that of a Secret with its values.
-        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-        }
-        if metadata.get("annotations").and_then(Value::as_object).is_some_and(Map::is_empty) {
-            metadata.remove("annotations");
-        }
-    }
-}
-
-/// Hides the values of a Secret, but not whether they differ.
-fn mask_secrets(before: Option<&mut Value>, after: Option<&mut Value>) {
-    let is_secret = |object: &&mut Value| object["kind"] == "Secret" && object["apiVersion"] == "v1";
-    let (mut before, mut after) = (before.filter(is_secret), after.filter(is_secret));
-    for field in ["data", "stringData"] {
-        let old = before.as_ref().and_then(|object| object[field].as_object().cloned()).unwrap_or_default();
-        let new = after.as_ref().and_then(|object| object[field].as_object().cloned()).unwrap_or_default();
-        let mask =
-            |values: &Map<String, Value>, other: &Map<String, Value>, changed: &str| -> Map<String, Value> {
-                let mask = |(key, value): (&String, &Value)| {
-                    let differs = other.get(key).is_some_and(|other| other != value);
-                    (key.clone(), if differs { changed.into() } else { "***".into() })
-                };
-                values.iter().map(mask).collect()
-            };
-        if let Some(object) = before.as_mut().filter(|object| object.get(field).is_some()) {
-            object[field] = mask(&old, &new, "*** (before)").into();
-        }
-        if let Some(object) = after.as_mut().filter(|object| object.get(field).is_some()) {
-            object[field] = mask(&new, &old, "*** (after)").into();
-        }
-    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use plumb_api::annotations::SSA;
+    use rstest::rstest;
     use serde_json::json;
 
     use super::*;
 
-    #[test]
-    fn a_secret_shows_that_it_differs_but_not_how() {
-        let secret = |password: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"user": "YQ==", "password": password}});
-        let (mut before, mut after) = (secret("b2xk"), secret("bmV3"));
-        mask_secrets(Some(&mut before), Some(&mut after));
-        assert_eq!(before["data"], json!({"user": "***", "password": "*** (before)"}));
-        assert_eq!(after["data"], json!({"user": "***", "password": "*** (after)"}));
-    }
-
-    #[test]
-    fn the_copy_that_kubectl_keeps_is_never_shown() {
-        let copy =
-            json!({"kubectl.kubernetes.io/last-applied-configuration": "{\"data\":{\"password\":\"b2xk\"}}"});
-        let mut object = json!({"kind": "Secret", "metadata": {"name": "a", "annotations": copy}});
-        leave_out_bookkeeping(&mut object);
-        assert_eq!(object, json!({"kind": "Secret", "metadata": {"name": "a"}}));
-    }
-
-    #[test]
-    fn other_kinds_are_shown_as_they_are() {
-        let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}});
-        mask_secrets(Some(&mut object), None);
-        assert_eq!(object["data"], json!({"a": "b"}));
+    #[rstest]
+    #[case::applied("Override", Some("Override"), false)]
+    #[case::merged("Merge", Some("Override"), false)]
+    #[case::ignored("Ignore", None, true)]
+    #[case::ignored_in_the_cluster("Override", Some("Ignore"), true)]
+    #[case::made_once("IfNotPresent", None, false)]
+    #[case::made_before("IfNotPresent", Some("IfNotPresent"), true)]
+    fn what_is_not_applied_is_not_compared(
+        #[case] desired: &str,
+        #[case] live: Option<&str>,
+        #[case] expected: bool,
+    ) {
+        let object = |policy: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "annotations": {SSA: policy}}});
+        let desired = Object::new(object(desired)).unwrap();
+        assert_eq!(is_left_alone(&desired, live.map(object).as_ref()), expected);
     }
 }

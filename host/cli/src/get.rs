@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use plumb_api::conditions::find;
-use plumb_api::{ConditionType, GitRepository, Kustomization};
+use plumb_api::{ConditionType, GitRepository, Kustomization, Time};
 use serde::Serialize;
 
 use crate::cluster::{self, Pace};
@@ -46,6 +46,7 @@ enum Kind {
 
 /// One line of the list.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Row {
     kind: String,
     namespace: String,
@@ -53,9 +54,11 @@ struct Row {
     revision: String,
     suspended: bool,
     ready: String,
-    healthy: String,
+    /// Sources have no health.
+    healthy: Option<String>,
+    /// What is wrong, if anything is.
     message: String,
-    age: String,
+    created_at: Option<Time>,
 }
 
 impl Get {
@@ -101,23 +104,27 @@ impl Get {
 }
 
 fn row<K: Reconciled>(object: &K) -> Row {
-    let condition = |type_| find(object.conditions(), type_);
-    let status = |type_| condition(type_).map_or("Unknown", |condition| condition.status.as_str()).to_owned();
+    let ready = find(object.conditions(), ConditionType::Ready);
+    let healthy = find(object.conditions(), ConditionType::Healthy);
+    // A Kustomization that does not wait for health is ready while its pods crash.
+    let is_told_of_by_health = ready.is_some_and(|ready| ready.status == "True")
+        && healthy.is_some_and(|healthy| healthy.status == "False");
+    let telling = if is_told_of_by_health { healthy } else { ready };
     Row {
         kind: K::kind(&()).into_owned(),
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
         revision: object.revision().unwrap_or_default().to_owned(),
         suspended: object.is_suspended(),
-        ready: status(ConditionType::Ready),
-        healthy: condition(ConditionType::Healthy).map(|healthy| healthy.status.clone()).unwrap_or_default(),
-        message: condition(ConditionType::Ready).map(|ready| ready.message.clone()).unwrap_or_default(),
-        age: object.creation_timestamp().map(|time| time.0.to_string()).unwrap_or_default(),
+        ready: ready.map_or("Unknown", |ready| &ready.status).to_owned(),
+        healthy: healthy.map(|healthy| healthy.status.clone()),
+        message: telling.map(|condition| condition.message.clone()).unwrap_or_default(),
+        created_at: object.creation_timestamp(),
     }
 }
 
 fn table(rows: &[Row], now: Timestamp) -> String {
-    let header = ["NAMESPACE", "NAME", "REVISION", "SUSPENDED", "READY", "AGE", "MESSAGE"];
+    let header = ["NAMESPACE", "NAME", "REVISION", "SUSPENDED", "READY", "HEALTHY", "AGE", "MESSAGE"];
     let cells = |row: &Row| {
         vec![
             row.namespace.clone(),
@@ -125,7 +132,8 @@ fn table(rows: &[Row], now: Timestamp) -> String {
             short_revision(&row.revision),
             if row.suspended { "True" } else { "False" }.to_owned(),
             row.ready.clone(),
-            row.age.parse().map_or_else(|_| String::new(), |since| age(since, now)),
+            row.healthy.clone().unwrap_or_else(|| "-".to_owned()),
+            row.created_at.as_ref().map(|since| age(since.0, now)).unwrap_or_default(),
             row.message.lines().next().unwrap_or_default().to_owned(),
         ]
     };
@@ -133,9 +141,10 @@ fn table(rows: &[Row], now: Timestamp) -> String {
     if !output::colored() {
         return text;
     }
-    let paint = |(line, row): (&str, Option<&Row>)| match row.map(|row| row.ready.as_str()) {
-        Some("False") => output::paint(line, Color::Red, true),
-        Some("Unknown") => output::paint(line, Color::Yellow, true),
+    let paint = |(line, row): (&str, Option<&Row>)| match row.map(|row| (&*row.ready, row.healthy.as_deref()))
+    {
+        Some(("False", _) | (_, Some("False"))) => output::paint(line, Color::Red, true),
+        Some(("Unknown", _)) => output::paint(line, Color::Yellow, true),
         _ => line.to_owned(),
     };
     let rows = std::iter::once(None).chain(rows.iter().map(Some));
@@ -165,25 +174,90 @@ fn age(since: Timestamp, now: Timestamp) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
     use super::*;
 
-    #[test]
-    fn the_table_reads_well() {
-        let object: Kustomization = serde_json::from_value(serde_json::json!({
+    const NOW: &str = "2026-01-01T03:00:00Z";
+
+    fn condition(type_: &str, status: &str, message: &str) -> Value {
+        json!({"type": type_, "status": status, "reason": "Reason", "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    }
+
+    fn kustomization(name: &str, conditions: &[Value]) -> Kustomization {
+        serde_json::from_value(json!({
             "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
-            "metadata": {"name": "apps", "namespace": "flux-system", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "metadata": {"name": name, "namespace": "flux-system", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}},
             "status": {
                 "lastAppliedRevision": "main@sha1:9f2c41d0aabbccddeeff00112233445566778899",
-                "conditions": [{"type": "Ready", "status": "True", "reason": "ReconciliationSucceeded",
-                    "message": "Applied revision: main\nsecond line", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+                "conditions": conditions,
             },
         }))
-        .unwrap();
-        let now = "2026-01-01T03:00:00Z".parse().unwrap();
-        insta::assert_snapshot!(table(&[row(&object)], now), @r"
-        NAMESPACE     NAME                 REVISION             SUSPENDED   READY   AGE   MESSAGE
-        flux-system   kustomization/apps   main@sha1:9f2c41d0   False       True    3h    Applied revision: main
+        .unwrap()
+    }
+
+    fn source() -> GitRepository {
+        serde_json::from_value(json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": {"name": "apps", "namespace": "flux-system", "creationTimestamp": "2026-01-01T02:59:00Z"},
+            "spec": {"interval": "5m", "url": "https://git.example/apps"},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_table_reads_well() {
+        let ready = condition("Ready", "True", "Applied revision: main\nsecond line");
+        let crashing = condition("Healthy", "False", "Deployment/web: container app is in CrashLoopBackOff");
+        let rows = [
+            row(&source()),
+            row(&kustomization("apps", &[ready.clone(), condition("Healthy", "True", "all well")])),
+            row(&kustomization("web", &[ready, crashing.clone()])),
+            row(&kustomization(
+                "broken",
+                &[condition("Ready", "False", "kustomize: no such file"), crashing],
+            )),
+        ];
+        insta::assert_snapshot!(table(&rows, NOW.parse().unwrap()), @"
+        NAMESPACE     NAME                   REVISION             SUSPENDED   READY     HEALTHY   AGE   MESSAGE
+        flux-system   gitrepository/apps                          False       Unknown   -         60s
+        flux-system   kustomization/apps     main@sha1:9f2c41d0   False       True      True      3h    Applied revision: main
+        flux-system   kustomization/web      main@sha1:9f2c41d0   False       True      False     3h    Deployment/web: container app is in CrashLoopBackOff
+        flux-system   kustomization/broken   main@sha1:9f2c41d0   False       False     False     3h    kustomize: no such file
         ");
+    }
+
+    #[test]
+    fn programs_get_the_time_of_creation_and_whole_messages() {
+        let ready = condition("Ready", "True", "one\ntwo");
+        let row = serde_json::to_value(row(&kustomization("apps", &[ready]))).unwrap();
+        let expected = json!({
+            "kind": "Kustomization", "namespace": "flux-system", "name": "apps",
+            "revision": "main@sha1:9f2c41d0aabbccddeeff00112233445566778899",
+            "suspended": false, "ready": "True", "healthy": null, "message": "one\ntwo",
+            "createdAt": "2026-01-01T00:00:00Z",
+        });
+        assert_eq!(row, expected);
+    }
+
+    #[rstest]
+    #[case("2026-01-01T03:00:05Z", "0s")]
+    #[case("2026-01-01T02:58:01Z", "119s")]
+    #[case("2026-01-01T02:58:00Z", "2m")]
+    #[case("2026-01-01T01:00:00Z", "2h")]
+    #[case("2025-12-30T03:00:00Z", "2d")]
+    fn ages_are_short(#[case] since: &str, #[case] expected: &str) {
+        assert_eq!(age(since.parse().unwrap(), NOW.parse().unwrap()), expected);
+    }
+
+    #[rstest]
+    #[case("main@sha1:9f2c41d0aabbccdd", "main@sha1:9f2c41d0")]
+    #[case("main@sha1:9f2", "main@sha1:9f2")]
+    #[case("", "")]
+    fn revisions_are_shortened(#[case] revision: &str, #[case] expected: &str) {
+        assert_eq!(short_revision(revision), expected);
     }
 }

@@ -21,6 +21,8 @@ const MANIFESTS: &str = include_str!("../../../deploy/controller.yaml");
 /// How long the API server has to make the new kinds known.
 const ESTABLISHED: Duration = Duration::from_secs(60);
 const IMAGE: &str = "ghcr.io/plumbline/plumb";
+/// What stands for the image in [`MANIFESTS`].
+const PLACEHOLDER: &str = "__IMAGE__";
 
 /// Installs Plumbline into a cluster: the custom resource definitions, its namespace, its permissions and its Deployment.
 #[derive(Debug, Args)]
@@ -59,7 +61,7 @@ impl Install {
         if !self.crds_only {
             let image =
                 self.image.clone().unwrap_or_else(|| format!("{IMAGE}:v{}", env!("CARGO_PKG_VERSION")));
-            let text = MANIFESTS.replace("IMAGE", &image);
+            let text = MANIFESTS.replace(PLACEHOLDER, &image);
             for document in serde_yaml::Deserializer::from_str(&text) {
                 manifests
                     .push(Value::deserialize(document).context("the manifests of this version are damaged")?);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use plumb_pipeline::{Builtins, CacheLimits, Engine};
 use plumb_plugin::{Host, HostConfig};
@@ -16,7 +16,7 @@ const MAX_FILE_BYTES: u64 = 50 << 20;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PluginDir {
     /// The directory of the built-in plugins. By default it is looked for beside the plumb binary.
-    #[arg(long, env = "PLUMB_PLUGIN_DIR")]
+    #[arg(long, env = "PLUMB_PLUGIN_DIR", hide_env_values = true)]
     plugin_dir: Option<PathBuf>,
 }
 
@@ -64,9 +64,9 @@ impl Source {
             Some(root) => root.canonicalize().with_context(|| format!("cannot open {}", root.display()))?,
             None => work_tree(&absolute).unwrap_or(&absolute).to_owned(),
         };
-        let inside = absolute
-            .strip_prefix(&root)
-            .with_context(|| format!("{} is not inside {}", absolute.display(), root.display()))?;
+        let Ok(inside) = absolute.strip_prefix(&root) else {
+            bail!("{} is not inside the root {}", absolute.display(), root.display());
+        };
         let path = inside.to_str().with_context(|| format!("{} is not UTF-8", inside.display()))?.to_owned();
         let tree = Directory::open(&root).with_context(|| format!("cannot open {}", root.display()))?;
         Ok(Self { tree: Arc::new(tree), path })

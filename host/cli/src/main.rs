@@ -5,6 +5,7 @@ mod cluster;
 mod completion;
 mod controller;
 mod diff;
+mod difference;
 mod get;
 mod install;
 mod kinds;

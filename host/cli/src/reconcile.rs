@@ -8,10 +8,11 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::Client;
 use kube::api::Api;
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watch_object};
 use plumb_api::annotations::REQUESTED_AT;
 use plumb_api::conditions::find;
-use plumb_api::{ConditionType, GitRepository, Kustomization};
+use plumb_api::{ConditionType, GitRepository, Kustomization, Reason};
 use serde_json::json;
 
 use crate::cluster::{self, Pace};
@@ -84,25 +85,102 @@ async fn request<K: Reconciled>(client: Client, target: &Target) -> anyhow::Resu
     }
     output::note(format_args!("waiting for {what}"));
     let api: Api<K> = Api::namespaced(client, &target.namespace);
-    let mut states = pin!(watch_object(api, &target.name));
+    let mut states = pin!(watch_object(api, &target.name).default_backoff());
+    let mut told = String::new();
     while let Some(state) = states.next().await {
-        let object = match state {
-            Ok(Some(object)) => object,
-            Ok(None) => bail!("{what} was deleted"),
-            // The watch goes on by itself.
-            Err(watcher::Error::WatchError(_) | watcher::Error::WatchFailed(_)) => continue,
-            Err(error) => return Err(error).with_context(|| format!("cannot watch {what}")),
-        };
-        let ready = find(object.conditions(), ConditionType::Ready);
-        if object.last_handled() == Some(token.as_str()) {
-            match ready {
-                Some(ready) if ready.status == "True" => {
-                    return output::line(format_args!("{what}: {}", ready.message));
+        match state {
+            Ok(Some(object)) => match answer(&object, &token) {
+                Answer::Done(message) => return output::line(format_args!("{what}: {message}")),
+                Answer::Failed(message) => bail!("{what} is not ready: {message}"),
+                Answer::Pending(message) if !message.is_empty() && message != told => {
+                    output::note(format_args!("{what}: {message}"));
+                    told = message;
                 }
-                Some(ready) if ready.status == "False" => bail!("{what} is not ready: {}", ready.message),
-                _ => {}
+                Answer::Pending(_) => {}
+            },
+            Ok(None) => bail!("{what} was deleted"),
+            Err(error) if is_final(&error) => {
+                return Err(error).with_context(|| format!("cannot watch {what}"));
             }
+            Err(error) => output::note(format_args!("cannot watch {what} just now: {error}")),
         }
     }
     bail!("the watch of {what} ended")
+}
+
+/// What the status says to a request.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    /// Nothing final; how far it is, if that is known.
+    Pending(String),
+    Done(String),
+    Failed(String),
+}
+
+fn answer<K: Reconciled>(object: &K, token: &str) -> Answer {
+    let ready = find(object.conditions(), ConditionType::Ready);
+    let Some(ready) = ready.filter(|_| object.last_handled() == Some(token)) else {
+        return Answer::Pending(String::new());
+    };
+    let waits = [Reason::DependencyNotReady, Reason::Progressing].map(Reason::as_str);
+    match ready.status.as_str() {
+        "True" => Answer::Done(ready.message.clone()),
+        "False" if !waits.contains(&ready.reason.as_str()) => Answer::Failed(ready.message.clone()),
+        _ => Answer::Pending(ready.message.clone()),
+    }
+}
+
+/// Whether the API server has said no. All else may pass: the watch goes on by itself.
+fn is_final(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status)) | WatchStartFailed(kube::Error::Api(status)) => {
+            matches!(status.code, 401 | 403 | 404)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::of_another_request("before", "True", "ReconciliationSucceeded", Answer::Pending(String::new()))]
+    #[case::applied("token", "True", "ReconciliationSucceeded", Answer::Done("why".to_owned()))]
+    #[case::broken("token", "False", "BuildFailed", Answer::Failed("why".to_owned()))]
+    #[case::waits_for_another("token", "False", "DependencyNotReady", Answer::Pending("why".to_owned()))]
+    #[case::waits("token", "False", "Progressing", Answer::Pending("why".to_owned()))]
+    #[case::at_work("token", "Unknown", "Progressing", Answer::Pending("why".to_owned()))]
+    fn the_status_answers(
+        #[case] handled: &str,
+        #[case] status: &str,
+        #[case] reason: &str,
+        #[case] expected: Answer,
+    ) {
+        let object: Kustomization = serde_json::from_value(json!({
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": {"name": "apps"},
+            "spec": {"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}},
+            "status": {"lastHandledReconcileAt": handled, "conditions": [{"type": "Ready", "status": status,
+                "reason": reason, "message": "why", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
+        }))
+        .unwrap();
+        assert_eq!(answer(&object, "token"), expected);
+    }
+
+    #[rstest]
+    #[case(403, true)]
+    #[case(404, true)]
+    #[case(503, false)]
+    fn a_no_is_final(#[case] code: u16, #[case] expected: bool) {
+        let status = kube::core::Status { code, ..kube::core::Status::default() };
+        assert_eq!(
+            is_final(&watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))),
+            expected
+        );
+    }
 }

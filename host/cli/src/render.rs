@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{ArgGroup, Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use plumb_api::{Kustomization, KustomizationSpec, Object};
 use plumb_pipeline::{Request, Step, kustomization as pipeline};
@@ -23,19 +23,29 @@ use crate::output::{self, Format};
 pub(crate) struct Render {
     #[command(flatten)]
     pub(crate) what: What,
-    /// How the objects are printed: as YAML documents, or as one JSON list.
-    #[arg(long, short, value_enum, default_value_t = Format::Yaml)]
-    output: Format,
+    /// How the objects are printed.
+    #[arg(long, short, value_enum, default_value_t = Output::Yaml)]
+    output: Output,
+}
+
+/// How rendered objects are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// One document an object, as kubectl takes them.
+    Yaml,
+    /// One list.
+    Json,
 }
 
 /// What to render.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("subject").required(true))]
 pub(crate) struct What {
     /// The directory to render.
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    #[arg(group = "subject")]
     path: Option<PathBuf>,
     /// A file with a Kustomization to render.
-    #[arg(long, short)]
+    #[arg(long, short, group = "subject")]
     file: Option<PathBuf>,
     /// The directory that stands for the root of the repository: nothing outside it can be read. Default: the Git work tree
     /// around PATH, or PATH itself where there is none.
@@ -56,8 +66,8 @@ impl Render {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let rendered = self.what.render()?;
         match self.output {
-            Format::Json => output::structured(&rendered.objects, Format::Json)?,
-            Format::Yaml | Format::Table => {
+            Output::Json => output::structured(&rendered.objects, Format::Json)?,
+            Output::Yaml => {
                 for (index, object) in rendered.objects.iter().enumerate() {
                     let separator = if index == 0 { "" } else { "---\n" };
                     output::write(format_args!("{separator}{}", serde_yaml::to_string(object)?))?;
@@ -117,7 +127,8 @@ impl What {
 
 /// The spec of a Kustomization that does nothing but render its path.
 fn spec_of_directory(path: &Path) -> anyhow::Result<KustomizationSpec> {
-    if !path.is_dir() {
+    let found = std::fs::metadata(path).with_context(|| format!("cannot open {}", path.display()))?;
+    if !found.is_dir() {
         bail!("{} is not a directory; to render the Kustomization in a file, use --file", path.display());
     }
     let spec =

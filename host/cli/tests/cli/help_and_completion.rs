@@ -1,0 +1,154 @@
+use crate::plumb::plumb;
+
+/// Help, without the spaces that clap puts into empty lines.
+fn help(args: &[&str]) -> String {
+    let help = plumb(args).result();
+    help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_help_says_what_there_is() {
+    insta::assert_snapshot!(help(&["--help"]), @"
+    Keeps Kubernetes clusters true to Git, and renders, compares and checks the same files without a
+    cluster
+
+    Usage: plumb <COMMAND>
+
+    Commands:
+      render      Renders a directory, or a Kustomization, and prints the objects. Needs no cluster
+      diff        Shows what would change in the cluster if these files were applied
+      get         Lists objects and how they are doing
+      reconcile   Has an object reconciled now, and waits until that is done
+      suspend     Stops the reconciliation of an object until it is resumed. What it has applied stays
+                  as it is, and drift is left alone
+      resume      Goes on with the reconciliation of a suspended object
+      install     Installs Plumbline into a cluster: the custom resource definitions, its namespace, its
+                  permissions and its Deployment
+      controller  Runs the controller: reconciles the GitRepository and Kustomization objects of a
+                  cluster until it is told to stop
+      completion  Prints a script that completes the commands and flags of plumb in a shell
+      version     Prints the version
+      help        Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+    ");
+}
+
+#[test]
+fn the_help_of_render_gives_examples() {
+    insta::assert_snapshot!(help(&["render", "--help"]), @"
+    Renders a directory, or a Kustomization, and prints the objects. Needs no cluster.
+
+    With a PATH the directory is rendered as a Kustomization of that path would be. With --file the
+    Kustomization in the file is rendered: its spec.path is looked for in the Git work tree that holds
+    the current directory, or in --root.
+
+    Usage: plumb render [OPTIONS] <PATH|--file <FILE>>
+
+    Arguments:
+      [PATH]
+              The directory to render
+
+    Options:
+      -f, --file <FILE>
+              A file with a Kustomization to render
+
+          --root <ROOT>
+              The directory that stands for the root of the repository: nothing outside it can be read.
+              Default: the Git work tree around PATH, or PATH itself where there is none
+
+          --plugin-dir <PLUGIN_DIR>
+              The directory of the built-in plugins. By default it is looked for beside the plumb binary
+
+              [env: PLUMB_PLUGIN_DIR]
+
+      -o, --output <OUTPUT>
+              How the objects are printed
+
+              Possible values:
+              - yaml: One document an object, as kubectl takes them
+              - json: One list
+
+              [default: yaml]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Examples:
+      plumb render clusters/production
+      plumb render -f apps.yaml --root ../k8s-manifests
+    ");
+}
+
+#[test]
+fn the_help_of_diff_tells_the_exit_codes() {
+    insta::assert_snapshot!(help(&["diff", "--help"]), @"
+    Shows what would change in the cluster if these files were applied.
+
+    The API server is asked, so defaults and webhooks are taken into account; nothing is changed. With
+    --file, objects that would be pruned are shown as well. The values of Secrets are masked.
+
+    Exits with 0 when nothing would change, with 1 when something would, with more than 1 on an error.
+
+    Usage: plumb diff [OPTIONS] <PATH|--file <FILE>>
+
+    Arguments:
+      [PATH]
+              The directory to render
+
+    Options:
+      -f, --file <FILE>
+              A file with a Kustomization to render
+
+          --root <ROOT>
+              The directory that stands for the root of the repository: nothing outside it can be read.
+              Default: the Git work tree around PATH, or PATH itself where there is none
+
+          --plugin-dir <PLUGIN_DIR>
+              The directory of the built-in plugins. By default it is looked for beside the plumb binary
+
+              [env: PLUMB_PLUGIN_DIR]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Examples:
+      plumb diff clusters/production
+      plumb diff -f apps.yaml
+    ");
+}
+
+#[test]
+fn what_is_needed_is_said() {
+    insta::assert_snapshot!(plumb(&["render"]).failure(), @"
+    error: the following required arguments were not provided:
+      <PATH|--file <FILE>>
+
+    Usage: plumb render <PATH|--file <FILE>>
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn shells_complete_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = plumb(&["completion", shell]).result();
+        assert!(script.contains("reconcile") && script.contains("all-namespaces"), "{shell}: {script}");
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_crate() {
+    let expected = concat!("plumb ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(plumb(&["version"]).result(), expected);
+    assert_eq!(plumb(&["--version"]).result(), expected);
+}

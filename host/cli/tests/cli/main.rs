@@ -1,0 +1,12 @@
+//! What the plumb command prints and answers, one behaviour a file. Needs the built-in plugins, but no cluster.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod plumb;
+
+mod a_directory_is_rendered;
+mod a_kustomization_in_a_file_is_rendered;
+mod a_mistake_is_told_with_its_place;
+mod help_and_completion;
+mod what_is_installed_can_be_exported;
+mod without_a_cluster_it_is_told_what_to_do;
