@@ -73,6 +73,8 @@ pub struct Kinds {
 struct Table {
     kinds: HashMap<GroupVersionKind, Kind>,
     silent: Vec<GroupVersion>,
+    /// Whether a kind turned out not to be served since.
+    is_outdated: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,9 +178,12 @@ impl Kinds {
         known.extend(kinds.into_iter().map(|kind| (kind.gvk(), kind)));
     }
 
-    /// Forgets a kind that the cluster turned out not to serve any longer.
+    /// Forgets a kind that the cluster turned out not to serve any longer. When a kind is not known next, the cluster is asked at
+    /// once.
     pub fn forget(&self, gvk: &GroupVersionKind) {
-        self.table.write().kinds.remove(gvk);
+        let mut table = self.table.write();
+        table.kinds.remove(gvk);
+        table.is_outdated = true;
     }
 
     /// Asks the cluster, unless somebody else has done so since.
@@ -193,8 +198,10 @@ impl Kinds {
             let now = Instant::now();
             let next = match *asked {
                 _ if self.known(gvk).is_some() => Next::TakeLastAnswer,
-                None => Next::Ask,
-                Some(asked) => after_an_answer(asked, self.ask_at_most_every, since, now, deadline),
+                Some(asked) if !self.table.read().is_outdated => {
+                    after_an_answer(asked, self.ask_at_most_every, since, now, deadline)
+                }
+                Some(_) | None => Next::Ask,
             };
             match next {
                 Next::Ask => {
@@ -264,6 +271,7 @@ impl Table {
         });
         self.kinds.extend(kinds.into_iter().map(|kind| (kind.gvk(), kind)));
         self.silent = silent;
+        self.is_outdated = false;
     }
 }
 

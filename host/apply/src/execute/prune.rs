@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
-use plumb_api::{Object, ObjectId};
+use plumb_api::Object;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -14,6 +14,9 @@ use crate::refusal::{Failure, FailureKind, Refusal};
 /// An object that is to go is looked at again when the watch tells that it is gone, or after this time.
 const FIRST_POLL: Duration = Duration::from_millis(100);
 const LAST_POLL: Duration = Duration::from_secs(2);
+
+/// A kind that turns out not to be served as was thought is looked up anew once.
+const ATTEMPTS_TO_REACH: usize = 2;
 
 /// What became of one deletion.
 enum Deleted {
@@ -53,28 +56,46 @@ impl Executor {
         owner: &Owner,
         deadline: Instant,
     ) -> Result<Deleted, Failure> {
-        let Some(kind) = self.kind_to_delete(deletion, deadline).await? else { return Ok(Deleted::Gone) };
-        let place = place_of(&deletion.id, &kind);
+        for _ in 0..ATTEMPTS_TO_REACH {
+            let Some(kind) = self.kind_to_delete(deletion, deadline).await? else { return Ok(Deleted::Gone) };
+            match self.delete_as(&kind, deletion, owner, deadline).await {
+                // It may still be there in another version.
+                Err(refusal) if refusal.is_not_served() => self.kinds.forget(&kind.gvk()),
+                Err(refusal) if refusal.is_not_found() => return Ok(Deleted::Gone),
+                result => return result.map_err(|refusal| refusal.explain(&deletion.id)),
+            }
+        }
+        Err(Failure {
+            id: deletion.id.clone(),
+            message: "the API server lists its kind but does not serve it; it may be about to go".to_owned(),
+            kind: FailureKind::Unavailable,
+        })
+    }
+
+    async fn delete_as(
+        &self,
+        kind: &Kind,
+        deletion: &Deletion,
+        owner: &Owner,
+        deadline: Instant,
+    ) -> Result<Deleted, Refusal> {
+        let place = place_of(&deletion.id, kind);
         if let Some(uid) = &deletion.uid {
             match self.api.delete(place, Some(uid), deadline).await {
                 // The object that was seen is gone, and another has its name: whose is that?
                 Err(refusal) if refusal.code() == 409 => {}
-                answer => return deleted(answer, &deletion.id),
+                answer => return answer.map(|()| Deleted::Gone),
             }
         }
-        let found = match self.api.get(place, deadline).await {
-            Ok(answer) => answer.object,
-            Err(refusal) => return deleted(Err(refusal), &deletion.id),
-        };
+        let found = self.api.get(place, deadline).await?.object;
         if let Err(reason) = may_prune(&found, owner) {
             return Ok(Deleted::Kept(reason));
         }
         // Some refuse to delete what is going already.
-        if found.pointer("/metadata/deletionTimestamp").is_some() {
-            return Ok(Deleted::Gone);
+        if found.pointer("/metadata/deletionTimestamp").is_none() {
+            self.api.delete(place, uid_of(&found).as_deref(), deadline).await?;
         }
-        let answer = self.api.delete(place, uid_of(&found).as_deref(), deadline).await;
-        deleted(answer, &deletion.id)
+        Ok(Deleted::Gone)
     }
 
     /// The kind of an object that is to be deleted; `None` when the cluster does not serve it: with the definition of a kind all its
@@ -120,14 +141,6 @@ impl Executor {
             }
             pause = (pause * 2).min(LAST_POLL);
         }
-    }
-}
-
-/// What the answer to a deletion says; one that was not found is what was wanted.
-fn deleted(answer: Result<(), Refusal>, id: &ObjectId) -> Result<Deleted, Failure> {
-    match answer {
-        Err(refusal) if !refusal.is_not_found() => Err(refusal.explain(id)),
-        Ok(()) | Err(_) => Ok(Deleted::Gone),
     }
 }
 

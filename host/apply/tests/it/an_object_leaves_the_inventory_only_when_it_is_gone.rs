@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -28,7 +29,7 @@ impl CountRequests for Uncounted {
 /// A cluster that serves `Widget` of `example.com` in the given version, or has a silent server for it, and holds one or none.
 #[derive(Clone)]
 struct Cluster {
-    version: Value,
+    version: Arc<Mutex<Value>>,
     widget: Arc<Mutex<Option<Value>>>,
 }
 
@@ -38,13 +39,13 @@ impl Cluster {
             "resource": "widgets", "responseKind": {"group": "example.com", "version": version, "kind": "Widget"},
             "scope": "Namespaced", "singularResource": "widget", "verbs": ["get", "list", "watch", "patch", "delete"]});
         let version = json!({"version": version, "freshness": "Current", "resources": [resource]});
-        Self { version, widget: Arc::new(Mutex::new(widget)) }
+        Self { version: Arc::new(Mutex::new(version)), widget: Arc::new(Mutex::new(widget)) }
     }
 
     /// What an aggregation layer says of an API server that it cannot reach.
     fn silent() -> Self {
         let version = json!({"version": "v1", "freshness": "Stale", "resources": []});
-        Self { version, widget: Arc::default() }
+        Self { version: Arc::new(Mutex::new(version)), widget: Arc::default() }
     }
 
     fn executor(&self) -> Executor {
@@ -54,23 +55,28 @@ impl Cluster {
                 json!({"apiVersion": "apidiscovery.k8s.io/v2", "kind": "APIGroupDiscoveryList", "metadata": {}, "items": items}),
             )
         };
-        let (apis, core) = (groups(vec![self.version.clone()], "example.com"), groups(Vec::new(), ""));
-        let (getting, deleting) = (self.clone(), self.clone());
-        let path = format!(
-            "/apis/example.com/{}/namespaces/default/widgets/a",
-            self.version["version"].as_str().unwrap()
-        );
-        let routes =
-            Router::new().route("/apis", get(|| async { apis })).route("/api", get(|| async { core })).route(
-                &path,
-                get(|| async move { getting.get() }).delete(|body| async move { deleting.delete(body) }),
-            );
+        let (discovered, got, deleted) = (self.clone(), self.clone(), self.clone());
+        let apis = async move || groups(vec![discovered.version.lock().clone()], "example.com");
+        let one = get(async move |Path(version): Path<String>| got.get(&version))
+            .delete(async move |Path(version): Path<String>, body| deleted.delete(&version, body));
+        let routes = Router::new()
+            .route("/apis", get(apis))
+            .route("/api", get(async move || groups(Vec::new(), "")))
+            .route("/apis/example.com/{version}/namespaces/default/widgets/a", one);
         let client = Client::new(routes, "default");
         let api = ApiServer::new(client.clone(), Arc::new(Uncounted));
         Executor::new(api, Arc::new(Kinds::new(client.clone())), LiveCache::new(client))
     }
 
-    fn get(&self) -> (StatusCode, Json<Value>) {
+    /// The widget, as it is in a version.
+    fn get(&self, version: &str) -> (StatusCode, Json<Value>) {
+        if self.version.lock()["version"] != version {
+            return refused(
+                StatusCode::NOT_FOUND,
+                "NotFound",
+                "the server could not find the requested resource",
+            );
+        }
         match &*self.widget.lock() {
             Some(widget) => (StatusCode::OK, Json(widget.clone())),
             None => refused(StatusCode::NOT_FOUND, "NotFound", "widgets.example.com \"a\" not found"),
@@ -78,12 +84,12 @@ impl Cluster {
     }
 
     /// As the API server: one whose uid is another is not deleted, nor is one that is going already.
-    fn delete(&self, body: Bytes) -> (StatusCode, Json<Value>) {
+    fn delete(&self, version: &str, body: Bytes) -> (StatusCode, Json<Value>) {
+        let (code, Json(found)) = self.get(version);
+        if code != StatusCode::OK {
+            return (code, Json(found));
+        }
         let options: Value = serde_json::from_slice(&body).unwrap();
-        let mut widget = self.widget.lock();
-        let Some(found) = &*widget else {
-            return refused(StatusCode::NOT_FOUND, "NotFound", "widgets.example.com \"a\" not found");
-        };
         let expected = &options["preconditions"]["uid"];
         if !expected.is_null() && *expected != found["metadata"]["uid"] {
             return refused(StatusCode::CONFLICT, "Conflict", "Precondition failed: UID in precondition");
@@ -95,7 +101,7 @@ impl Cluster {
                 "the system is ensuring all content is removed",
             );
         }
-        *widget = None;
+        *self.widget.lock() = None;
         (StatusCode::OK, Json(json!({"kind": "Status", "apiVersion": "v1", "status": "Success"})))
     }
 }
@@ -157,6 +163,19 @@ async fn an_object_whose_definition_is_gone_went_with_it() {
 async fn an_object_is_deleted_in_whichever_version_is_served() {
     let cluster = Cluster::serving("v2", Some(widget("old", "apps")));
     let pruned = prune(&cluster).await;
+    assert_eq!(pruned.deleted, [deletion("Widget").id]);
+    assert_eq!(*cluster.widget.lock(), None);
+}
+
+#[tokio::test]
+async fn an_object_is_deleted_in_the_version_that_has_replaced_its_own() {
+    let cluster = Cluster::serving("v1", None);
+    let executor = cluster.executor();
+    executor.prune(&[deletion("Widget")], &owner("apps"), Instant::now() + MOMENT).await;
+    let later = Cluster::serving("v2", Some(widget("old", "apps")));
+    *cluster.version.lock() = later.version.lock().clone();
+    *cluster.widget.lock() = later.widget.lock().clone();
+    let pruned = executor.prune(&[deletion("Widget")], &owner("apps"), Instant::now() + MOMENT).await;
     assert_eq!(pruned.deleted, [deletion("Widget").id]);
     assert_eq!(*cluster.widget.lock(), None);
 }
