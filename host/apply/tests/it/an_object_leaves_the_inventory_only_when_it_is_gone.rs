@@ -155,7 +155,7 @@ async fn an_object_whose_definition_is_gone_went_with_it() {
     let executor = Cluster::serving("v1", None).executor();
     let gadget = deletion("Gadget");
     let pruned = executor.prune(std::slice::from_ref(&gadget), &owner("apps"), Instant::now() + MOMENT).await;
-    assert_eq!(pruned.deleted, [gadget.id.clone()]);
+    assert_eq!(pruned.deleted, std::slice::from_ref(&gadget.id));
     assert_eq!(executor.wait_gone(&[gadget], Instant::now() + MOMENT).await, []);
 }
 
