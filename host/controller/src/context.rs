@@ -10,7 +10,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use parking_lot::Mutex;
 use plumb_api::{GitRepository, Inventory, Kustomization, ObjectId, SourceKind};
 use plumb_apply::{ApiServer, Executor, Kinds, LiveCache, References};
-use plumb_pipeline::{Builtins, CacheLimits, Engine};
+use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
 use plumb_source::{Cancel, GitStore, GitUrl, Limits};
 use tokio::sync::Semaphore;
@@ -22,8 +22,6 @@ use crate::recall::Recall;
 use crate::wakes::Wakes;
 use crate::{Config, Key, git_repository, kustomization};
 
-/// The largest file that a plugin is handed.
-const MAX_FILE_BYTES: u64 = 50 << 20;
 /// Nothing is looked at more often than this, unless it changes.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Fetches at once: they wait for the network more than they work.
@@ -124,7 +122,7 @@ impl Context {
             git,
             recall,
             artifacts: Artifacts::default(),
-            engine: Arc::new(Engine::new(CacheLimits::default(), MAX_FILE_BYTES)),
+            engine: Arc::new(Engine::default()),
             builtins,
             kinds,
             live,

@@ -48,7 +48,7 @@ impl Events {
         reason: &str,
         note: &str,
     ) {
-        let uid = about.uid.as_deref().unwrap_or_default();
+        let (uid, note) = (about.uid.as_deref().unwrap_or_default(), shortened(note));
         if !self.is_news(format!("{uid} {severity:?} {reason} {note}")) {
             return;
         }
@@ -57,14 +57,13 @@ impl Events {
         let now = Timestamp::now();
         let event = Event {
             metadata: ObjectMeta {
-                // As client-go names events. A name may have 253 bytes.
-                name: Some(format!("{}.{:x}", &name[..name.floor_char_boundary(230)], now.as_nanosecond())),
+                name: Some(event_name(name, now)),
                 namespace: Some(namespace.clone()),
                 ..ObjectMeta::default()
             },
             action: Some("Reconcile".to_owned()),
             event_time: Some(MicroTime(now)),
-            note: Some(shortened(note)),
+            note: Some(note),
             reason: Some(reason.to_owned()),
             regarding: Some(about.clone()),
             reporting_controller: Some("plumbline".to_owned()),
@@ -96,6 +95,12 @@ impl Events {
     }
 }
 
+/// As client-go names events. A name may have 253 bytes, and every part of it ends in a letter or digit.
+fn event_name(about: &str, now: Timestamp) -> String {
+    let about = about[..about.floor_char_boundary(230)].trim_end_matches(['-', '.']);
+    format!("{about}.{:x}", now.as_nanosecond())
+}
+
 fn shortened(note: &str) -> String {
     if note.len() <= MAX_NOTE {
         return note.to_owned();
@@ -106,6 +111,14 @@ fn shortened(note: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_an_event_is_a_name() {
+        let at = Timestamp::UNIX_EPOCH;
+        assert_eq!(event_name("apps", at), "apps.0");
+        let long = format!("{}-{}", "a".repeat(229), "b".repeat(20));
+        assert_eq!(event_name(&long, at), format!("{}.0", "a".repeat(229)));
+    }
 
     #[test]
     fn a_note_is_cut_between_characters() {

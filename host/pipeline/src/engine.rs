@@ -83,6 +83,13 @@ impl fmt::Debug for Engine {
     }
 }
 
+impl Default for Engine {
+    /// The default cache, and files of up to 50 MiB.
+    fn default() -> Self {
+        Self::new(CacheLimits::default(), 50 << 20)
+    }
+}
+
 impl Engine {
     /// An engine with an empty cache that hands files of up to `max_file_bytes` to plugins.
     pub fn new(limits: CacheLimits, max_file_bytes: u64) -> Self {

@@ -1,8 +1,10 @@
 //! From what is desired to what is done: plans, writes the inventory, carries the plan out, and says what has changed.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant as Clock};
 
-use plumb_api::{Inventory, KustomizationStatus, ObjectId, Reason};
+use futures::future::join_all;
+use plumb_api::{GroupVersionKind, Inventory, KustomizationStatus, ObjectId, Reason};
 use plumb_apply::{
     Action, AppliedAction, Apply, ApplyReason, Change, Context as PlanContext, Deletion, FIELD_MANAGER,
     FailureKind, Inputs, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, diff_fields, plan,
@@ -163,7 +165,7 @@ fn is_missing(run: &Run<'_>, action: &Action) -> bool {
 }
 
 fn what_drifted(action: &Action) -> String {
-    let Live::Present(live) = &action.live else { return "was deleted".to_owned() };
+    let Live::Present(live) = &action.live else { return "it was deleted".to_owned() };
     let changes = diff_fields(live, &action.desired, FIELD_MANAGER);
     let show =
         |value: &Option<serde_json::Value>| value.as_ref().map_or("nothing".to_owned(), ToString::to_string);
@@ -238,9 +240,8 @@ fn conclude(status: &mut KustomizationStatus, plan: &Plan, outcome: &Outcome) ->
         let conflicts = outcome.conflicts.iter().map(ToString::to_string);
         return Err(Failure::new(Reason::ReconciliationFailed, retry, lines(failures.chain(conflicts))));
     }
-    let not_deleted: Vec<ObjectId> = outcome.pruned.failed.iter().map(|failure| failure.id.clone()).collect();
-    status.inventory = Some(plan.inventory_after_failing(&not_deleted));
-    if !not_deleted.is_empty() {
+    status.inventory = Some(outcome.inventory_after(plan));
+    if !outcome.pruned.failed.is_empty() {
         let message = lines(outcome.pruned.failed.iter().map(ToString::to_string));
         return Err(Failure::new(Reason::PruneFailed, Retry::Backoff, message));
     }
@@ -274,10 +275,10 @@ fn verb(action: AppliedAction) -> &'static str {
 /// What a Kustomization that is being deleted has to delete.
 pub(super) async fn deletions(run: &Run<'_>, inventory: &Inventory) -> Vec<Deletion> {
     let deadline = Instant::now() + LISTING;
-    for (_, gvk) in inventory.entries.iter().filter_map(plumb_api::InventoryEntry::parse) {
-        // After a restart nothing is known yet; what cannot be resolved is looked at when it is deleted.
-        let _ = run.context.kinds.resolve(&gvk, deadline).await;
-    }
+    let types: HashSet<GroupVersionKind> =
+        inventory.entries.iter().filter_map(|entry| Some(entry.parse()?.1)).collect();
+    // After a restart nothing is known yet; what cannot be resolved is looked at when it is deleted.
+    join_all(types.iter().map(|gvk| run.context.kinds.resolve(gvk, deadline))).await;
     let nothing = Desired::nothing();
     let view = watch(run, &nothing, inventory).await;
     let (deletions, kept) = plan_deletion(inventory, &view, &run.key.owner());

@@ -4,20 +4,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use kube::api::{Api, DynamicObject, ListParams, TypeMeta};
 use plumb_api::{ConditionStatus, GroupVersionKind, KustomizationSpec, Object, ObjectId, Reason};
 use plumb_apply::{Health, HealthStatus, Kind, Live, LiveState as _, health, summarise, with_pods};
 
-use super::Run;
 use super::failure::{Failure, Retry};
 use super::render::Desired;
 use super::report::Healthy;
+use super::{DISCOVERY, Run};
 
 /// How many objects a message names.
 const NAMED: usize = 5;
-/// How long the API server has to say which kinds it serves.
-const DISCOVERY: Duration = Duration::from_secs(15);
 /// The pods of unhealthy workloads are asked for this often, for so many workloads.
 const PODS_EVERY: Duration = Duration::from_secs(10);
 const WORKLOADS: usize = 5;
@@ -51,12 +50,13 @@ pub(super) async fn assess(run: &mut Run<'_>, desired: &Desired) -> Assessment {
             objects.push((id, health(&live, now)));
         }
     }
+    let mut unseen = checked(&run.object.spec, &run.key.namespace);
+    unseen.retain(|(id, _)| objects.iter().all(|(known, _)| known != id));
+    let deadline = tokio::time::Instant::now() + DISCOVERY;
+    let kinds = join_all(unseen.iter().map(|(_, gvk)| run.context.kinds.resolve(gvk, deadline))).await;
     let mut followed = Vec::new();
-    for (id, gvk) in checked(&run.object.spec, &run.key.namespace) {
-        if objects.iter().any(|(known, _)| *known == id) {
-            continue;
-        }
-        match run.context.kinds.resolve(&gvk, tokio::time::Instant::now() + DISCOVERY).await {
+    for ((id, _), kind) in unseen.into_iter().zip(kinds) {
+        match kind {
             Ok(kind) => followed.push((id, kind)),
             Err(error) => {
                 objects.push((id, Health { status: HealthStatus::Unknown, message: error.to_string() }))
@@ -73,7 +73,9 @@ pub(super) async fn assess(run: &mut Run<'_>, desired: &Desired) -> Assessment {
                 Health { status: HealthStatus::NotFound, message: "it does not exist".to_owned() }
             }
             Live::Unknown => {
-                Health { status: HealthStatus::Unknown, message: "not looked at yet".to_owned() }
+                let why = run.context.references.why_unknown(&id);
+                let message = why.unwrap_or_else(|| "not looked at yet".to_owned());
+                Health { status: HealthStatus::Unknown, message }
             }
         };
         objects.push((id, health));

@@ -36,6 +36,9 @@ use render::Desired;
 use repairs::Repairs;
 use report::{Healthy, Report};
 
+/// How long the API server has to say which kinds it serves.
+const DISCOVERY: Duration = Duration::from_secs(15);
+
 /// What is remembered of a Kustomization between two reconciliations. All of it can be lost: it saves requests.
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -50,6 +53,8 @@ pub(crate) struct Memory {
     /// What was true after each object was applied.
     applied: HashMap<ObjectId, Applied>,
     repairs: Repairs,
+    /// What was changed since the Kustomization was last ready, to be told when it is.
+    changes: Vec<String>,
     /// What was attempted last, and since when.
     attempt: Option<(Attempt, Instant)>,
     /// Since when deleting what is no longer desired waits for others to render the same revision.
@@ -117,18 +122,7 @@ impl Reconciler for Kustomizations {
         if memory.uid != object.metadata.uid {
             memory = Memory { uid: object.metadata.uid.clone(), ..Memory::default() };
         }
-        let written = Written::newest(memory.status.as_ref(), object.as_ref(), object.status.as_ref());
-        let mut run = Run {
-            context: &context,
-            object: &object,
-            key: key.clone(),
-            memory: &mut memory,
-            status: written.clone(),
-            written,
-            revision: None,
-            started: Instant::now(),
-            heirs: Vec::new(),
-        };
+        let mut run = Run::new(&context, &object, &mut memory);
         let action = run.reconcile().await;
         // It may be gone by now, and then nothing is to be remembered.
         if context.kustomization(&key).is_some() {
@@ -145,18 +139,7 @@ impl Reconciler for Kustomizations {
 
     async fn report_panic(object: Arc<Kustomization>, context: Arc<Context>, message: String) {
         let mut memory = Memory::default();
-        let written = object.status.clone().unwrap_or_default();
-        let mut run = Run {
-            context: &context,
-            object: &object,
-            key: Key::of(object.as_ref()),
-            memory: &mut memory,
-            status: written.clone(),
-            written,
-            revision: None,
-            started: Instant::now(),
-            heirs: Vec::new(),
-        };
+        let mut run = Run::new(&context, &object, &mut memory);
         let failure =
             Failure::new(Reason::ReconciliationFailed, Retry::Interval, format!("internal error: {message}"));
         run.report().fail(&mut run.status, &failure);
@@ -174,7 +157,22 @@ struct Done {
     look_again: Option<Duration>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(context: &'a Arc<Context>, object: &'a Kustomization, memory: &'a mut Memory) -> Self {
+        let written = Written::newest(memory.status.as_ref(), object, object.status.as_ref());
+        Self {
+            context,
+            object,
+            key: Key::of(object),
+            memory,
+            status: written.clone(),
+            written,
+            revision: None,
+            started: Instant::now(),
+            heirs: Vec::new(),
+        }
+    }
+
     async fn reconcile(&mut self) -> Action {
         if self.object.meta().deletion_timestamp.is_some() {
             return finalize::finalize(self).await;
@@ -223,11 +221,17 @@ impl Run<'_> {
         }
         let desired = render::prepare(self, &rendered).await?;
         let changes = apply::apply(self, &desired).await?;
+        self.memory.changes.extend(changes);
         let assessment = health::assess(self, &desired).await;
         let healthy = assessment.condition();
         self.report().health(&mut self.status, &healthy);
         health::expect(self, &assessment, &revision)?;
-        Ok(Done { changes, digest: desired.digest.clone(), healthy, look_again: assessment.look_again() })
+        Ok(Done {
+            changes: std::mem::take(&mut self.memory.changes),
+            digest: desired.digest.clone(),
+            healthy,
+            look_again: assessment.look_again(),
+        })
     }
 
     /// Writes the status, tells users, and says when to look again.

@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use plumb_api::{GroupVersionKind, Object, ObjectId, Reason};
 use plumb_pipeline::{Rendered, Request, kustomization as pipeline};
 use plumb_plugin::{Call, Limits};
 use tokio::time::Instant;
 
-use super::Run;
 use super::failure::{Failure, Retry};
+use super::{DISCOVERY, Run};
 use crate::artifacts::Artifact;
 
 /// What has to be in the cluster.
@@ -36,9 +35,6 @@ impl Desired {
         }
     }
 }
-
-/// How long the API server has to say which kinds it serves.
-const DISCOVERY: Duration = Duration::from_secs(15);
 
 /// Renders the artifact, or finds that nothing it is made from has changed, and makes known what is wanted.
 pub(super) async fn render(

@@ -1,5 +1,5 @@
 use anyhow::Result;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use plumb_apply::{Deletion, FailureKind, Keep, LiveChangeKind};
 use serde_json::json;
 use std::time::Duration;
@@ -43,15 +43,22 @@ async fn an_object_that_somebody_took_out_of_our_hands_stays() -> Result<()> {
 async fn an_object_of_the_same_name_made_by_somebody_else_stays() -> Result<()> {
     let mut engine = Engine::new("uid").await?;
     engine.sync_well(&[config_map("a", json!({}))]).await?;
-    let mut ours = engine.config_maps().get("a").await?;
+    let ours = engine.config_maps().get("a").await?;
     let deletion = Deletion {
         id: plumb_api::Object::new(serde_json::to_value(&ours)?)?.id(),
         gvk: plumb_api::GroupVersionKind::new("v1", "ConfigMap"),
-        uid: Some("00000000-0000-0000-0000-000000000000".to_owned()),
+        uid: ours.metadata.uid,
     };
-    engine.executor.prune(&[deletion], &engine.policy.owner, Instant::now() + PATIENCE).await;
-    ours = engine.config_maps().get("a").await?;
-    assert!(ours.metadata.deletion_timestamp.is_none());
+    engine.config_maps().delete("a", &DeleteParams::default()).await?;
+    let theirs = serde_json::from_value(json!({"metadata": {"name": "a"}, "data": {"theirs": "1"}}))?;
+    engine.config_maps().create(&PostParams::default(), &theirs).await?;
+
+    let pruned = engine.executor.prune(&[deletion], &engine.policy.owner, Instant::now() + PATIENCE).await;
+    let kept: Vec<_> = pruned.kept.iter().map(|(id, reason)| (id.name.as_str(), reason.clone())).collect();
+    assert_eq!(kept, [("a", Keep::NotLabelled)]);
+    let left = engine.config_maps().get("a").await?;
+    assert!(left.metadata.deletion_timestamp.is_none());
+    assert_eq!(left.data["data"]["theirs"], "1");
     Ok(())
 }
 
