@@ -121,7 +121,7 @@ impl Refusal {
     }
 
     /// The refusal as a failure of the object that the request was about.
-    pub(crate) fn explain(&self, id: &ObjectId) -> Failure {
+    pub fn explain(&self, id: &ObjectId) -> Failure {
         let hides = id.group_kind.group.is_empty() && id.group_kind.kind == "Secret";
         let (message, kind) = match self {
             Self::Status(status) => explain_status(status, id, hides, self.is_immutable()),

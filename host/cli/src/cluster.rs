@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use kube::{Client, Config};
 
 /// Runs a command that waits for a cluster.
@@ -30,4 +30,12 @@ pub(crate) async fn client(pace: Pace) -> anyhow::Result<Client> {
         Pace::Watching => Duration::from_secs(330),
     });
     Client::try_from(config).context("the kubeconfig cannot be used")
+}
+
+/// What the API server said, without the structure around it.
+pub(crate) fn plain(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => anyhow!(status.message),
+        error => error.into(),
+    }
 }

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use plumb_api::{GroupVersionKind, Kustomization, Object, ObjectId, SsaPolicy};
-use plumb_apply::{FIELD_MANAGER, Kind, KindError, Kinds, Owner, as_sent, may_prune};
+use plumb_apply::{FIELD_MANAGER, Kind, KindError, Kinds, Owner, Refusal, as_sent, may_prune};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -89,27 +89,28 @@ impl Comparison {
     async fn show_changed(&self, objects: &[Arc<Object>]) -> anyhow::Result<bool> {
         let (mut changed, mut refused) = (false, 0);
         let mut compared = stream::iter(objects)
-            .map(|object| async move { (object.id().human(), self.compare(object).await) })
+            .map(|object| async move { (object.id(), self.compare(object).await) })
             .buffered(AT_ONCE);
-        while let Some((name, result)) = compared.next().await {
+        while let Some((id, result)) = compared.next().await {
             self.progress.inc(1);
             match result {
                 Ok(None) => {}
                 Ok(Some((before, after))) => {
-                    if let Some(text) = difference::unified(&name, before, after)? {
+                    if let Some(text) = difference::unified(&id.human(), before, after)? {
                         changed = true;
                         self.progress.suspend(|| print(&text))?;
                     }
                 }
                 Err(error) => {
                     refused += 1;
-                    self.progress.suspend(|| output::note(format_args!("{name}: {error}")));
+                    let failure = refusal(error).explain(&id);
+                    self.progress.suspend(|| output::note(format_args!("{failure}")));
                 }
             }
         }
         self.progress.finish_and_clear();
         if refused > 0 {
-            bail!("the API server refuses {refused} of {} objects", objects.len());
+            bail!("{refused} of {} objects could not be compared", objects.len());
         }
         Ok(changed)
     }
@@ -144,7 +145,11 @@ impl Comparison {
             name: local.metadata.name.clone().unwrap_or_default(),
         };
         let api: Api<Kustomization> = Api::namespaced(self.client.clone(), &owner.namespace);
-        let there = api.get_opt(&owner.name).await.context("cannot read the Kustomization in the cluster")?;
+        let there = api
+            .get_opt(&owner.name)
+            .await
+            .map_err(cluster::plain)
+            .context("cannot read the Kustomization in the cluster")?;
         let inventory = there.and_then(|there| there.status?.inventory).unwrap_or_default();
         let kept: HashSet<ObjectId> = objects.iter().map(|object| object.id()).collect();
         let stale =
@@ -180,7 +185,7 @@ impl Comparison {
         };
         let namespace = Some(id.namespace.as_str()).filter(|namespace| !namespace.is_empty());
         let live = self.api(&kind, namespace).get_opt(&id.name).await;
-        let Some(live) = live.with_context(|| id.human())? else { return Ok(false) };
+        let Some(live) = live.map_err(cluster::plain).with_context(|| id.human())? else { return Ok(false) };
         let live = Object::new(serde_json::to_value(live)?)?;
         Ok(may_prune(&live, owner).is_ok())
     }
@@ -190,6 +195,15 @@ impl Comparison {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind.resource),
             None => Api::all_with(self.client.clone(), &kind.resource),
         }
+    }
+}
+
+/// What the API server says of a Secret can quote it; a [`Refusal`] knows what can be told.
+fn refusal(error: kube::Error) -> Refusal {
+    match error {
+        kube::Error::Api(status) => Refusal::Status(status),
+        kube::Error::SerdeError(error) => Refusal::Malformed(error.to_string()),
+        error => Refusal::Unreachable(error.to_string()),
     }
 }
 

@@ -96,7 +96,7 @@ impl Get {
             false => Api::namespaced(client.clone(), &self.namespace),
         };
         let kind = K::kind(&());
-        let list = api.list(&ListParams::default()).await.with_context(|| {
+        let list = api.list(&ListParams::default()).await.map_err(cluster::plain).with_context(|| {
             format!("cannot list {kind} objects; are the CRDs installed? See `plumb install`")
         })?;
         Ok(list.items.iter().map(row).collect())

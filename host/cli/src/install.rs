@@ -88,7 +88,7 @@ async fn apply(manifests: &[Value]) -> anyhow::Result<()> {
             Ok(_) => output::line(format_args!("{}/{name} applied", types.kind))?,
             Err(error) => {
                 failures += 1;
-                output::note(format_args!("{}/{name}: {error}", types.kind));
+                output::note(format_args!("{}/{name}: {}", types.kind, cluster::plain(error)));
             }
         }
     }

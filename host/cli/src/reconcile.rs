@@ -66,8 +66,11 @@ impl Reconcile {
     async fn source(&self, client: Client) -> anyhow::Result<Target> {
         let Target { name, namespace, .. } = &self.target;
         let api: Api<Kustomization> = Api::namespaced(client, namespace);
-        let object =
-            api.get(name).await.with_context(|| format!("cannot read Kustomization {namespace}/{name}"))?;
+        let object = api
+            .get(name)
+            .await
+            .map_err(cluster::plain)
+            .with_context(|| format!("cannot read Kustomization {namespace}/{name}"))?;
         let reference = object.spec.source_ref;
         let namespace = reference.namespace_or(namespace).to_owned();
         Ok(Target { kind: TargetKind::Source, name: reference.name, namespace })

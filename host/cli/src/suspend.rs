@@ -83,6 +83,8 @@ impl Target {
     pub(crate) async fn patch<K: Reconciled>(&self, client: Client, patch: &Value) -> anyhow::Result<K> {
         let api: Api<K> = Api::namespaced(client, &self.namespace);
         let patched = api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await;
-        patched.with_context(|| format!("cannot change {} {}/{}", K::kind(&()), self.namespace, self.name))
+        patched
+            .map_err(cluster::plain)
+            .with_context(|| format!("cannot change {} {}/{}", K::kind(&()), self.namespace, self.name))
     }
 }
