@@ -91,11 +91,14 @@ struct Runner<'a> {
 impl Runner<'_> {
     fn run(&self, group: Group) -> anyhow::Result<()> {
         match group {
-            Group::Unit => self.cargo_test(
-                group,
-                &["--workspace", "--exclude", "plumb-e2e", "--exclude", "plumb-conformance"],
-                None,
-            ),
+            Group::Unit => {
+                let host = self.cargo_test(
+                    group,
+                    &["--workspace", "--exclude", "plumb-e2e", "--exclude", "plumb-conformance"],
+                    None,
+                );
+                self.rust_guest("plugins/yaml").and(host)
+            }
             Group::Conformance => self.cargo_test(group, &["--workspace", "--test", "conformance"], None),
             Group::Go => self.go(),
             Group::E2e => {
@@ -123,6 +126,14 @@ impl Runner<'_> {
             test.arg("--test-threads=6");
         }
         self.progress.run_openly(&format!("run the tests of group {group}"), &mut test)
+    }
+
+    /// The tests of a guest, which is a workspace of its own, as a program of this machine.
+    fn rust_guest(&self, path: &str) -> anyhow::Result<()> {
+        let mut test = self.checkout.cargo();
+        test.current_dir(self.checkout.root().join(path)).args(["test", "--locked", "--target-dir"]);
+        test.arg(self.checkout.cache().join("guest-tests")).args(self.filter).args(["--", "--quiet"]);
+        self.progress.run_openly(&format!("{path}: cargo test"), &mut test)
     }
 
     fn go(&self) -> anyhow::Result<()> {

@@ -83,7 +83,16 @@ impl Plugin {
 }
 
 /// Libraries of `plumb-componentize` that decide what a component looks like.
-const LIBRARIES: [&str; 4] = ["wasm-encoder", "wasmtime-wizer", "wit-component", "wit-parser"];
+const LIBRARIES: [&str; 8] = [
+    "wasm-encoder",
+    "wasmparser",
+    "wasmtime-wizer",
+    "wat",
+    "wit-bindgen-core",
+    "wit-bindgen-go",
+    "wit-component",
+    "wit-parser",
+];
 
 /// The versions of some packages in `Cargo.lock`. The whole file would change the key with every dependency
 /// of the host.

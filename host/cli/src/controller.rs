@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::{cluster, local};
+use crate::{cluster, local, prepare};
 
 /// Runs the controller: reconciles the GitRepository and Kustomization objects of a cluster until it is told to stop.
 ///
@@ -83,6 +83,7 @@ impl Controller {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         self.start_logs()?;
         let config = self.config()?;
+        prepare::prepare(&config.cache_dir, &config.plugin_dir);
         cluster::block_on(async {
             let client = cluster::client(cluster::Pace::Watching).await?;
             let stop = CancellationToken::new();
@@ -123,7 +124,8 @@ impl Controller {
             Election::new(self.leader_election_namespace, "plumbline-controller".to_owned(), replica.clone())
         });
         Ok(Config {
-            cache_dir: self.cache_path.unwrap_or_else(|| storage.clone()),
+            // A mounted volume may be open to all; a directory of our own in it is not.
+            cache_dir: self.cache_path.unwrap_or_else(|| storage.clone()).join("plugins"),
             storage_path: storage,
             plugin_dir: self.plugins.find()?,
             watch_namespace: self.watch_namespace,

@@ -5,12 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use plumb_pipeline::{Builtins, CacheLimits, Engine};
+use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Host, HostConfig};
 use plumb_tree::{Directory, Tree};
-
-/// The largest file that a plugin is handed.
-const MAX_FILE_BYTES: u64 = 50 << 20;
 
 /// Where the built-in plugins are.
 #[derive(Clone, Debug, Args)]
@@ -37,7 +34,7 @@ impl PluginDir {
 
 /// An engine for one command.
 pub(crate) fn engine() -> Engine {
-    Engine::new(CacheLimits::default(), MAX_FILE_BYTES)
+    Engine::default()
 }
 
 /// `$XDG_CACHE_HOME/plumbline`, or `~/.cache/plumbline`.

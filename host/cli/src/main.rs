@@ -12,6 +12,7 @@ mod kinds;
 mod local;
 mod objects;
 mod output;
+mod prepare;
 mod reconcile;
 mod render;
 mod suspend;
@@ -39,6 +40,7 @@ enum Command {
     Install(install::Install),
     Controller(controller::Controller),
     Completion(completion::Completion),
+    Prepare(prepare::Prepare),
     /// Prints the version.
     Version,
 }
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Install(command) => command.run(),
         Command::Controller(command) => command.run(),
         Command::Completion(command) => command.run(),
+        Command::Prepare(command) => command.run(),
         Command::Version => {
             output::line(format_args!("plumb {}", env!("CARGO_PKG_VERSION"))).map(|()| ExitCode::SUCCESS)
         }

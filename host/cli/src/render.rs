@@ -94,6 +94,13 @@ impl What {
 
     fn render_file(&self, file: &Path) -> anyhow::Result<Local> {
         let kustomization = read_kustomization(file)?;
+        let fields = pipeline::not_honoured(&kustomization.spec);
+        if !fields.is_empty() {
+            bail!(
+                "{} is not supported yet, and the controller would refuse this Kustomization",
+                fields.join(", ")
+            );
+        }
         let start = self.root.clone().unwrap_or_else(|| PathBuf::from("."));
         let mut source = Source::open(&start, self.root.as_deref())?;
         source.path = kustomization.spec.path.clone().unwrap_or_default();
@@ -110,7 +117,11 @@ impl What {
         let steps = self.load_steps(&spec)?;
         let call = Call::default();
         let request = Request { scope: "plumb", tree: &source.tree, steps: &steps, call: &call };
-        Ok(local::engine().render(&request)?.objects.clone())
+        let rendered = local::engine().render(&request)?;
+        for warning in &rendered.warnings {
+            output::note(format_args!("warning: {warning}"));
+        }
+        Ok(rendered.objects.clone())
     }
 
     /// Loads the plugins: the first time on a machine they are compiled, which is long enough to say so.

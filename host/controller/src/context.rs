@@ -92,9 +92,8 @@ impl Context {
         let prepare = move || -> anyhow::Result<_> {
             let git = GitStore::open(&storage.join("git"), Limits::default())
                 .with_context(|| format!("cannot keep repositories in {}", storage.display()))?;
-            let host =
-                Host::new(HostConfig { cache_dir: Some(cache.join("plugins")), ..HostConfig::default() })
-                    .context("cannot start the plugin host")?;
+            let host = Host::new(HostConfig { cache_dir: Some(cache), ..HostConfig::default() })
+                .context("cannot start the plugin host")?;
             let builtins = Builtins::new(host, plugins);
             // Compiled now rather than when the first Kustomization waits for it.
             builtins.renderer("kustomize")?;

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use plumb_api::Object;
 use plumb_plugin::{Call, CallError, Plugin, World};
@@ -41,6 +42,8 @@ pub struct Rendered {
     pub objects: Vec<Object>,
     /// `sha256:…` of the objects: equal digests, equal objects in equal order.
     pub digest: String,
+    /// What the plugins found that should be changed but did not stop them.
+    pub warnings: Vec<String>,
     /// How many bytes the objects take as JSON.
     pub(crate) bytes: usize,
 }
@@ -102,23 +105,24 @@ impl Engine {
         if let Some(rendered) = self.cache.get(&key, request.tree.as_ref()) {
             return Ok(rendered);
         }
-        let view = Arc::new(View::new(request.tree.clone(), self.max_file_bytes));
-        let rendered = Arc::new(Rendered::new(run(request, view.clone())?));
+        let deadline = Instant::now() + request.call.limits.wall_time;
+        let view = Arc::new(View::new(request.tree.clone(), self.max_file_bytes).until(deadline));
+        let objects = run(request, view.clone())?;
+        let rendered = Arc::new(Rendered::new(objects, request.call.warnings.take()));
         self.cache.put(key, view.record(), rendered.clone());
         Ok(rendered)
     }
 }
 
 impl Rendered {
-    /// Objects that steps made, or that a host-side rule made of them.
-    pub fn new(objects: Vec<Object>) -> Self {
+    fn new(objects: Vec<Object>, warnings: Vec<String>) -> Self {
         let mut hash = Hash { hash: Sha256::new(), bytes: 0 };
         for object in &objects {
             // Writing into a hash does not fail, and objects are JSON already.
             let _ = serde_json::to_writer(&mut hash, object);
             hash.hash.update(b"\n");
         }
-        Self { objects, digest: format!("sha256:{:x}", hash.hash.finalize()), bytes: hash.bytes }
+        Self { objects, warnings, digest: format!("sha256:{:x}", hash.hash.finalize()), bytes: hash.bytes }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A Flux `Kustomization` as a pipeline.
 
 use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
-use plumb_api::{KustomizationSpec, Object};
+use plumb_api::{KustomizationSpec, Object, SourceKind};
 use serde_json::{Map, Value, json};
 
 use crate::{BuiltinError, Builtins, Step};
@@ -17,6 +17,25 @@ const OVERLAY: [&str; 8] = [
     "patches",
     "targetNamespace",
 ];
+
+/// The fields that the spec uses and that are not supported yet. Whoever acts on a spec has to refuse them: ignoring one would do
+/// something else than what it says.
+pub fn not_honoured(spec: &KustomizationSpec) -> Vec<&'static str> {
+    let asked = [
+        ("spec.decryption", spec.decryption.is_some()),
+        ("spec.postBuild", spec.post_build.is_some()),
+        ("spec.kubeConfig", spec.kube_config.is_some()),
+        ("spec.serviceAccountName", spec.service_account_name.is_some()),
+        ("spec.healthCheckExprs", !spec.health_check_exprs.is_empty()),
+        ("spec.ignore", !spec.ignore.is_empty()),
+        (
+            "spec.dependsOn[].readyExpr",
+            spec.depends_on.iter().any(|dependency| dependency.ready_expr.is_some()),
+        ),
+        ("spec.sourceRef.kind other than GitRepository", spec.source_ref.kind != SourceKind::GitRepository),
+    ];
+    asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect()
+}
 
 /// The steps that render a Kustomization: kustomize, with what the spec adds to the `kustomization.yaml`.
 pub fn steps(spec: &KustomizationSpec, builtins: &Builtins) -> Result<Vec<Step>, BuiltinError> {

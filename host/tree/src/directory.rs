@@ -126,9 +126,6 @@ impl Tree for Directory {
     fn read_link(&self, path: &TreePath) -> Result<String, TreeError> {
         self.expect(path, EntryKind::Link)?;
         let target = self.0.read_link_contents(on_disk(path)).map_err(|error| tree_error(path, &error))?;
-        target.into_os_string().into_string().map_err(|_| TreeError::Failed {
-            path: path.to_string(),
-            reason: "the target of the link is not UTF-8".to_owned(),
-        })
+        target.into_os_string().into_string().map_err(|_| TreeError::Denied(path.to_string()))
     }
 }

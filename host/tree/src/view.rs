@@ -1,8 +1,11 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::record::{Observation, Recorder};
 use crate::{EntryKind, InvalidPath, Record, Tree, TreeError, TreePath};
 
+/// As Linux does (`PATH_MAX`); what a guest asks for is taken apart outside its own memory.
+const MAX_PATH_BYTES: usize = 4096;
 /// As Linux does, so that a repository that works on a laptop works here.
 const MAX_LINKS: usize = 40;
 
@@ -12,6 +15,7 @@ const MAX_LINKS: usize = 40;
 pub struct View {
     tree: Arc<dyn Tree>,
     max_file_bytes: u64,
+    deadline: Option<Instant>,
     recorder: Recorder,
 }
 
@@ -49,7 +53,13 @@ pub struct ViewEntry {
 impl View {
     /// A view of `tree` that hands out files of up to `max_file_bytes`.
     pub fn new(tree: Arc<dyn Tree>, max_file_bytes: u64) -> Self {
-        Self { tree, max_file_bytes, recorder: Recorder::default() }
+        Self { tree, max_file_bytes, deadline: None, recorder: Recorder::default() }
+    }
+
+    /// The same view, which answers nothing after `deadline`: a directory full of links can keep one answer busy for long.
+    #[must_use]
+    pub fn until(self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self }
     }
 
     /// The names in a directory, in the order of their bytes.
@@ -105,8 +115,21 @@ impl View {
         self.recorder.record()
     }
 
+    fn check_time(&self, path: &str) -> Result<(), TreeError> {
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(TreeError::Failed {
+                path: path.to_owned(),
+                reason: "looking it up takes longer than the whole call may".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Follows every link on the way to `path`. Nothing outside the root is ever asked about.
     fn resolve(&self, path: &str) -> Result<(TreePath, EntryKind), TreeError> {
+        if path.len() > MAX_PATH_BYTES {
+            return Err(TreeError::NotFound(format!("{}…", &path[..path.floor_char_boundary(100)])));
+        }
         if path.contains('\0') {
             return Err(TreeError::NotFound(path.to_owned()));
         }
@@ -115,6 +138,7 @@ impl View {
         let mut ahead: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let (mut at, mut kind, mut links) = (TreePath::root(), EntryKind::Directory, 0);
         while let Some(part) = ahead.pop() {
+            self.check_time(path)?;
             match part.as_str() {
                 "" | "." => continue,
                 _ if kind != EntryKind::Directory => return Err(TreeError::NotFound(path.to_owned())),

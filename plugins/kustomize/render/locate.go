@@ -36,7 +36,7 @@ func (r *renderer) locate(err error) *Error {
 	case types.IsErrOnlyBuiltinPluginsAllowed(err), strings.Contains(text, "external plugins disabled"):
 		e.Kind = Denied
 		e.Hint = "Functions that run programs or containers are not allowed. " +
-			"Use one of kustomize's own transformers, or a plugin step of a Pipeline."
+			"Use one of kustomize's own transformers."
 	case strings.Contains(text, treefs.ErrDenied.Error()):
 		e.Kind = Denied
 		e.Hint = "A link must lead to something in the same repository."

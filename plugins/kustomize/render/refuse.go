@@ -100,7 +100,7 @@ func (k kustomization) look(f field) {
 	case "helmCharts", "helmChartInflationGenerator":
 		if len(itemsOf(f.value)) > 0 {
 			k.add(Unsupported, f.key, fmt.Sprintf("the field %s is not supported: it runs the program helm", f.name),
-				"Use a HelmRelease, or commit the output of `helm template` and list it in resources.")
+				"Commit the output of `helm template` and list it in resources.")
 		}
 	}
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use plumb_api::{KustomizationSpec, Reason, SourceKind};
+use plumb_api::{KustomizationSpec, Reason};
+use plumb_pipeline::kustomization as pipeline;
 
 /// Why a reconciliation did not get to its end.
 #[derive(Debug)]
@@ -45,21 +46,7 @@ impl Failure {
 
 /// Refuses a spec that asks for something that is not done yet: it is never silently ignored.
 pub(super) fn refuse_not_honoured(spec: &KustomizationSpec) -> Result<(), Failure> {
-    let asked = [
-        ("spec.decryption", spec.decryption.is_some()),
-        ("spec.postBuild", spec.post_build.is_some()),
-        ("spec.kubeConfig", spec.kube_config.is_some()),
-        ("spec.serviceAccountName", spec.service_account_name.is_some()),
-        ("spec.healthCheckExprs", !spec.health_check_exprs.is_empty()),
-        ("spec.ignore", !spec.ignore.is_empty()),
-        (
-            "spec.dependsOn[].readyExpr",
-            spec.depends_on.iter().any(|dependency| dependency.ready_expr.is_some()),
-        ),
-        ("spec.sourceRef.kind other than GitRepository", spec.source_ref.kind != SourceKind::GitRepository),
-    ];
-    let fields: Vec<&str> =
-        asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect();
+    let fields = pipeline::not_honoured(spec);
     if fields.is_empty() {
         return Ok(());
     }

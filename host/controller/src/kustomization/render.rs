@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::failure::{Failure, Retry};
 use super::{DISCOVERY, Run};
 use crate::artifacts::Artifact;
+use crate::events::Severity;
 
 /// What has to be in the cluster.
 pub(super) struct Desired {
@@ -60,6 +61,9 @@ pub(super) async fn render(
     match rendered {
         Ok(rendered) => {
             context.wants(&run.key, revision, ids(run, &rendered.objects));
+            for warning in &rendered.warnings {
+                run.publish(Severity::Warning, "BuildWarning", warning).await;
+            }
             Ok(rendered)
         }
         Err(message) => {
