@@ -24,9 +24,11 @@ pub(crate) fn write(contract: &Contract, package: &str, place: &Path, out: &Path
     let out = std::path::absolute(out)?;
     let mut replace = BTreeMap::new();
     for (name, contents) in generate(contract, package)?.iter() {
-        let path = out.join(name);
+        let (path, shown_at) = (out.join(name), place.join(name));
         write_file(&path, contents)?;
-        replace.insert(text(place.join(name))?, text(path)?);
+        // Go's assembler goes to the folder of its sources, overlay or not. Git does not see empty folders.
+        create_directory_of(&shown_at)?;
+        replace.insert(text(shown_at)?, text(path)?);
     }
     write_file(&out.join("overlay.json"), json!({ "Replace": replace }).to_string().as_bytes())
 }
@@ -41,10 +43,13 @@ fn generate(contract: &Contract, package: &str) -> Result<Files> {
 }
 
 fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    }
+    create_directory_of(path)?;
     fs::write(path, contents).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn create_directory_of(path: &Path) -> Result<()> {
+    let Some(directory) = path.parent() else { return Ok(()) };
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))
 }
 
 fn text(path: PathBuf) -> Result<String> {
