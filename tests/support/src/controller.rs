@@ -9,7 +9,12 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
+use tokio::sync::OnceCell;
+
 use crate::cluster::{Cluster, eventually};
+
+/// Whether the plugins are compiled: otherwise every controller that is started meanwhile would compile them.
+static PREPARED: OnceCell<()> = OnceCell::const_new();
 
 /// A `plumb controller` that is killed with this value. It has its own storage, which it keeps when it is restarted.
 pub struct Controller {
@@ -28,6 +33,7 @@ impl Controller {
 
     /// As [`start`](Self::start), with more arguments.
     pub async fn start_with(cluster: &Cluster, namespace: &str, more: &[&str]) -> anyhow::Result<Self> {
+        PREPARED.get_or_try_init(prepare_plugins).await?;
         let dir = tempfile::tempdir()?;
         let arguments =
             ["--watch-namespace", namespace].iter().chain(more).map(ToString::to_string).collect::<Vec<_>>();
@@ -105,6 +111,23 @@ pub fn plumb() -> anyhow::Result<PathBuf> {
     path.context("PLUMB_BIN is not set: run `cargo xtask test e2e`, or set it to the path of plumb")
 }
 
+/// Compiled plugins are shared by all controllers of all test runs.
+fn plugin_cache() -> PathBuf {
+    env::temp_dir().join("plumbline-test-plugins")
+}
+
+async fn prepare_plugins() -> anyhow::Result<()> {
+    let mut command = tokio::process::Command::new(plumb()?);
+    command.arg("prepare").arg("--cache-path").arg(plugin_cache().join("plugins"));
+    let output = command.output().await?;
+    anyhow::ensure!(
+        output.status.success(),
+        "plumb prepare failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
 /// Installs the custom resource definitions of this version into the cluster.
 pub async fn install_crds(cluster: &Cluster) -> anyhow::Result<()> {
     let mut command = tokio::process::Command::new(plumb()?);
@@ -121,7 +144,6 @@ pub async fn install_crds(cluster: &Cluster) -> anyhow::Result<()> {
 fn spawn(dir: &Path, address: &str, kubeconfig: &Path, arguments: &[String]) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(dir.join("log"))?;
     let plumb = plumb()?;
-    // Compiled plugins are shared by all: what is compiled once is not compiled again by each test.
     Command::new(&plumb)
         .args(["controller", "--address", address, "--log-format", "pretty"])
         .args(arguments)
@@ -129,7 +151,7 @@ fn spawn(dir: &Path, address: &str, kubeconfig: &Path, arguments: &[String]) -> 
         .arg("--storage-path")
         .arg(dir)
         .env("KUBECONFIG", kubeconfig)
-        .env("PLUMB_CACHE_PATH", env::temp_dir().join("plumbline-test-plugins"))
+        .env("PLUMB_CACHE_PATH", plugin_cache())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
