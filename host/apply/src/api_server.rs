@@ -83,11 +83,6 @@ impl ApiServer {
         Self { client, throttle: Arc::new(Throttle::new()), counter }
     }
 
-    /// The same API server as another user: requests share one throttle.
-    pub fn with_client(&self, client: Client) -> Self {
-        Self { client, ..self.clone() }
-    }
-
     pub(crate) async fn get(&self, place: Place<'_>, deadline: Instant) -> Result<Answer, Refusal> {
         let request = place.request()?.get(place.name, &kube::api::GetParams::default());
         self.send_for_object(Verb::Get, request.map_err(malformed)?, deadline).await

@@ -128,15 +128,16 @@ fn hand_over(run: &mut Run<'_>, plan: &mut Plan) {
 }
 
 /// An object that was put back again and again has to wait for the next time. Returns the others that have drifted.
-fn postpone_fights(run: &Run<'_>, plan: &mut Plan) -> Vec<Drift> {
+fn postpone_fights(run: &mut Run<'_>, plan: &mut Plan) -> Vec<Drift> {
     let now = Clock::now();
     let mut drifted = Vec::new();
     for action in plan.stages.iter_mut().flat_map(|stage| &mut stage.actions) {
         if !is_drifted(action) && !is_missing(run, action) {
             continue;
         }
-        if run.memory.repairs.wait(&action.id, now).is_some() {
+        if let Some(wait) = run.memory.repairs.wait(&action.id, now) {
             action.change = Change::Unchanged;
+            run.postponed = Some(run.postponed.map_or(wait, |before| before.min(wait)));
         } else {
             drifted.push(Drift { id: action.id.clone(), what: what_drifted(action) });
         }

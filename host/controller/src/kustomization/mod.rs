@@ -88,6 +88,8 @@ struct Run<'a> {
     started: Instant,
     /// Who waits for objects that are let go, to be woken once the inventory says so.
     heirs: Vec<Key>,
+    /// How long the next repair of an object that is fought over has to wait: no watch will tell when it is due.
+    postponed: Option<Duration>,
 }
 
 /// The source that a Kustomization renders.
@@ -170,6 +172,7 @@ impl<'a> Run<'a> {
             revision: None,
             started: Instant::now(),
             heirs: Vec::new(),
+            postponed: None,
         }
     }
 
@@ -230,7 +233,7 @@ impl<'a> Run<'a> {
             changes: std::mem::take(&mut self.memory.changes),
             digest: desired.digest.clone(),
             healthy,
-            look_again: assessment.look_again(),
+            look_again: assessment.look_again().into_iter().chain(self.postponed).min(),
         })
     }
 

@@ -32,3 +32,18 @@ async fn what_other_controllers_add_stays() -> anyhow::Result<()> {
     assert_eq!(live["metadata"]["annotations"]["example.com/note"], "mine");
     Ok(())
 }
+
+#[tokio::test]
+async fn the_last_word_in_a_fight_is_ours() -> anyhow::Result<()> {
+    let scene = Scene::with_files("fight", &[("config.yaml", &config_map("settings", "one"))]).await?;
+    scene.apply_and_wait(&scene.kustomization("apps", json!({}))).await?;
+    // More often than an object is put back at once: the last time has to wait, and then no watch tells of it.
+    for round in 0..7 {
+        let theirs = json!({"data": {"key": format!("theirs {round}")}});
+        scene.cluster.edit_as("their-controller", &scene.config_map("settings"), &theirs).await?;
+        scene
+            .wait(&scene.config_map("settings"), "it is put back", |live| live["data"]["key"] == "one")
+            .await?;
+    }
+    Ok(())
+}
