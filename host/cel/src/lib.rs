@@ -1,0 +1,2 @@
+//! CEL expressions over Kubernetes objects.
+#![forbid(unsafe_code)]

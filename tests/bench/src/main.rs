@@ -1,0 +1,4 @@
+//! Measures the controller and the renderer.
+#![forbid(unsafe_code)]
+
+fn main() {}
