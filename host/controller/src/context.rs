@@ -12,7 +12,8 @@ use plumb_api::{GitRepository, Inventory, Kustomization, ObjectId, SourceKind};
 use plumb_apply::{ApiServer, Executor, Kinds, LiveCache, References};
 use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
-use plumb_source::{Cancel, GitStore, GitUrl, Limits};
+use plumb_source::Cancel;
+use plumb_source::git::{GitStore, GitUrl, Limits};
 use tokio::sync::Semaphore;
 
 use crate::artifacts::Artifacts;

@@ -16,7 +16,7 @@ use plumb_api::{
     Artifact as ArtifactStatus, ConditionStatus, ConditionType, GitProvider, GitRepository,
     GitRepositorySpec, GitRepositoryStatus, Reason, SourceKind, set_condition,
 };
-use plumb_source::{Credentials, Fetch, Fetched, GitError, GitUrl, Snapshot};
+use plumb_source::git::{Credentials, Fetch, Fetched, GitError, GitUrl, Snapshot};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

@@ -1,29 +1,10 @@
-//! Git repositories as trees.
+//! Sources as trees.
 //!
-//! In goes a [`Fetch`]: a URL, a reference and credentials. Out comes a [`Snapshot`]: a revision and a [`plumb_tree::Tree`] that reads the object database
-//! directly. Nothing is checked out, no hook or filter is run, and no configuration of Git is read: not that of the user, the system, or
-//! the environment.
+//! In goes what a source object asks for: where it is, which version of it, and how to sign in. Out comes a revision and a
+//! [`plumb_tree::Tree`] of its files. Each kind of source has a module of its own.
 #![forbid(unsafe_code)]
 
-mod completeness;
-mod credentials;
 mod deadline;
-mod error;
-mod generation;
-mod http;
-mod meter;
-mod range;
-mod remote;
-mod snapshot;
-mod ssh;
-mod store;
-mod target;
-mod tree;
-mod url;
+pub mod git;
 
-pub use credentials::{Credentials, InvalidCredentials, Login, SshKey};
 pub use deadline::Cancel;
-pub use error::GitError;
-pub use snapshot::{Commit, Snapshot};
-pub use store::{Fetch, Fetched, GitStore, Limits, OpenError};
-pub use url::{GitUrl, InvalidUrl};

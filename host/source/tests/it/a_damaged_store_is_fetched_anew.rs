@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use plumb_source::{Fetch, Fetched};
+use plumb_source::git::{Fetch, Fetched};
 use plumb_tree::{TreeError, TreePath};
 
 use crate::{Bench, read};

@@ -1,7 +1,8 @@
 use plumb_api::Reason;
 use std::time::Duration;
 
-use plumb_source::{Cancel, Fetch, GitError};
+use plumb_source::Cancel;
+use plumb_source::git::{Fetch, GitError};
 use plumb_test_support::Behaviour;
 use rstest::rstest;
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use plumb_source::{GitError, Limits};
+use plumb_source::git::{GitError, Limits};
 use plumb_test_support::GitServerOptions;
 use plumb_tree::{ContentId, EntryKind, NodeKind, TreeError, TreePath, View};
 

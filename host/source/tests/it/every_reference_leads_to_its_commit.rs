@@ -1,5 +1,5 @@
 use plumb_api::GitReference;
-use plumb_source::GitError;
+use plumb_source::git::GitError;
 
 use crate::{Bench, fetch_of, read, snapshot};
 

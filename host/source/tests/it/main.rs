@@ -12,7 +12,8 @@ mod the_server_goes_away_and_comes_back;
 use std::time::Duration;
 
 use plumb_api::GitReference;
-use plumb_source::{Cancel, Credentials, Fetch, Fetched, GitError, GitStore, GitUrl, Limits, Snapshot};
+use plumb_source::Cancel;
+use plumb_source::git::{Credentials, Fetch, Fetched, GitError, GitStore, GitUrl, Limits, Snapshot};
 use plumb_test_support::{GitRepo, GitServer, GitServerOptions};
 use tempfile::TempDir;
 

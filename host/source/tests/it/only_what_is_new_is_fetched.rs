@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use plumb_source::{Cancel, Fetch, Fetched, GitStore, Limits, OpenError};
+use plumb_source::Cancel;
+use plumb_source::git::{Fetch, Fetched, GitStore, Limits, OpenError};
 
 use crate::{Bench, read, snapshot};
 

@@ -2,7 +2,8 @@ use plumb_api::Reason;
 use std::collections::BTreeMap;
 
 use plumb_api::GitReference;
-use plumb_source::{Cancel, Credentials, Fetch, GitError, GitStore, GitUrl, Limits};
+use plumb_source::Cancel;
+use plumb_source::git::{Credentials, Fetch, GitError, GitStore, GitUrl, Limits};
 use plumb_test_support::{Auth, Authority, Behaviour, GitRepo, GitServer, GitServerOptions, SshServer};
 use rstest::rstest;
 use tempfile::TempDir;
@@ -150,7 +151,7 @@ impl OverSsh {
         Self { repo, server: SshServer::start_with_password(password).unwrap(), store, _dir: dir }
     }
 
-    fn fetch(&self, data: &[(&str, &[u8])]) -> Result<plumb_source::Fetched, GitError> {
+    fn fetch(&self, data: &[(&str, &[u8])]) -> Result<plumb_source::git::Fetched, GitError> {
         let url = GitUrl::parse(&self.server.url(&self.repo.bare())).unwrap();
         let credentials = secret(&url, data);
         let fetch = Fetch { credentials, ..fetch_of(url, GitReference::Branch("main".to_owned())) };

@@ -1,4 +1,4 @@
-use plumb_source::GitError;
+use plumb_source::git::GitError;
 use plumb_test_support::Behaviour;
 
 use crate::{Bench, read};

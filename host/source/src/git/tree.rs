@@ -9,8 +9,8 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use plumb_tree::{ContentId, Entry, EntryKind, Tree, TreeError, TreePath};
 
-use crate::completeness::MAX_TREE_BYTES;
-use crate::generation::{Generation, ObjectError};
+use crate::git::completeness::MAX_TREE_BYTES;
+use crate::git::generation::{Generation, ObjectError};
 
 const CACHED_TREES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 /// A directory with more names is decoded each time, so that the cache is bounded in bytes too.

@@ -14,15 +14,15 @@ use gix::protocol::transport::client::git::blocking_io::Connection;
 use gix::protocol::transport::{Protocol, Service};
 use gix::protocol::{Handshake, LsRefsCommand};
 
-use crate::credentials::{Credentials, Login};
 use crate::deadline::{Cancel, Deadline, Stopped, Watchdog};
-use crate::error::{GitError, said};
-use crate::generation::Generation;
-use crate::http::HttpClient;
-use crate::meter::{Meter, Metered};
-use crate::ssh::Ssh;
-use crate::store::Limits;
-use crate::url::{GitUrl, Scheme};
+use crate::git::credentials::{Credentials, Login};
+use crate::git::error::{GitError, said};
+use crate::git::generation::Generation;
+use crate::git::http::HttpClient;
+use crate::git::meter::{Meter, Metered};
+use crate::git::ssh::Ssh;
+use crate::git::store::Limits;
+use crate::git::url::{GitUrl, Scheme};
 
 /// How many of our commits the server is told about. One is enough for a branch; more help when several branches are followed.
 const MOST_HAVES: usize = 16;

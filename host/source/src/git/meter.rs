@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 use std::rc::Rc;
 
-use crate::error::GitError;
+use crate::git::error::GitError;
 
 /// Counts what a server sends and stops at a limit; and keeps the first failure of a transport as it was, because what gix makes of it says less.
 #[derive(Clone)]

@@ -17,9 +17,9 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use crate::credentials::SshKey;
-use crate::error::{GitError, printable};
-use crate::url::GitUrl;
+use crate::git::credentials::SshKey;
+use crate::git::error::{GitError, printable};
+use crate::git::url::GitUrl;
 
 const MAX_STDERR_BYTES: u64 = 16 * 1024;
 

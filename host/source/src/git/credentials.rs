@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use plumb_api::Sensitive;
 
-use crate::url::{GitUrl, Scheme};
+use crate::git::url::{GitUrl, Scheme};
 
 /// How to sign in to a server, and which authorities to trust besides those of the system.
 #[derive(Clone, Default)]

@@ -5,7 +5,7 @@ use gix::objs::tree::EntryKind;
 use gix::objs::{CommitRef, Kind, TreeRefIter};
 use gix::odb::Header as _;
 
-use crate::generation::{Generation, ObjectError};
+use crate::git::generation::{Generation, ObjectError};
 
 /// Larger ones are not made by people.
 pub(crate) const MAX_TREE_BYTES: u64 = 64 * 1024 * 1024;

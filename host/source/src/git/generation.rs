@@ -10,7 +10,7 @@ use gix::odb::Header as _;
 use gix::odb::store::init::{Options, Slots};
 use parking_lot::Mutex;
 
-use crate::completeness;
+use crate::git::completeness;
 
 /// After so many packs, objects are looked for in too many places, and much of what they hold is old.
 const MOST_PACKS: usize = 50;

@@ -4,9 +4,9 @@ use gix::protocol::handshake::Ref;
 use plumb_api::{GitReference, Revision};
 use semver::Version;
 
-use crate::error::GitError;
-use crate::range::{Range, version_of_tag};
-use crate::url::GitUrl;
+use crate::git::error::GitError;
+use crate::git::range::{Range, version_of_tag};
+use crate::git::url::GitUrl;
 
 /// What a reference leads to on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use gix::objs::{CommitRef, Kind};
 use plumb_api::Revision;
 use plumb_tree::Tree;
 
-use crate::completeness::{self, Incomplete, MAX_COMMIT_BYTES};
-use crate::generation::Generation;
-use crate::tree::GitTree;
+use crate::git::completeness::{self, Incomplete, MAX_COMMIT_BYTES};
+use crate::git::generation::Generation;
+use crate::git::tree::GitTree;
 
 /// A commit and its files, read from the disk as they are asked for. What it needs stays on the disk for as long as it lives.
 #[derive(Clone, Debug)]

@@ -10,15 +10,15 @@ use parking_lot::Mutex;
 use plumb_api::{GitReference, Revision};
 use sha2::{Digest as _, Sha256};
 
-use crate::completeness;
-use crate::credentials::Credentials;
 use crate::deadline::{Cancel, TICK};
-use crate::error::GitError;
-use crate::generation::Generation;
-use crate::remote::{Patience, Remote};
-use crate::snapshot::Snapshot;
-use crate::target;
-use crate::url::GitUrl;
+use crate::git::completeness;
+use crate::git::credentials::Credentials;
+use crate::git::error::GitError;
+use crate::git::generation::Generation;
+use crate::git::remote::{Patience, Remote};
+use crate::git::snapshot::Snapshot;
+use crate::git::target;
+use crate::git::url::GitUrl;
 
 /// How much a server may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use plumb_api::Reason;
 
-use crate::credentials::InvalidCredentials;
-use crate::url::InvalidUrl;
+use crate::git::credentials::InvalidCredentials;
+use crate::git::url::InvalidUrl;
 
 /// Why a repository could not be fetched. Every message names the repository without user and password, and holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

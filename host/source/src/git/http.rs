@@ -12,11 +12,11 @@ use gix::protocol::transport::client::blocking_io::http::{
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
-use crate::credentials::{Credentials, Login};
 use crate::deadline::{Deadline, TICK};
-use crate::error::{GitError, printable, with_causes};
-use crate::meter::Meter;
-use crate::url::GitUrl;
+use crate::git::credentials::{Credentials, Login};
+use crate::git::error::{GitError, printable, with_causes};
+use crate::git::meter::Meter;
+use crate::git::url::GitUrl;
 
 const MAX_REDIRECTS: usize = 5;
 
