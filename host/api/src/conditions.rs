@@ -109,6 +109,14 @@ words! {
         GitOperationSucceeded,
         /// A Git operation failed.
         GitOperationFailed,
+        /// An OCI artifact could not be pulled.
+        OCIArtifactPullFailed,
+        /// A layer of an OCI artifact could not be read, or there is none that was asked for.
+        OCIArtifactLayerOperationFailed,
+        /// The objects of a bucket were listed and fetched.
+        BucketOperationSucceeded,
+        /// The objects of a bucket could not be listed or fetched.
+        BucketOperationFailed,
         /// The address is wrong.
         URLInvalid,
         /// The address is wrong.

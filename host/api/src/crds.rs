@@ -6,11 +6,18 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use crate::{GitRepository, Kustomization};
+use crate::{Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository};
 
 /// The definitions of all kinds, made from their Rust types, as `kubectl apply` takes them. They say what Flux's own say.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [GitRepository::crd(), Kustomization::crd()].map(as_flux_has_it).into()
+    let all = [
+        Bucket::crd(),
+        ExternalArtifact::crd(),
+        GitRepository::crd(),
+        Kustomization::crd(),
+        OciRepository::crd(),
+    ];
+    all.map(as_flux_has_it).into()
 }
 
 fn as_flux_has_it(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
@@ -20,12 +27,17 @@ fn as_flux_has_it(mut crd: CustomResourceDefinition) -> CustomResourceDefinition
             continue;
         };
         tidy(schema);
-        if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
+        let status = schema.properties.as_mut().and_then(|properties| properties.get_mut("status"));
+        if let Some(status) = status.filter(|status| has(status, "observedGeneration")) {
             // What nobody has looked at yet is told apart from what was looked at in generation 0.
             status.default = Some(JSON(json!({"observedGeneration": -1})));
         }
     }
     crd
+}
+
+fn has(schema: &JSONSchemaProps, property: &str) -> bool {
+    schema.properties.as_ref().is_some_and(|properties| properties.contains_key(property))
 }
 
 /// Makes a schema that was generated for Rust one that was written for Kubernetes: no `nullable`, since a missing field and `null` mean
@@ -61,6 +73,22 @@ fn one_line_a_paragraph(text: &str) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// Makes sure that an object has every field that the definition of its kind has in the spec and the status.
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+pub(crate) fn every_field<K: CustomResourceExt>(object: &serde_json::Value) {
+    let crd = serde_json::to_value(K::crd()).unwrap();
+    for part in ["spec", "status"] {
+        let schema =
+            &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]["properties"];
+        let mut defined: Vec<&String> = schema.as_object().unwrap().keys().collect();
+        let mut given: Vec<&String> = object[part].as_object().unwrap().keys().collect();
+        defined.sort();
+        given.sort();
+        assert_eq!(given, defined);
+    }
 }
 
 #[cfg(test)]
@@ -137,12 +165,19 @@ mod tests {
             .filter_map(|(path, schema)| Some((path, schema.get("default")?.clone())))
             .collect();
         let expected = [
+            ("Bucket.spec.provider", json!("generic")),
+            ("Bucket.spec.timeout", json!("60s")),
+            ("Bucket.status", json!({"observedGeneration": -1})),
             ("GitRepository.spec.timeout", json!("60s")),
             ("GitRepository.spec.verify.mode", json!("HEAD")),
             ("GitRepository.status", json!({"observedGeneration": -1})),
             ("Kustomization.spec.force", json!(false)),
             ("Kustomization.spec.postBuild.substituteFrom[].optional", json!(false)),
             ("Kustomization.status", json!({"observedGeneration": -1})),
+            ("OCIRepository.spec.provider", json!("generic")),
+            ("OCIRepository.spec.timeout", json!("60s")),
+            ("OCIRepository.spec.verify.provider", json!("cosign")),
+            ("OCIRepository.status", json!({"observedGeneration": -1})),
         ];
         assert_eq!(defaults, expected.map(|(path, value)| (path.to_owned(), value)));
     }

@@ -9,9 +9,11 @@
 
 pub mod annotations;
 mod artifact;
+mod bucket;
 pub mod conditions;
 mod crds;
 mod duration;
+mod external_artifact;
 mod git_reference;
 mod git_repository;
 mod history;
@@ -19,6 +21,7 @@ mod inventory;
 mod kustomization;
 mod kustomize;
 mod object;
+mod oci_repository;
 mod post_build;
 mod reference;
 mod revision;
@@ -27,9 +30,11 @@ mod serde_rules;
 
 pub use annotations::SsaPolicy;
 pub use artifact::Artifact;
+pub use bucket::{Bucket, BucketSpec, BucketStatus, BucketSts, BucketStsProvider};
 pub use conditions::{ConditionStatus, ConditionType, Reason, set_condition};
 pub use crds::crds;
 pub use duration::{Duration, InvalidDuration};
+pub use external_artifact::{ExternalArtifact, ExternalArtifactSpec, ExternalArtifactStatus};
 pub use git_reference::{GitReference, GitRepositoryRef, InvalidReference};
 pub use git_repository::{
     GitProvider, GitRepository, GitRepositoryInclude, GitRepositorySpec, GitRepositoryStatus,
@@ -44,6 +49,11 @@ pub use kustomization::{
 };
 pub use kustomize::{CustomHealthCheck, IgnoreRule, Image, Patch, Selector};
 pub use object::{GroupKind, GroupVersionKind, InvalidObject, Object, ObjectId};
+pub use oci_repository::{
+    CloudProvider, OciLayerOperation, OciLayerSelector, OciReference, OciRepository, OciRepositoryRef,
+    OciRepositorySpec, OciRepositoryStatus, OciRepositoryVerification, OciVerificationProvider,
+    OidcIdentityMatch,
+};
 pub use post_build::{PostBuild, SubstituteReference, SubstituteStrategy, ValuesKind};
 pub use reference::{
     CrossNamespaceSourceReference, DependencyReference, KubeConfigReference, LocalObjectReference,
