@@ -83,6 +83,11 @@ impl ApiServer {
         Self { client, throttle: Arc::new(Throttle::new()), counter }
     }
 
+    /// The same API server, as another user: requests of both count together as its load.
+    pub fn as_user(&self, client: Client) -> Self {
+        Self { client, ..self.clone() }
+    }
+
     pub(crate) async fn get(&self, place: Place<'_>, deadline: Instant) -> Result<Answer, Refusal> {
         let request = place.request()?.get(place.name, &kube::api::GetParams::default());
         self.send_for_object(Verb::Get, request.map_err(malformed)?, deadline).await

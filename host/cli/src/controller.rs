@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use plumb_controller::{Config, Election};
+use plumb_controller::{Config, Election, KubeConfigPolicy, Tenancy};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -56,6 +56,8 @@ pub(crate) struct Controller {
     /// Wait so long for what has begun when told to stop.
     #[arg(long, default_value = "20s", value_parser = duration)]
     graceful_shutdown_timeout: Duration,
+    #[command(flatten)]
+    tenancy: TenancyFlags,
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Json, env = "PLUMB_LOG_FORMAT")]
     log_format: LogFormat,
@@ -64,6 +66,41 @@ pub(crate) struct Controller {
     log_level: String,
     #[command(flatten)]
     plugins: local::PluginDir,
+}
+
+/// How far those who may write objects of one namespace are trusted. The flags are Flux's.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Multi-tenancy")]
+struct TenancyFlags {
+    /// Refuse references to objects of other namespaces.
+    #[arg(long)]
+    no_cross_namespace_refs: bool,
+    /// The service account that acts for Kustomizations that name none. Without it that is the controller's own.
+    #[arg(long)]
+    default_service_account: Option<String>,
+    /// The service account that acts, on clusters that are reached by spec.kubeConfig, for Kustomizations that name none.
+    #[arg(long)]
+    default_kubeconfig_service_account: Option<String>,
+    /// Let kubeconfigs run programs of the controller's image and read its files.
+    #[arg(long)]
+    insecure_kubeconfig_exec: bool,
+    /// Let kubeconfigs skip the verification of the API server.
+    #[arg(long)]
+    insecure_kubeconfig_tls: bool,
+}
+
+impl From<TenancyFlags> for Tenancy {
+    fn from(flags: TenancyFlags) -> Self {
+        Self {
+            no_cross_namespace_refs: flags.no_cross_namespace_refs,
+            default_service_account: flags.default_service_account,
+            default_kubeconfig_service_account: flags.default_kubeconfig_service_account,
+            kubeconfig: KubeConfigPolicy {
+                exec: flags.insecure_kubeconfig_exec,
+                insecure_tls: flags.insecure_kubeconfig_tls,
+            },
+        }
+    }
 }
 
 /// How logs are written.
@@ -137,6 +174,7 @@ impl Controller {
             serve,
             election,
             grace: self.graceful_shutdown_timeout,
+            tenancy: self.tenancy.into(),
             instance: replica,
         })
     }

@@ -9,7 +9,6 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use parking_lot::Mutex;
 use plumb_api::{GitRepository, Inventory, Kustomization, ObjectId, SourceKind};
-use plumb_apply::{ApiServer, Executor, Kinds, LiveCache, References};
 use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
 use plumb_source::Cancel;
@@ -17,7 +16,9 @@ use plumb_source::git::{GitStore, GitUrl, Limits};
 use tokio::sync::Semaphore;
 
 use crate::artifacts::Artifacts;
+use crate::clusters::{ClusterId, Clusters};
 use crate::events::Events;
+use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::recall::Recall;
 use crate::wakes::Wakes;
@@ -44,10 +45,8 @@ pub(crate) struct Context {
     pub(crate) artifacts: Artifacts,
     pub(crate) engine: Arc<Engine>,
     pub(crate) builtins: Builtins,
-    pub(crate) kinds: Arc<Kinds>,
-    pub(crate) live: LiveCache,
-    pub(crate) references: References,
-    pub(crate) executor: Executor,
+    pub(crate) clusters: Clusters,
+    pub(crate) inputs: Inputs,
 
     /// Fetching and rendering block: each has its own bound, and neither runs on the runtime's workers.
     pub(crate) fetches: Arc<Semaphore>,
@@ -71,6 +70,7 @@ pub(crate) struct Context {
 struct Wanted {
     /// The revision that was rendered last.
     revision: String,
+    cluster: ClusterId,
     objects: HashSet<ObjectId>,
 }
 
@@ -104,29 +104,24 @@ impl Context {
         };
         let (git, recall, builtins) =
             tokio::task::spawn_blocking(prepare).await.context("the start broke down")??;
-        let kinds = Arc::new(Kinds::new(client.clone()));
-        let live = LiveCache::new(client.clone());
-        let api = ApiServer::new(client.clone(), metrics.clone());
-        let executor = Executor::new(api, kinds.clone(), live.clone());
+        let kustomization_wakes = Wakes::default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let context = Self {
             events: Events::new(client.clone(), config.instance.clone()),
-            references: References::new(client.clone(), live.clone()),
+            clusters: Clusters::new(client.clone(), metrics.clone(), kustomization_wakes.clone()),
+            inputs: Inputs::new(client.clone(), kustomization_wakes.clone()),
             client,
             config,
             metrics,
             repositories,
             kustomizations,
             repository_wakes: Wakes::default(),
-            kustomization_wakes: Wakes::default(),
+            kustomization_wakes,
             git,
             recall,
             artifacts: Artifacts::default(),
             engine: Arc::new(Engine::default()),
             builtins,
-            kinds,
-            live,
-            executor,
             fetches: Arc::new(Semaphore::new(FETCHES)),
             renders: Arc::new(Semaphore::new(cores)),
             fetches_cancelled: Cancel::new(),
@@ -200,17 +195,20 @@ impl Context {
     }
 
     pub(crate) fn forget_kustomization(&self, key: &Key) {
-        self.kustomization_memories.lock().remove(key);
+        if let Some(memory) = self.kustomization_memories.lock().remove(key) {
+            memory.let_go(key);
+        }
         self.wanted.lock().remove(key);
         let left = self.listed.lock().remove(key).unwrap_or_default();
         self.wake_heirs_of(&left);
-        self.references.follow(&key.owner(), &[]);
+        self.inputs.follow(key, &[]);
         self.metrics.gone("Kustomization", key);
     }
 
     /// Remembers what a Kustomization wants at a revision.
-    pub(crate) fn wants(&self, key: &Key, revision: &str, objects: HashSet<ObjectId>) {
-        self.wanted.lock().insert(key.clone(), Wanted { revision: revision.to_owned(), objects });
+    pub(crate) fn wants(&self, key: &Key, revision: &str, cluster: ClusterId, objects: HashSet<ObjectId>) {
+        let wanted = Wanted { revision: revision.to_owned(), cluster, objects };
+        self.wanted.lock().insert(key.clone(), wanted);
     }
 
     /// Remembers that a Kustomization cannot say what it wants at a revision: it still wants what it wanted before.
@@ -235,8 +233,12 @@ impl Context {
         self.listed.lock().insert(key.clone(), inventory);
     }
 
-    /// Whether a Kustomization lists the object as its own.
-    pub(crate) fn is_listed_by(&self, key: &Key, id: &ObjectId) -> bool {
+    /// Whether a Kustomization lists the object of a cluster as its own.
+    pub(crate) fn is_listed_by(&self, key: &Key, cluster: &ClusterId, id: &ObjectId) -> bool {
+        let object = self.kustomization(key);
+        if object.as_ref().is_some_and(|object| ClusterId::of(object) != *cluster) {
+            return false;
+        }
         let id = id.to_string();
         let is_in = |inventory: &Inventory| inventory.entries.iter().any(|entry| entry.id == id);
         if let Some(inventory) = self.listed.lock().get(key) {
@@ -247,7 +249,6 @@ impl Context {
             // Another controller looks after that namespace: what is labelled as its own is its own.
             return true;
         }
-        let object = self.kustomization(key);
         object.and_then(|object| object.status.as_ref()?.inventory.as_ref().map(is_in)).unwrap_or(false)
     }
 
@@ -276,10 +277,12 @@ impl Context {
         });
     }
 
-    /// Another Kustomization that wants the object.
-    pub(crate) fn wanted_by_other(&self, key: &Key, id: &ObjectId) -> Option<Key> {
+    /// Another Kustomization that wants the object in the same cluster.
+    pub(crate) fn wanted_by_other(&self, key: &Key, cluster: &ClusterId, id: &ObjectId) -> Option<Key> {
         let wanted = self.wanted.lock();
-        let mut others = wanted.iter().filter(|(other, wanted)| *other != key && wanted.objects.contains(id));
+        let mut others = wanted.iter().filter(|(other, wanted)| {
+            *other != key && wanted.cluster == *cluster && wanted.objects.contains(id)
+        });
         let is_active =
             |key: &Key| self.kustomization(key).is_some_and(|object| kustomization::is_active(&object));
         others.find(|(other, _)| is_active(other)).map(|(other, _)| other.clone())

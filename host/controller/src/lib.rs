@@ -10,9 +10,12 @@
 #![forbid(unsafe_code)]
 
 mod artifacts;
+mod clusters;
 mod context;
 mod events;
 mod git_repository;
+mod inputs;
+mod kubeconfig;
 mod kustomization;
 mod leader;
 mod metrics;
@@ -41,6 +44,7 @@ use crate::context::{Context, Writers};
 use crate::metrics::Metrics;
 use crate::server::Probes;
 
+pub use kubeconfig::KubeConfigPolicy;
 pub use leader::Election;
 
 /// How the controller runs.
@@ -70,8 +74,23 @@ pub struct Config {
     pub election: Option<Election>,
     /// For how long a stop waits for what has begun.
     pub grace: Duration,
+    /// What tenants may do.
+    pub tenancy: Tenancy,
     /// The name of this replica in events: the pod's, or the host's.
     pub instance: String,
+}
+
+/// How far those who may write objects of one namespace are trusted.
+#[derive(Clone, Debug, Default)]
+pub struct Tenancy {
+    /// Refuse references to objects of other namespaces: `--no-cross-namespace-refs`.
+    pub no_cross_namespace_refs: bool,
+    /// The service account that acts for Kustomizations that name none: `--default-service-account`.
+    pub default_service_account: Option<String>,
+    /// The same on clusters that are reached by a kubeconfig: `--default-kubeconfig-service-account`.
+    pub default_kubeconfig_service_account: Option<String>,
+    /// What a kubeconfig may ask for.
+    pub kubeconfig: KubeConfigPolicy,
 }
 
 /// The name of an object and its namespace.
@@ -159,7 +178,7 @@ async fn lead(
 
 async fn reconcile(context: Arc<Context>, writers: Writers, stop: CancellationToken) -> anyhow::Result<()> {
     let grace = context.config.grace;
-    let mut watches = watch::start(&context, writers, &stop);
+    let mut watches = watch::start(&context, writers);
     let work = async {
         tokio::join!(git_repository::run(context.clone(), &stop), kustomization::run(context.clone(), &stop))
     };

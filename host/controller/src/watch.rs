@@ -16,18 +16,16 @@ use plumb_api::annotations::REQUESTED_AT;
 use plumb_api::{GitRepository, Kustomization};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::Key;
 use crate::context::{Context, Writers};
 use crate::kustomization::dependencies;
 
 /// Starts the watches. They end with the set.
-pub(crate) fn start(context: &Arc<Context>, writers: Writers, stop: &CancellationToken) -> JoinSet<()> {
+pub(crate) fn start(context: &Arc<Context>, writers: Writers) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(context.clone(), writers.repositories, repository_changed));
     tasks.spawn(follow(context.clone(), writers.kustomizations, kustomization_changed));
-    tasks.spawn(drift(context.clone(), stop.clone()));
     tasks
 }
 
@@ -185,14 +183,6 @@ fn kustomization_changed(context: &Arc<Context>, key: Key, change: Change<Kustom
             context.forget_kustomization(&key);
             context.wake_dependants_of(&key, None);
         }
-    }
-}
-
-/// Has the Kustomization looked at whose objects have changed.
-async fn drift(context: Arc<Context>, stop: CancellationToken) {
-    let mut changes = context.live.subscribe();
-    while let Some(change) = stop.run_until_cancelled(changes.next()).await {
-        context.kustomization_wakes.wake(Key::from(&change.owner));
     }
 }
 

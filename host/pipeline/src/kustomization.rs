@@ -24,8 +24,6 @@ pub fn not_honoured(spec: &KustomizationSpec) -> Vec<&'static str> {
     let asked = [
         ("spec.decryption", spec.decryption.is_some()),
         ("spec.postBuild", spec.post_build.is_some()),
-        ("spec.kubeConfig", spec.kube_config.is_some()),
-        ("spec.serviceAccountName", spec.service_account_name.is_some()),
         ("spec.healthCheckExprs", !spec.health_check_exprs.is_empty()),
         ("spec.ignore", !spec.ignore.is_empty()),
         (

@@ -16,6 +16,7 @@ use super::Run;
 use super::failure::{Failure, Retry};
 use super::render::Desired;
 use crate::Key;
+use crate::clusters::Actor;
 use crate::events::Severity;
 use crate::status::said;
 
@@ -29,12 +30,17 @@ const PRUNE_HELD: Duration = Duration::from_secs(3);
 const FIELDS: usize = 3;
 
 /// Brings the cluster to what is desired. Returns what was changed, as people read it.
-pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<String>, Failure> {
+pub(super) async fn apply(
+    run: &mut Run<'_>,
+    actor: &Actor,
+    desired: &Desired,
+) -> Result<Vec<String>, Failure> {
     let context = run.context;
     let inventory = run.status.inventory.clone().unwrap_or_default();
-    let view = watch(run, desired, &inventory).await;
+    let view = watch(run, actor, desired, &inventory).await;
     let policy = policy(run);
-    let is_claimed = |owner: &Owner, id: &ObjectId| context.is_listed_by(&Key::from(owner), id);
+    let is_claimed =
+        |owner: &Owner, id: &ObjectId| context.is_listed_by(&Key::from(owner), &actor.cluster.id, id);
     let mut plan = plan(Inputs {
         desired: desired.objects.clone(),
         live: &view,
@@ -45,7 +51,7 @@ pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<St
     })
     .map_err(|error| Failure::new(Reason::ReconciliationFailed, Retry::Interval, error.to_string()))?;
     let pruned = hold_prune(run, &mut plan);
-    hand_over(run, &mut plan);
+    hand_over(run, actor, &mut plan);
     let drifted = postpone_fights(run, &mut plan);
     if plan.is_unchanged() && inventory == plan.inventory_after {
         return pruned.map(|()| Vec::new());
@@ -59,7 +65,7 @@ pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<St
     let deadline = Instant::now() + run.object.spec.timeout().min(LONGEST_APPLY);
     let plan_context =
         PlanContext { policy: &policy, applied: &run.memory.applied, is_claimed: &is_claimed, deadline };
-    let outcome = context.executor.execute(&plan, &plan_context).await;
+    let outcome = actor.executor.execute(&plan, &plan_context).await;
     remember(run, &outcome);
     tell_of_drift(run, &drifted, &outcome).await;
     for warning in &outcome.warnings {
@@ -72,7 +78,7 @@ pub(super) async fn apply(run: &mut Run<'_>, desired: &Desired) -> Result<Vec<St
 }
 
 /// Watches everything that is, or was, applied.
-async fn watch(run: &Run<'_>, desired: &Desired, inventory: &Inventory) -> LiveView {
+async fn watch(run: &Run<'_>, actor: &Actor, desired: &Desired, inventory: &Inventory) -> LiveView {
     let gvks = desired
         .types
         .iter()
@@ -80,14 +86,14 @@ async fn watch(run: &Run<'_>, desired: &Desired, inventory: &Inventory) -> LiveV
         .chain(inventory.entries.iter().filter_map(|entry| Some(entry.parse()?.1)));
     let mut kinds: Vec<Kind> = Vec::new();
     for gvk in gvks {
-        if let Some(kind) = run.context.kinds.known(&gvk).filter(|kind| !kinds.contains(kind)) {
+        if let Some(kind) = actor.cluster.kinds.known(&gvk).filter(|kind| !kinds.contains(kind)) {
             kinds.push(kind);
         }
     }
-    for not_watched in run.context.live.ensure(&kinds, Instant::now() + LISTING).await {
+    for not_watched in actor.cluster.live.ensure(&kinds, Instant::now() + LISTING).await {
         tracing::debug!(object = %run.key, kind = not_watched.gvk.kind, why = %not_watched.why, "not watched");
     }
-    run.context.live.view(&kinds)
+    actor.cluster.live.view(&kinds)
 }
 
 fn policy(run: &Run<'_>) -> Policy {
@@ -116,8 +122,8 @@ fn hold_prune(run: &mut Run<'_>, plan: &mut Plan) -> Result<(), Failure> {
 }
 
 /// An object that moves to another Kustomization, which waits for it, is let go rather than deleted.
-fn hand_over(run: &mut Run<'_>, plan: &mut Plan) {
-    plan.prune.retain(|deletion| match run.context.wanted_by_other(&run.key, &deletion.id) {
+fn hand_over(run: &mut Run<'_>, actor: &Actor, plan: &mut Plan) {
+    plan.prune.retain(|deletion| match run.context.wanted_by_other(&run.key, &actor.cluster.id, &deletion.id) {
         Some(heir) => {
             tracing::info!(object = %run.key, handed_over = %deletion.id.human(), to = %heir, "handed over");
             run.heirs.push(heir);
@@ -274,31 +280,33 @@ fn verb(action: AppliedAction) -> &'static str {
 }
 
 /// What a Kustomization that is being deleted has to delete.
-pub(super) async fn deletions(run: &Run<'_>, inventory: &Inventory) -> Vec<Deletion> {
+pub(super) async fn deletions(run: &Run<'_>, actor: &Actor, inventory: &Inventory) -> Vec<Deletion> {
     let deadline = Instant::now() + LISTING;
     let types: HashSet<GroupVersionKind> =
         inventory.entries.iter().filter_map(|entry| Some(entry.parse()?.1)).collect();
     // After a restart nothing is known yet; what cannot be resolved is looked at when it is deleted.
-    join_all(types.iter().map(|gvk| run.context.kinds.resolve(gvk, deadline))).await;
+    join_all(types.iter().map(|gvk| actor.cluster.kinds.resolve(gvk, deadline))).await;
     let nothing = Desired::nothing();
-    let view = watch(run, &nothing, inventory).await;
+    let view = watch(run, actor, &nothing, inventory).await;
     let (deletions, kept) = plan_deletion(inventory, &view, &run.key.owner());
     for kept in &kept {
         tracing::info!(object = %run.key, kept = kept.entry.id, reason = %kept.reason, "left in the cluster");
     }
-    let is_ours = |deletion: &Deletion| run.context.wanted_by_other(&run.key, &deletion.id).is_none();
+    let is_ours = |deletion: &Deletion| {
+        run.context.wanted_by_other(&run.key, &actor.cluster.id, &deletion.id).is_none()
+    };
     deletions.into_iter().filter(is_ours).collect()
 }
 
 /// Deletes; returns why not, for each object that could not be deleted.
-pub(super) async fn delete(run: &Run<'_>, deletions: &[Deletion]) -> Vec<String> {
+pub(super) async fn delete(run: &Run<'_>, actor: &Actor, deletions: &[Deletion]) -> Vec<String> {
     let deadline = Instant::now() + run.object.spec.timeout().min(LONGEST_APPLY);
-    let pruned = run.context.executor.prune(deletions, &run.key.owner(), deadline).await;
+    let pruned = actor.executor.prune(deletions, &run.key.owner(), deadline).await;
     pruned.failed.iter().map(ToString::to_string).collect()
 }
 
 /// What is not gone yet after a moment, each with what holds it.
-pub(super) async fn remaining(run: &Run<'_>, deletions: &[Deletion]) -> Vec<String> {
+pub(super) async fn remaining(actor: &Actor, deletions: &[Deletion]) -> Vec<String> {
     let moment = Instant::now() + Duration::from_secs(2);
-    run.context.executor.wait_gone(deletions, moment).await.iter().map(ToString::to_string).collect()
+    actor.executor.wait_gone(deletions, moment).await.iter().map(ToString::to_string).collect()
 }

@@ -71,8 +71,6 @@ mod tests {
     #[case(json!({"validation": "client", "force": true, "wait": true, "targetNamespace": "a"}), None)]
     #[case(json!({"decryption": {"provider": "sops"}}), Some("spec.decryption"))]
     #[case(json!({"postBuild": {"substitute": {"a": "b"}}}), Some("spec.postBuild"))]
-    #[case(json!({"kubeConfig": {"secretRef": {"name": "a"}}}), Some("spec.kubeConfig"))]
-    #[case(json!({"serviceAccountName": "a"}), Some("spec.serviceAccountName"))]
     #[case(json!({"healthCheckExprs": [{"apiVersion": "v1", "kind": "A", "current": "true"}]}), Some("spec.healthCheckExprs"))]
     #[case(json!({"ignore": [{"paths": ["/spec"]}]}), Some("spec.ignore"))]
     #[case(json!({"dependsOn": [{"name": "a", "readyExpr": "true"}]}), Some("spec.dependsOn[].readyExpr"))]

@@ -11,8 +11,10 @@ use plumb_api::{Kustomization, OnDeletion, Reason};
 use plumb_apply::Deletion;
 use serde_json::json;
 
+use super::actor::{self, NoActor};
 use super::failure::{Failure, Retry};
-use super::{Run, apply};
+use super::{Run, apply, inputs_of};
+use crate::clusters::Actor;
 use crate::events::Severity;
 use crate::status::{bounded, patch_params, said};
 
@@ -48,11 +50,7 @@ pub(super) async fn finalize(run: &mut Run<'_>) -> Action {
     let ending = if run.object.spec.suspend { OnDeletion::Orphan } else { run.object.spec.on_deletion() };
     let deleted = match ending {
         OnDeletion::Orphan => Ok(()),
-        OnDeletion::Delete => delete(run).await.map(|_| ()),
-        OnDeletion::DeleteAndWait => match delete(run).await {
-            Ok(deletions) => wait_until_gone(run, &deletions).await,
-            Err(failure) => Err(failure),
-        },
+        OnDeletion::Delete | OnDeletion::DeleteAndWait => end(run, ending).await,
     };
     let released = match deleted {
         Ok(()) => release(run).await,
@@ -74,10 +72,32 @@ pub(super) async fn finalize(run: &mut Run<'_>) -> Action {
     }
 }
 
-async fn delete(run: &Run<'_>) -> Result<Vec<Deletion>, Failure> {
+/// Deletes the objects, if there still is somebody who can.
+async fn end(run: &mut Run<'_>, ending: OnDeletion) -> Result<(), Failure> {
+    if run.status.inventory.as_ref().is_none_or(|inventory| inventory.entries.is_empty()) {
+        return Ok(());
+    }
+    run.context.inputs.follow(&run.key, &inputs_of(&run.object.spec, &run.key));
+    let actor = match actor::last_actor(run).await {
+        Ok(actor) => actor,
+        Err(NoActor::Gone(why)) => {
+            let note = format!("the objects are left in the cluster, because nobody can delete them: {why}");
+            run.publish(Severity::Warning, Reason::PruneFailed.as_str(), &note).await;
+            return Ok(());
+        }
+        Err(failed) => return Err(failed.into()),
+    };
+    let deletions = delete(run, &actor).await?;
+    match ending {
+        OnDeletion::DeleteAndWait => wait_until_gone(run, &actor, &deletions).await,
+        OnDeletion::Delete | OnDeletion::Orphan => Ok(()),
+    }
+}
+
+async fn delete(run: &Run<'_>, actor: &Actor) -> Result<Vec<Deletion>, Failure> {
     let inventory = run.status.inventory.clone().unwrap_or_default();
-    let deletions = apply::deletions(run, &inventory).await;
-    let failures = apply::delete(run, &deletions).await;
+    let deletions = apply::deletions(run, actor, &inventory).await;
+    let failures = apply::delete(run, actor, &deletions).await;
     if failures.is_empty() {
         return Ok(deletions);
     }
@@ -85,8 +105,8 @@ async fn delete(run: &Run<'_>) -> Result<Vec<Deletion>, Failure> {
 }
 
 /// Until nothing is left, or `spec.timeout` has passed since the Kustomization was deleted.
-async fn wait_until_gone(run: &Run<'_>, deletions: &[Deletion]) -> Result<(), Failure> {
-    let remaining = apply::remaining(run, deletions).await;
+async fn wait_until_gone(run: &Run<'_>, actor: &Actor, deletions: &[Deletion]) -> Result<(), Failure> {
+    let remaining = apply::remaining(actor, deletions).await;
     if remaining.is_empty() {
         return Ok(());
     }

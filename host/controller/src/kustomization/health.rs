@@ -14,6 +14,7 @@ use super::failure::{Failure, Retry};
 use super::render::Desired;
 use super::report::Healthy;
 use super::{DISCOVERY, Run};
+use crate::clusters::Actor;
 
 /// How many objects a message names.
 const NAMED: usize = 5;
@@ -38,10 +39,10 @@ pub(super) struct Assessment {
 }
 
 /// Looks at everything that was applied, and at what `spec.healthChecks` names.
-pub(super) async fn assess(run: &mut Run<'_>, desired: &Desired) -> Assessment {
+pub(super) async fn assess(run: &mut Run<'_>, actor: &Actor, desired: &Desired) -> Assessment {
     let now = Timestamp::now();
-    let kinds: Vec<Kind> = desired.types.iter().filter_map(|gvk| run.context.kinds.known(gvk)).collect();
-    let view = run.context.live.view(&kinds);
+    let kinds: Vec<Kind> = desired.types.iter().filter_map(|gvk| actor.cluster.kinds.known(gvk)).collect();
+    let view = actor.cluster.live.view(&kinds);
     let mut objects: Vec<(ObjectId, Health)> = Vec::new();
     for object in &desired.objects {
         let id = object.id();
@@ -53,7 +54,7 @@ pub(super) async fn assess(run: &mut Run<'_>, desired: &Desired) -> Assessment {
     let mut unseen = checked(&run.object.spec, &run.key.namespace);
     unseen.retain(|(id, _)| objects.iter().all(|(known, _)| known != id));
     let deadline = tokio::time::Instant::now() + DISCOVERY;
-    let kinds = join_all(unseen.iter().map(|(_, gvk)| run.context.kinds.resolve(gvk, deadline))).await;
+    let kinds = join_all(unseen.iter().map(|(_, gvk)| actor.cluster.kinds.resolve(gvk, deadline))).await;
     let mut followed = Vec::new();
     for ((id, _), kind) in unseen.into_iter().zip(kinds) {
         match kind {
@@ -63,24 +64,24 @@ pub(super) async fn assess(run: &mut Run<'_>, desired: &Desired) -> Assessment {
             }
         }
     }
-    for id in run.context.references.follow(&run.key.owner(), &followed) {
+    for id in actor.references.follow(&run.key.owner(), &followed) {
         tracing::warn!(object = %run.key, not_followed = %id.human(), "too many objects are named by health checks");
     }
     for (id, _) in followed {
-        let health = match run.context.references.live(&id) {
+        let health = match actor.references.live(&id) {
             Live::Present(object) => health(&object, now),
             Live::Absent => {
                 Health { status: HealthStatus::NotFound, message: "it does not exist".to_owned() }
             }
             Live::Unknown => {
-                let why = run.context.references.why_unknown(&id);
+                let why = actor.references.why_unknown(&id);
                 let message = why.unwrap_or_else(|| "not looked at yet".to_owned());
                 Health { status: HealthStatus::Unknown, message }
             }
         };
         objects.push((id, health));
     }
-    ask_pods(run, desired, &mut objects, now).await;
+    ask_pods(run, actor, desired, &mut objects, now).await;
     Assessment { objects }
 }
 
@@ -159,7 +160,13 @@ fn describe(id: &ObjectId, health: &Health) -> String {
 }
 
 /// Adds what the pods of unhealthy workloads say, so that a crash loop is visible to those who never look at pods.
-async fn ask_pods(run: &mut Run<'_>, desired: &Desired, objects: &mut [(ObjectId, Health)], now: Timestamp) {
+async fn ask_pods(
+    run: &mut Run<'_>,
+    actor: &Actor,
+    desired: &Desired,
+    objects: &mut [(ObjectId, Health)],
+    now: Timestamp,
+) {
     let is_unwell =
         |health: &Health| matches!(health.status, HealthStatus::InProgress | HealthStatus::Failed);
     if !objects.iter().any(|(_, health)| is_unwell(health)) {
@@ -173,7 +180,7 @@ async fn ask_pods(run: &mut Run<'_>, desired: &Desired, objects: &mut [(ObjectId
         let unwell = objects.iter().filter(|(_, health)| is_unwell(health)).map(|(id, _)| id);
         for id in unwell.filter(|id| has_pods(id)).take(WORKLOADS) {
             if let Some(workload) = desired.objects.iter().find(|object| object.id() == *id) {
-                pods.push((id.clone(), pods_of(run, workload).await));
+                pods.push((id.clone(), pods_of(actor, workload).await));
             }
         }
         run.memory.pods.asked = Some(Instant::now());
@@ -194,7 +201,7 @@ fn has_pods(id: &ObjectId) -> bool {
 }
 
 /// The pods that a workload's selector selects, a few of them; none when they cannot be listed.
-async fn pods_of(run: &Run<'_>, workload: &Arc<Object>) -> Vec<Object> {
+async fn pods_of(actor: &Actor, workload: &Arc<Object>) -> Vec<Object> {
     let labels = workload.pointer("/spec/selector/matchLabels").and_then(|labels| labels.as_object());
     let selector: Vec<String> = match labels {
         Some(labels) => {
@@ -205,7 +212,7 @@ async fn pods_of(run: &Run<'_>, workload: &Arc<Object>) -> Vec<Object> {
     };
     let pod = kube::discovery::ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
     let namespace = workload.namespace().unwrap_or("default");
-    let api: Api<DynamicObject> = Api::namespaced_with(run.context.client.clone(), namespace, &pod);
+    let api: Api<DynamicObject> = Api::namespaced_with(actor.client.clone(), namespace, &pod);
     let params = ListParams::default().labels(&selector.join(",")).limit(20);
     match tokio::time::timeout(Duration::from_secs(5), api.list(&params)).await {
         Ok(Ok(list)) => {

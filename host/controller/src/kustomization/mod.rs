@@ -3,6 +3,7 @@
 //! Every wake runs the same course from the start. What has not changed costs next to nothing: the render comes from a cache, the
 //! planner compares with what the watches have seen, and a status that says the same is not written again.
 
+mod actor;
 mod apply;
 pub(crate) mod dependencies;
 mod failure;
@@ -21,14 +22,19 @@ use kube::api::Api;
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 use plumb_api::annotations::REQUESTED_AT;
-use plumb_api::{ConditionStatus, Kustomization, KustomizationStatus, ObjectId, Reason, SourceKind};
+use plumb_api::{
+    ConditionStatus, Kustomization, KustomizationSpec, KustomizationStatus, ObjectId, Reason, SourceKind,
+};
 use plumb_apply::Applied;
 use tokio_util::sync::CancellationToken;
 
 use crate::Key;
 use crate::artifacts::Artifact;
+use crate::clusters::Actor;
 use crate::context::Context;
 use crate::events::Severity;
+use crate::inputs::InputId;
+use crate::kubeconfig::Reference;
 use crate::queue::{self, Reconciler};
 use crate::status::{self, Written};
 use failure::{Failure, Retry, refuse_not_honoured};
@@ -63,6 +69,30 @@ pub(crate) struct Memory {
     held: Option<(Attempt, Instant)>,
     /// What the pods of unhealthy workloads said, and when.
     pods: health::PodsSeen,
+    /// Who acted last. Kept, so that the watches of a cluster last for as long as somebody uses it.
+    actor: Option<Arc<Actor>>,
+}
+
+impl Memory {
+    /// What was true of another cluster, or for another user, is forgotten.
+    fn act_as(&mut self, actor: &Arc<Actor>, key: &Key) {
+        if self.actor.as_ref().is_some_and(|before| Arc::ptr_eq(before, actor)) {
+            return;
+        }
+        self.let_go(key);
+        self.desired = None;
+        self.applied.clear();
+        self.repairs = Repairs::default();
+        self.pods = health::PodsSeen::default();
+        self.actor = Some(actor.clone());
+    }
+
+    /// Follows nothing any longer.
+    pub(crate) fn let_go(&self, key: &Key) {
+        if let Some(actor) = &self.actor {
+            actor.references.follow(&key.owner(), &[]);
+        }
+    }
 }
 
 /// What makes a reconciliation another one, rather than another look at the same.
@@ -71,6 +101,8 @@ struct Attempt {
     generation: Option<i64>,
     revision: String,
     requested_at: Option<String>,
+    /// The versions of the ConfigMaps and Secrets that it is made from.
+    inputs: Vec<(InputId, String)>,
 }
 
 /// One reconciliation.
@@ -96,6 +128,15 @@ struct Run<'a> {
 pub(crate) fn source_of(object: &Kustomization, key: &Key) -> Key {
     let reference = &object.spec.source_ref;
     Key { namespace: reference.namespace_or(&key.namespace).to_owned(), name: reference.name.clone() }
+}
+
+/// The ConfigMaps and Secrets that a Kustomization is made from.
+fn inputs_of(spec: &KustomizationSpec, key: &Key) -> Vec<InputId> {
+    let kubeconfig = spec.kube_config.as_ref();
+    let kubeconfig = kubeconfig.map(|reference| Reference::new(reference, key.namespace.clone()).input);
+    let values = spec.post_build.iter().flat_map(|post_build| &post_build.substitute_from);
+    let values = values.map(|values| InputId::new(values.kind, key.namespace.clone(), values.name.clone()));
+    kubeconfig.into_iter().chain(values).collect()
 }
 
 /// Whether a Kustomization will render the next revision of its source.
@@ -126,10 +167,9 @@ impl Reconciler for Kustomizations {
         }
         let mut run = Run::new(&context, &object, &mut memory);
         let action = run.reconcile().await;
+        context.put_kustomization_memory(key.clone(), memory);
         // It may be gone by now, and then nothing is to be remembered.
-        if context.kustomization(&key).is_some() {
-            context.put_kustomization_memory(key, memory);
-        } else {
+        if context.kustomization(&key).is_none() {
             context.forget_kustomization(&key);
         }
         action
@@ -205,13 +245,16 @@ impl<'a> Run<'a> {
 
     async fn attempt(&mut self) -> Result<Done, Failure> {
         refuse_not_honoured(&self.object.spec)?;
+        actor::refuse_cross_namespace(&self.object.spec, &self.key, &self.context.config.tenancy)?;
+        self.context.inputs.follow(&self.key, &inputs_of(&self.object.spec, &self.key));
         self.warn_of_dropped_fields().await;
         let artifact = self.artifact()?;
         let revision = artifact.revision.to_string();
         self.revision = Some(revision.clone());
         // Rendered before the dependencies are looked at: mistakes are told early, and the others know what is wanted here.
         self.memory.held = None;
-        let rendered = render::render(self, &artifact, &revision).await?;
+        let actor = actor::actor(self).await?;
+        let rendered = render::render(self, &actor, &artifact, &revision).await?;
         let unmet =
             dependencies::unmet(self.object, &self.key, &revision, |key| self.context.kustomization(key));
         if !unmet.is_empty() {
@@ -222,10 +265,10 @@ impl<'a> Run<'a> {
         if self.memory.attempt.as_ref().is_none_or(|(last, _)| *last != attempt) {
             self.memory.attempt = Some((attempt, Instant::now()));
         }
-        let desired = render::prepare(self, &rendered).await?;
-        let changes = apply::apply(self, &desired).await?;
+        let desired = render::prepare(self, &actor, &rendered).await?;
+        let changes = apply::apply(self, &actor, &desired).await?;
         self.memory.changes.extend(changes);
-        let assessment = health::assess(self, &desired).await;
+        let assessment = health::assess(self, &actor, &desired).await;
         let healthy = assessment.condition();
         self.report().health(&mut self.status, &healthy);
         health::expect(self, &assessment, &revision)?;
@@ -345,6 +388,7 @@ impl<'a> Run<'a> {
             generation: self.object.metadata.generation,
             revision: revision.to_owned(),
             requested_at: self.object.annotations().get(REQUESTED_AT).cloned(),
+            inputs: self.context.inputs.versions(&self.key),
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::failure::{Failure, Retry};
 use super::{DISCOVERY, Run};
 use crate::artifacts::Artifact;
+use crate::clusters::Actor;
 use crate::events::Severity;
 
 /// What has to be in the cluster.
@@ -40,6 +41,7 @@ impl Desired {
 /// Renders the artifact, or finds that nothing it is made from has changed, and makes known what is wanted.
 pub(super) async fn render(
     run: &Run<'_>,
+    actor: &Actor,
     artifact: &Artifact,
     revision: &str,
 ) -> Result<Arc<Rendered>, Failure> {
@@ -60,7 +62,8 @@ pub(super) async fn render(
     context.metrics.rendered(rendered.is_ok());
     match rendered {
         Ok(rendered) => {
-            context.wants(&run.key, revision, ids(run, &rendered.objects));
+            let ids = ids(run, actor, &rendered.objects);
+            context.wants(&run.key, revision, actor.cluster.id.clone(), ids);
             for warning in &rendered.warnings {
                 run.publish(Severity::Warning, "BuildWarning", warning).await;
             }
@@ -74,8 +77,8 @@ pub(super) async fn render(
 }
 
 /// The ids under which the objects will be in the cluster, as far as their kinds are known already.
-fn ids(run: &Run<'_>, objects: &[Object]) -> HashSet<ObjectId> {
-    let id = |object: &Object| match run.context.kinds.known(&object.gvk()) {
+fn ids(run: &Run<'_>, actor: &Actor, objects: &[Object]) -> HashSet<ObjectId> {
+    let id = |object: &Object| match actor.cluster.kinds.known(&object.gvk()) {
         Some(kind) => {
             let mut id = object.id();
             if !kind.is_namespaced {
@@ -91,14 +94,18 @@ fn ids(run: &Run<'_>, objects: &[Object]) -> HashSet<ObjectId> {
 }
 
 /// Makes of what was rendered what can be applied, unless that was done already.
-pub(super) async fn prepare(run: &mut Run<'_>, rendered: &Rendered) -> Result<Arc<Desired>, Failure> {
+pub(super) async fn prepare(
+    run: &mut Run<'_>,
+    actor: &Actor,
+    rendered: &Rendered,
+) -> Result<Arc<Desired>, Failure> {
     let made_from = (rendered.digest.clone(), run.object.metadata.generation);
     if let Some(desired) = run.memory.desired.as_ref().filter(|desired| desired.made_from == made_from) {
         return Ok(desired.clone());
     }
     let mut objects = rendered.objects.clone();
     pipeline::stamp(&mut objects, &run.object.spec, &run.key.namespace, &run.key.name);
-    place(run, &mut objects).await?;
+    place(run, actor, &mut objects).await?;
     let types: HashSet<GroupVersionKind> = objects.iter().map(Object::gvk).collect();
     let desired = Arc::new(Desired {
         made_from,
@@ -116,9 +123,9 @@ fn default_namespace<'a>(run: &Run<'a>) -> &'a str {
 }
 
 /// Gives every object the namespace in which the API server will see it.
-async fn place(run: &Run<'_>, objects: &mut [Object]) -> Result<(), Failure> {
+async fn place(run: &Run<'_>, actor: &Actor, objects: &mut [Object]) -> Result<(), Failure> {
     let placed =
-        run.context.kinds.place_all(objects, default_namespace(run), Instant::now() + DISCOVERY).await;
+        actor.cluster.kinds.place_all(objects, default_namespace(run), Instant::now() + DISCOVERY).await;
     let Err(errors) = placed else { return Ok(()) };
     let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
     // Somebody may be about to install the definition.

@@ -1,0 +1,185 @@
+//! The clusters that are applied to, and the users that they are applied as.
+//!
+//! A [`Cluster`] is one API server: its kinds, and one set of watches, read as whoever the connection belongs to. An [`Actor`] is a user
+//! of it: everything that is applied, deleted, or read because a tenant names it, is done as that user.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use kube::Client;
+use parking_lot::Mutex;
+use plumb_api::Kustomization;
+use plumb_apply::{ApiServer, CountRequests, Executor, Kinds, LiveCache, References};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::Key;
+use crate::kubeconfig::{self, Connection};
+use crate::metrics::Metrics;
+use crate::wakes::Wakes;
+
+/// Which cluster. Two kubeconfigs are taken for two clusters even when they lead to one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) enum ClusterId {
+    /// The one that the controller reconciles.
+    #[default]
+    Host,
+    /// The one that an object of the host cluster says how to reach.
+    Remote(kubeconfig::Reference),
+}
+
+impl ClusterId {
+    /// The cluster that a Kustomization is applied to.
+    pub(crate) fn of(object: &Kustomization) -> Self {
+        let namespace = Key::of(object).namespace;
+        let reference = object.spec.kube_config.as_ref();
+        reference
+            .map_or(Self::Host, |reference| Self::Remote(kubeconfig::Reference::new(reference, namespace)))
+    }
+}
+
+/// A service account, by which a tenant acts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ServiceAccount {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl ServiceAccount {
+    /// The service account as API servers know it.
+    fn user_name(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Display for ServiceAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One API server.
+pub(crate) struct Cluster {
+    pub(crate) id: ClusterId,
+    client: Client,
+    api: ApiServer,
+    pub(crate) kinds: Arc<Kinds>,
+    pub(crate) live: LiveCache,
+    /// Kept by who acts, so that what nobody needs any longer goes.
+    actors: Mutex<HashMap<Option<ServiceAccount>, Weak<Actor>>>,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Cluster {
+    /// A cluster with no watches yet. Changes of what Kustomizations own wake them.
+    fn new(
+        id: ClusterId,
+        connection: Connection,
+        counter: Arc<dyn CountRequests>,
+        wakes: &Wakes,
+    ) -> Arc<Self> {
+        let Connection { client, refreshing } = connection;
+        let live = LiveCache::new(client.clone());
+        let (mut changes, wakes) = (live.subscribe(), wakes.clone());
+        let drift = tokio::spawn(async move {
+            loop {
+                wakes.wake(Key::from(&changes.next().await.owner));
+            }
+        });
+        let tasks = refreshing.into_iter().chain([AbortOnDropHandle::new(drift)]).collect();
+        Arc::new(Self {
+            id,
+            api: ApiServer::new(client.clone(), counter),
+            kinds: Arc::new(Kinds::new(client.clone())),
+            live,
+            client,
+            actors: Mutex::default(),
+            _tasks: tasks,
+        })
+    }
+
+    /// Somebody who acts on the cluster: a service account, or without one whoever the connection belongs to.
+    pub(crate) fn actor(self: &Arc<Self>, user: Option<ServiceAccount>) -> Arc<Actor> {
+        let mut actors = self.actors.lock();
+        actors.retain(|_, actor| actor.strong_count() > 0);
+        if let Some(actor) = actors.get(&user).and_then(Weak::upgrade) {
+            return actor;
+        }
+        let client = match &user {
+            Some(account) => kubeconfig::impersonating(&self.client, &account.user_name()),
+            None => self.client.clone(),
+        };
+        let api = self.api.as_user(client.clone());
+        let actor = Arc::new(Actor {
+            executor: Executor::new(api, self.kinds.clone(), self.live.clone()),
+            references: References::new(client.clone(), self.live.clone()),
+            client,
+            cluster: self.clone(),
+        });
+        actors.insert(user, Arc::downgrade(&actor));
+        actor
+    }
+}
+
+/// A user of a cluster.
+pub(crate) struct Actor {
+    pub(crate) cluster: Arc<Cluster>,
+    /// Speaks as the user.
+    pub(crate) client: Client,
+    pub(crate) executor: Executor,
+    /// What the user's Kustomizations name and do not own, as far as the user may read it.
+    pub(crate) references: References,
+}
+
+/// All clusters that are in use.
+pub(crate) struct Clusters {
+    host: Arc<Cluster>,
+    remote: Mutex<HashMap<kubeconfig::Reference, Remote>>,
+    metrics: Arc<Metrics>,
+    wakes: Wakes,
+}
+
+struct Remote {
+    /// Identifies what the connection was made from.
+    made_from: kubeconfig::Fingerprint,
+    /// Kept by who acts on it.
+    cluster: Weak<Cluster>,
+}
+
+impl Clusters {
+    /// Only the host cluster is known at first.
+    pub(crate) fn new(client: Client, metrics: Arc<Metrics>, wakes: Wakes) -> Self {
+        let connection = Connection { client, refreshing: None };
+        let host = Cluster::new(ClusterId::Host, connection, metrics.clone(), &wakes);
+        Self { host, remote: Mutex::default(), metrics, wakes }
+    }
+
+    pub(crate) fn host(&self) -> &Arc<Cluster> {
+        &self.host
+    }
+
+    /// A cluster that is in use already, if it is reached in just this way.
+    pub(crate) fn remote(
+        &self,
+        reference: &kubeconfig::Reference,
+        made_from: kubeconfig::Fingerprint,
+    ) -> Option<Arc<Cluster>> {
+        let remote = self.remote.lock();
+        remote.get(reference).filter(|remote| remote.made_from == made_from)?.cluster.upgrade()
+    }
+
+    /// Takes in another cluster, or another way to reach one. Who uses the old way goes on with it until it looks again.
+    pub(crate) fn add(
+        &self,
+        reference: &kubeconfig::Reference,
+        made_from: kubeconfig::Fingerprint,
+        connection: Connection,
+    ) -> Arc<Cluster> {
+        let id = ClusterId::Remote(reference.clone());
+        let cluster = Cluster::new(id, connection, self.metrics.clone(), &self.wakes);
+        let mut remote = self.remote.lock();
+        remote.retain(|_, remote| remote.cluster.strong_count() > 0);
+        remote.insert(reference.clone(), Remote { made_from, cluster: Arc::downgrade(&cluster) });
+        cluster
+    }
+}

@@ -1,0 +1,232 @@
+//! ConfigMaps and Secrets that Kustomizations are made from: values to substitute, and kubeconfigs. Each is watched by its name for
+//! as long as somebody needs it: a change has those looked at who use it, and nothing is asked for while nothing changes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::Api;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watch_object};
+use kube::{Client, ResourceExt as _};
+use parking_lot::Mutex;
+use plumb_api::{Sensitive, ValuesKind};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::Key;
+use crate::wakes::Wakes;
+
+/// A watch is a stream on either side; more than these are not opened.
+const AT_MOST: usize = 1024;
+/// How long the API server has to answer the first time.
+const FIRST_ANSWER: Duration = Duration::from_secs(20);
+
+/// A ConfigMap or a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct InputId {
+    kind: ValuesKind,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl InputId {
+    pub(crate) fn new(kind: ValuesKind, namespace: String, name: String) -> Self {
+        Self { kind, namespace, name }
+    }
+
+    pub(crate) fn secret(namespace: String, name: String) -> Self {
+        Self::new(ValuesKind::Secret, namespace, name)
+    }
+
+    pub(crate) fn config_map(namespace: String, name: String) -> Self {
+        Self::new(ValuesKind::ConfigMap, namespace, name)
+    }
+
+    pub(crate) fn is_secret(&self) -> bool {
+        self.kind == ValuesKind::Secret
+    }
+}
+
+impl fmt::Display for InputId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} '{}/{}'", self.kind, self.namespace, self.name)
+    }
+}
+
+/// What an input holds. Values of ConfigMaps are kept as carefully as those of Secrets: people put secrets into either.
+pub(crate) type Data = Arc<BTreeMap<String, Sensitive<Vec<u8>>>>;
+
+/// An input as it was seen last.
+#[derive(Clone)]
+pub(crate) enum Input {
+    /// It is there.
+    Present { data: Data, version: String },
+    /// There is no such object.
+    Absent,
+    /// It cannot be read, for this reason.
+    Unreadable(String),
+}
+
+/// All inputs that are followed.
+pub(crate) struct Inputs {
+    client: Client,
+    wakes: Wakes,
+    followed: Mutex<HashMap<InputId, Followed>>,
+}
+
+struct Followed {
+    followers: Arc<Mutex<HashSet<Key>>>,
+    state: watch::Receiver<Option<Input>>,
+    _watch: AbortOnDropHandle<()>,
+}
+
+impl Inputs {
+    pub(crate) fn new(client: Client, wakes: Wakes) -> Self {
+        Self { client, wakes, followed: Mutex::default() }
+    }
+
+    /// From now on `key` follows these inputs and no others.
+    pub(crate) fn follow(&self, key: &Key, inputs: &[InputId]) {
+        let mut followed = self.followed.lock();
+        followed.retain(|id, entry| {
+            let mut followers = entry.followers.lock();
+            if !inputs.contains(id) {
+                followers.remove(key);
+            }
+            !followers.is_empty()
+        });
+        for id in inputs {
+            if let Some(entry) = followed.get(id) {
+                entry.followers.lock().insert(key.clone());
+            } else if followed.len() < AT_MOST {
+                followed.insert(id.clone(), self.start(id, key));
+            }
+        }
+    }
+
+    /// An input that is followed, as soon as it is known.
+    pub(crate) async fn get(&self, id: &InputId) -> Input {
+        let state = self.followed.lock().get(id).map(|entry| entry.state.clone());
+        let Some(mut state) = state else {
+            return Input::Unreadable(format!("more than {AT_MOST} ConfigMaps and Secrets are in use"));
+        };
+        let known = tokio::time::timeout(FIRST_ANSWER, state.wait_for(Option::is_some)).await;
+        let known = known.ok().and_then(Result::ok).and_then(|state| state.clone());
+        known.unwrap_or_else(|| {
+            Input::Unreadable(format!("the API server has not answered for {FIRST_ANSWER:?}"))
+        })
+    }
+
+    /// Tells one state of everything that `key` follows from another.
+    pub(crate) fn versions(&self, key: &Key) -> Vec<(InputId, String)> {
+        let followed = self.followed.lock();
+        let mine = followed.iter().filter(|(_, entry)| entry.followers.lock().contains(key));
+        let version = |entry: &Followed| match &*entry.state.borrow() {
+            Some(Input::Present { version, .. }) => version.clone(),
+            Some(Input::Absent) => "absent".to_owned(),
+            Some(Input::Unreadable(reason)) => reason.clone(),
+            None => String::new(),
+        };
+        let mut versions: Vec<_> = mine.map(|(id, entry)| (id.clone(), version(entry))).collect();
+        versions.sort_by(|(left, _), (right, _)| {
+            (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name))
+        });
+        versions
+    }
+
+    fn start(&self, id: &InputId, key: &Key) -> Followed {
+        let followers = Arc::new(Mutex::new(HashSet::from([key.clone()])));
+        let (sender, state) = watch::channel(None);
+        let tell = Tell { sender, wakes: self.wakes.clone(), followers: followers.clone() };
+        let (client, id) = (self.client.clone(), id.clone());
+        let task = match id.kind {
+            ValuesKind::Secret => {
+                tokio::spawn(follow(Api::<Secret>::namespaced(client, &id.namespace), id, tell, |secret| {
+                    secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
+                }))
+            }
+            ValuesKind::ConfigMap => {
+                tokio::spawn(follow(Api::<ConfigMap>::namespaced(client, &id.namespace), id, tell, |map| {
+                    let text = map
+                        .data
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(|(key, value)| (key, value.into_bytes()));
+                    let binary =
+                        map.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
+                    text.chain(binary).collect()
+                }))
+            }
+        };
+        Followed { followers, state, _watch: AbortOnDropHandle::new(task) }
+    }
+}
+
+/// Makes a change known.
+struct Tell {
+    sender: watch::Sender<Option<Input>>,
+    wakes: Wakes,
+    followers: Arc<Mutex<HashSet<Key>>>,
+}
+
+impl Tell {
+    fn tell(&self, input: Input) {
+        let before = self.sender.send_replace(Some(input.clone()));
+        // Who asked first waits for the answer; nobody has to be woken for it.
+        if before.is_some_and(|before| !before.is_same(&input)) {
+            for key in self.followers.lock().iter() {
+                self.wakes.wake(key.clone());
+            }
+        }
+    }
+}
+
+impl Input {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Present { version: a, .. }, Self::Present { version: b, .. }) => a == b,
+            (Self::Absent, Self::Absent) => true,
+            (Self::Unreadable(a), Self::Unreadable(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+/// Follows one object until the task is dropped. On errors the last state stays, unless we are told that we may not read it.
+async fn follow<K>(api: Api<K>, id: InputId, tell: Tell, data_of: fn(K) -> BTreeMap<String, Vec<u8>>)
+where
+    K: kube::Resource + Clone + serde::de::DeserializeOwned + fmt::Debug + Send + 'static,
+{
+    let mut states = std::pin::pin!(watch_object(api, &id.name).default_backoff());
+    while let Some(state) = states.next().await {
+        match state {
+            Ok(Some(object)) => {
+                let version = object.resource_version().unwrap_or_default();
+                let data = data_of(object).into_iter().map(|(key, value)| (key, Sensitive::new(value)));
+                tell.tell(Input::Present { data: Arc::new(data.collect()), version });
+            }
+            Ok(None) => tell.tell(Input::Absent),
+            Err(error) => match refusal(&error) {
+                Some(reason) => tell.tell(Input::Unreadable(reason)),
+                None => tracing::debug!(input = %id, "the watch of an input failed; it is started again"),
+            },
+        }
+    }
+}
+
+/// What the API server says when it does not let us read the object.
+fn refusal(error: &watcher::Error) -> Option<String> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if status.code == 403 =>
+        {
+            Some(status.message.clone())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,367 @@
+//! `spec.kubeConfig`: how another cluster is reached, and what a tenant's kubeconfig must not make the controller do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use kube::client::Body;
+use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig};
+use parking_lot::RwLock;
+use plumb_api::{KubeConfigReference, Sensitive};
+use sha2::{Digest as _, Sha256};
+use tokio_util::task::AbortOnDropHandle;
+use tower::service_fn;
+
+use crate::inputs::{Data, InputId};
+use crate::status::{bounded, said};
+
+/// Identifies the data that a connection was made from.
+pub(crate) type Fingerprint = [u8; 32];
+
+/// The ConfigMap or Secret that says how to reach a cluster, and the key in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Reference {
+    pub(crate) input: InputId,
+    /// The key of a Secret that holds the kubeconfig, if it is named.
+    key: Option<String>,
+}
+
+impl Reference {
+    /// What `spec.kubeConfig` of an object in `namespace` refers to.
+    pub(crate) fn new(reference: &KubeConfigReference, namespace: String) -> Self {
+        match (&reference.config_map_ref, &reference.secret_ref) {
+            (Some(config_map), _) => {
+                Self { input: InputId::config_map(namespace, config_map.name.clone()), key: None }
+            }
+            // The CRD demands one of the two; an object that was written before it did has a Secret without a name.
+            (None, secret) => {
+                let (name, key) = secret.clone().map(|secret| (secret.name, secret.key)).unwrap_or_default();
+                Self { input: InputId::secret(namespace, name), key }
+            }
+        }
+    }
+}
+
+/// What a kubeconfig may do that a tenant could misuse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KubeConfigPolicy {
+    /// Run programs of the controller's image to sign in, and read files of its file system: `--insecure-kubeconfig-exec`.
+    pub exec: bool,
+    /// Speak to API servers that cannot prove who they are: `--insecure-kubeconfig-tls`.
+    pub insecure_tls: bool,
+}
+
+/// Why a cluster cannot be reached in the way that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The key that holds the kubeconfig is not there.
+    #[error("{0} has no key {1}, which has to hold the kubeconfig")]
+    NoKubeconfig(InputId, String),
+    /// The text is not a kubeconfig. What it says is not repeated: it holds credentials.
+    #[error("{0} holds no readable kubeconfig: {1}")]
+    Unreadable(InputId, String),
+    /// The kubeconfig asks for something that is not allowed.
+    #[error("the kubeconfig of {0} is refused: {1}")]
+    Refused(InputId, String),
+    /// The ConfigMap lacks something.
+    #[error("{0} cannot be used to reach a cluster: {1}")]
+    Incomplete(InputId, String),
+    /// The service account's token could not be had.
+    #[error("no token for the cluster of {0}: {1}")]
+    NoToken(InputId, String),
+}
+
+/// A connection to an API server.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    /// Keeps the credentials fresh, where they expire.
+    pub(crate) refreshing: Option<AbortOnDropHandle<()>>,
+}
+
+/// Identifies what a connection is made from: another fingerprint, another connection.
+pub(crate) fn fingerprint(data: &Data) -> Fingerprint {
+    let mut hash = Sha256::new();
+    for (key, value) in data.iter() {
+        for part in [key.as_bytes(), value.expose()] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize().into()
+}
+
+/// Connects as `reference` says, with the data that it refers to. `host` is where service accounts get their tokens.
+pub(crate) async fn connect(
+    reference: &Reference,
+    data: &Data,
+    policy: KubeConfigPolicy,
+    host: &Client,
+) -> Result<Connection, ConnectError> {
+    if reference.input.is_secret() {
+        let text = kubeconfig_text(reference, data)?;
+        return connect_by_kubeconfig(&reference.input, text.expose(), policy).await;
+    }
+    connect_as_workload(&reference.input, data, host).await
+}
+
+fn kubeconfig_text(reference: &Reference, data: &Data) -> Result<Sensitive<String>, ConnectError> {
+    let input = &reference.input;
+    let (value, tried) = match &reference.key {
+        Some(key) => (data.get(key), key.clone()),
+        None => (data.get("value").or_else(|| data.get("value.yaml")), "value".to_owned()),
+    };
+    let value = value.ok_or_else(|| ConnectError::NoKubeconfig(input.clone(), tried))?;
+    let text = String::from_utf8(value.expose().clone())
+        .map_err(|_| ConnectError::Unreadable(input.clone(), "it is not UTF-8 text".to_owned()))?;
+    Ok(Sensitive::new(text))
+}
+
+async fn connect_by_kubeconfig(
+    input: &InputId,
+    text: &str,
+    policy: KubeConfigPolicy,
+) -> Result<Connection, ConnectError> {
+    let unreadable = |reason: &str| ConnectError::Unreadable(input.clone(), reason.to_owned());
+    // The error of the parser quotes the text.
+    let kubeconfig =
+        Kubeconfig::from_yaml(text).map_err(|_| unreadable("it is not the YAML of a kubeconfig"))?;
+    let refusals = vet(&kubeconfig, policy);
+    if !refusals.is_empty() {
+        return Err(ConnectError::Refused(input.clone(), refusals.join("; ")));
+    }
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .map_err(|_| {
+            unreadable("its current context, or the cluster and user that it names, is missing or malformed")
+        })?;
+    let client =
+        Client::try_from(config).map_err(|_| unreadable("its certificates or credentials cannot be used"))?;
+    Ok(Connection { client, refreshing: None })
+}
+
+/// Everything that a kubeconfig asks for and may not have.
+fn vet(kubeconfig: &Kubeconfig, policy: KubeConfigPolicy) -> Vec<&'static str> {
+    let users = kubeconfig.auth_infos.iter().filter_map(|user| user.auth_info.as_ref());
+    let clusters = kubeconfig.clusters.iter().filter_map(|cluster| cluster.cluster.as_ref());
+    let asked = users
+        .flat_map(|user| asked_by_user(user, policy))
+        .chain(clusters.flat_map(|cluster| asked_by_cluster(cluster, policy)));
+    let mut refusals: Vec<&'static str> = asked.collect();
+    refusals.sort_unstable();
+    refusals.dedup();
+    refusals
+}
+
+fn asked_by_user(user: &AuthInfo, policy: KubeConfigPolicy) -> impl Iterator<Item = &'static str> {
+    let asked = [
+        (
+            user.exec.is_some(),
+            "it runs a program (exec); the controller's flag --insecure-kubeconfig-exec allows that",
+        ),
+        (
+            user.auth_provider.is_some(),
+            "it uses an auth-provider, which Kubernetes has removed; use a token or a certificate",
+        ),
+        (user.token_file.is_some(), "it reads a file of the controller (tokenFile); put the token into it"),
+        (
+            user.client_certificate.is_some(),
+            "it reads a file of the controller (client-certificate); use client-certificate-data",
+        ),
+        (user.client_key.is_some(), "it reads a file of the controller (client-key); use client-key-data"),
+    ];
+    asked.into_iter().filter_map(move |(is_asked, why)| {
+        let is_allowed = policy.exec && !why.starts_with("it uses an auth-provider");
+        (is_asked && !is_allowed).then_some(why)
+    })
+}
+
+fn asked_by_cluster(cluster: &Cluster, policy: KubeConfigPolicy) -> impl Iterator<Item = &'static str> {
+    let is_plain = cluster.server.as_ref().is_some_and(|server| server.starts_with("http:"));
+    let asked = [
+        (
+            cluster.insecure_skip_tls_verify == Some(true) && !policy.insecure_tls,
+            "it does not verify the API server (insecure-skip-tls-verify); the controller's flag --insecure-kubeconfig-tls allows that",
+        ),
+        (
+            is_plain && !policy.insecure_tls,
+            "it speaks to the API server without TLS; the controller's flag --insecure-kubeconfig-tls allows that",
+        ),
+        (
+            cluster.certificate_authority.is_some() && !policy.exec,
+            "it reads a file of the controller (certificate-authority); use certificate-authority-data",
+        ),
+    ];
+    asked.into_iter().filter_map(|(is_asked, why)| is_asked.then_some(why))
+}
+
+/// The connection of a `configMapRef` with the provider `generic`: as a service account, with short-lived tokens for the audiences
+/// that the other cluster expects. Source: Flux, "Kustomization", `kubeConfig.configMapRef`.
+async fn connect_as_workload(
+    input: &InputId,
+    data: &Data,
+    host: &Client,
+) -> Result<Connection, ConnectError> {
+    let workload = Workload::read(input, data, host).await?;
+    let first =
+        workload.request(host).await.map_err(|reason| ConnectError::NoToken(input.clone(), reason))?;
+    let mut config = kube::Config::new(workload.address.clone());
+    config.root_cert = workload.authority.clone();
+    let unusable =
+        |_| ConnectError::Incomplete(input.clone(), "its address or ca.crt cannot be used".to_owned());
+    let inner = Client::try_from(config).map_err(unusable)?;
+    let token = Arc::new(RwLock::new(first));
+    let refreshing = tokio::spawn(refresh(workload, host.clone(), token.clone()));
+    let service = service_fn(move |mut request: http::Request<Body>| {
+        let (client, bearer) = (inner.clone(), token.read().clone());
+        async move {
+            request.headers_mut().insert(http::header::AUTHORIZATION, bearer);
+            client.send(request).await
+        }
+    });
+    Ok(Connection {
+        client: Client::new(service, "default"),
+        refreshing: Some(AbortOnDropHandle::new(refreshing)),
+    })
+}
+
+/// A service account that is known to another cluster.
+struct Workload {
+    address: http::Uri,
+    authority: Option<Vec<Vec<u8>>>,
+    audiences: Vec<String>,
+    account: crate::clusters::ServiceAccount,
+}
+
+/// Tokens are asked for this long, and anew when half of it has passed.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+const TOKEN_RETRY: Duration = Duration::from_secs(30);
+
+impl Workload {
+    async fn read(input: &InputId, data: &Data, host: &Client) -> Result<Self, ConnectError> {
+        let incomplete = |reason: String| ConnectError::Incomplete(input.clone(), reason);
+        let text: BTreeMap<&str, &str> = data
+            .iter()
+            .filter_map(|(key, value)| Some((key.as_str(), std::str::from_utf8(value.expose()).ok()?.trim())))
+            .collect();
+        match text.get("provider").copied() {
+            Some("generic") => {}
+            Some(provider @ ("aws" | "azure" | "gcp")) => {
+                return Err(incomplete(format!(
+                    "provider {provider} is not supported yet; use provider generic, or a kubeconfig in a Secret"
+                )));
+            }
+            Some(provider) => return Err(incomplete(format!("provider {provider:?} is not known"))),
+            None => return Err(incomplete("it has no key provider".to_owned())),
+        }
+        let address = *text.get("address").ok_or_else(|| incomplete("it has no key address".to_owned()))?;
+        let uri: http::Uri = address
+            .parse()
+            .ok()
+            .filter(|uri: &http::Uri| uri.scheme_str() == Some("https"))
+            .ok_or_else(|| incomplete(format!("address {address:?} is not an https URL")))?;
+        let authority = match text.get("ca.crt") {
+            Some(pem) => Some(certificates(pem).map_err(|reason| incomplete(format!("ca.crt {reason}")))?),
+            None => None,
+        };
+        let audiences = match text.get("audiences") {
+            Some(lines) => {
+                lines.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+            }
+            None => vec![address.to_owned()],
+        };
+        let account = match text.get("serviceAccountName") {
+            Some(name) => crate::clusters::ServiceAccount {
+                namespace: input.namespace.clone(),
+                name: (*name).to_owned(),
+            },
+            None => own_account(host).await.map_err(incomplete)?,
+        };
+        Ok(Self { address: uri, authority, audiences, account })
+    }
+
+    /// A new token, as the value of the `Authorization` header.
+    async fn request(&self, host: &Client) -> Result<HeaderValue, String> {
+        let api: Api<ServiceAccount> = Api::namespaced(host.clone(), &self.account.namespace);
+        let spec = TokenRequestSpec {
+            audiences: Some(self.audiences.clone()),
+            expiration_seconds: Some(TOKEN_LIFETIME.as_secs().cast_signed()),
+            ..TokenRequestSpec::default()
+        };
+        let request = TokenRequest { spec, ..TokenRequest::default() };
+        let asked = api.create_token_request(&self.account.name, &PostParams::default(), &request);
+        let answer = bounded(asked)
+            .await
+            .map_err(|error| format!("service account {}: {}", self.account, said(&error)))?;
+        let token = answer.status.and_then(|status| Some(Sensitive::new(format!("Bearer {}", status.token?))));
+        let header = token.and_then(|token| HeaderValue::from_str(token.expose()).ok());
+        let mut header =
+            header.ok_or_else(|| format!("service account {}: the API server gave none", self.account))?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+}
+
+async fn refresh(workload: Workload, host: Client, token: Arc<RwLock<HeaderValue>>) {
+    let mut wait = TOKEN_LIFETIME / 2;
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = match workload.request(&host).await {
+            Ok(fresh) => {
+                *token.write() = fresh;
+                TOKEN_LIFETIME / 2
+            }
+            Err(reason) => {
+                tracing::warn!(reason, account = %workload.account, "no new token for another cluster; trying again");
+                TOKEN_RETRY
+            }
+        };
+    }
+}
+
+/// The certificates of a PEM bundle, in DER.
+fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, String> {
+    use rustls_pki_types::CertificateDer;
+    use rustls_pki_types::pem::PemObject as _;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read {
+        Ok(certificates) if certificates.is_empty() => Err("holds no certificate in PEM".to_owned()),
+        Ok(certificates) => Ok(certificates.into_iter().map(|certificate| certificate.to_vec()).collect()),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
+/// The service account that the controller itself runs as.
+async fn own_account(host: &Client) -> Result<crate::clusters::ServiceAccount, String> {
+    let api: Api<SelfSubjectReview> = Api::all(host.clone());
+    let review = bounded(api.create(&PostParams::default(), &SelfSubjectReview::default())).await;
+    let user = review.ok().and_then(|review| review.status?.user_info?.username).unwrap_or_default();
+    let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    let (namespace, name) = account.ok_or_else(|| {
+        "it has no key serviceAccountName, and the controller does not run as a service account itself"
+            .to_owned()
+    })?;
+    Ok(crate::clusters::ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+/// A client that uses the connections of another, and acts as `user`. The other has to be allowed to impersonate.
+pub(crate) fn impersonating(client: &Client, user: &str) -> Client {
+    let (client, default_namespace) = (client.clone(), client.default_namespace().to_owned());
+    // The parts of a service account's name are DNS labels: the API server would not have stored the object otherwise.
+    let user = HeaderValue::from_str(user).ok();
+    let service = service_fn(move |mut request: http::Request<Body>| {
+        let (client, user) = (client.clone(), user.clone());
+        async move {
+            let Some(user) = user else {
+                return Err(kube::Error::Service("the name of the service account is not valid".into()));
+            };
+            request.headers_mut().insert("Impersonate-User", user);
+            client.send(request).await
+        }
+    });
+    Client::new(service, default_namespace)
+}
