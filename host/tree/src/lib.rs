@@ -1,23 +1,27 @@
 //! A read-only tree of files that cannot be left.
 //!
 //! In goes a [`Tree`]: a commit of a bare Git repository, a directory of the local disk ([`Directory`]) or a few files
-//! in memory ([`Memory`]). Out comes a [`View`] of it, which follows links inside the root only, bounds what is read, and
+//! in memory ([`Memory`]); without what is left out ([`Selected`]), or with another one in it ([`Mounted`]). Out comes a [`View`] of it, which follows links inside the root only, bounds what is read, and
 //! remembers what was looked at: its [`Record`] says whether another tree would have answered every question alike, and
 //! is what the render cache is keyed by.
 #![forbid(unsafe_code)]
 
 mod directory;
 mod memory;
+mod mounted;
 mod path;
 mod record;
+mod selected;
 mod view;
 
 use std::{fmt, io};
 
 pub use directory::Directory;
 pub use memory::Memory;
+pub use mounted::Mounted;
 pub use path::{InvalidPath, TreePath};
 pub use record::Record;
+pub use selected::{Directories, Filter, Selected};
 pub use view::{Node, NodeKind, View, ViewEntry};
 
 /// Identifies the bytes of a file or of a link: two files of equal id have equal bytes. For example a Git object id,
@@ -110,6 +114,22 @@ pub enum TreeError {
         /// What the store says.
         reason: String,
     },
+}
+
+impl TreeError {
+    /// The same error about another path: where the file is seen, not where its store has it.
+    #[must_use]
+    pub fn at(self, seen: &TreePath) -> Self {
+        let seen = seen.to_string();
+        match self {
+            Self::NotFound(_) => Self::NotFound(seen),
+            Self::NotADirectory(_) => Self::NotADirectory(seen),
+            Self::IsADirectory(_) => Self::IsADirectory(seen),
+            Self::Denied(_) => Self::Denied(seen),
+            Self::TooLarge { size, limit, .. } => Self::TooLarge { path: seen, size, limit },
+            Self::Failed { reason, .. } => Self::Failed { path: seen, reason },
+        }
+    }
 }
 
 /// A tree as its store has it: every path is taken as it is, links are not followed.

@@ -44,9 +44,21 @@ impl TreePath {
         Ok(Self(parts.join("/")))
     }
 
-    /// The path of a name in the directory `self`.
+    /// The path of a name, or of a normal path, in the directory `self`.
     pub(crate) fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}/{name}", self.0)) }
+        match (self.0.as_str(), name) {
+            ("", name) => Self(name.to_owned()),
+            (_, "") => self.clone(),
+            (directory, name) => Self(format!("{directory}/{name}")),
+        }
+    }
+
+    /// What leads from `directory` to this path: empty when they are the same, `None` when this path is not in it.
+    pub fn below(&self, directory: &Self) -> Option<&str> {
+        match self.0.strip_prefix(directory.as_str())? {
+            rest if rest.is_empty() || directory.is_root() => Some(rest),
+            rest => rest.strip_prefix('/'),
+        }
     }
 
     /// The directory that this path is in; `None` for the root.
