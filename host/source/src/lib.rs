@@ -5,6 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod deadline;
+mod foreign;
 pub mod git;
+mod percent;
+pub mod transport;
 
 pub use deadline::Cancel;

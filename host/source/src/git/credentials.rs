@@ -3,14 +3,15 @@ use std::collections::BTreeMap;
 use plumb_api::Sensitive;
 
 use crate::git::url::{GitUrl, Scheme};
+use crate::transport::{InvalidSecret, Transport, text};
 
-/// How to sign in to a server, and which authorities to trust besides those of the system.
+/// How to reach a server, and how to sign in to it.
 #[derive(Clone, Default)]
 pub struct Credentials {
     /// How to sign in.
     pub login: Login,
-    /// Certificates in PEM that are trusted besides those of the system; for `https` only.
-    pub ca: Option<Vec<u8>>,
+    /// How to reach it. For `ssh`, only the proxy and the addresses matter.
+    pub transport: Transport,
 }
 
 /// How to sign in to a server.
@@ -43,68 +44,20 @@ pub struct SshKey {
     pub known_hosts: Vec<u8>,
 }
 
-/// A Secret that does not hold what the URL needs. The messages name keys, never values.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidCredentials {
-    /// A key that must be there with others, or for this kind of URL, is not.
-    #[error("the secret has no key {missing:?}, which is needed {because}")]
-    Missing {
-        /// The key that is missing.
-        missing: &'static str,
-        /// Why it is needed.
-        because: &'static str,
-    },
-    /// A value is not text.
-    #[error("the value of {0:?} in the secret is not UTF-8 text")]
-    NotText(&'static str),
-    /// A key asks for a way to sign in that is not there yet.
-    #[error("the key {key:?} of the secret asks for {way}, which is not supported yet")]
-    Unsupported {
-        /// The key.
-        key: &'static str,
-        /// What it asks for.
-        way: &'static str,
-    },
-}
-
-/// Keys of Flux that are read by nothing yet. Whoever set them expects them to be used.
-const UNSUPPORTED: &[(&str, &str)] = &[
-    ("githubAppID", "a GitHub App"),
-    ("githubAppInstallationID", "a GitHub App"),
-    ("githubAppInstallationOwner", "a GitHub App"),
-    ("githubAppPrivateKey", "a GitHub App"),
-    ("tls.crt", "a client certificate"),
-    ("tls.key", "a client certificate"),
-    ("certFile", "a client certificate"),
-    ("keyFile", "a client certificate"),
-];
-
 impl Credentials {
     /// Reads the data of a Secret, with the keys of Flux.
     ///
-    /// For `http` and `https`: `bearerToken`, or `username` and `password` (either may be missing); and `ca.crt` or the older `caFile`.
+    /// For `http` and `https`: `bearerToken`, or `username` and `password` (either may be missing); and what [`Transport::from_secret`] reads.
     /// For `ssh`: `identity`, `known_hosts`, and `password` when the key has one. Source: Flux, "Git Repositories", `secretRef`.
-    pub fn from_secret(data: &BTreeMap<String, Vec<u8>>, url: &GitUrl) -> Result<Self, InvalidCredentials> {
-        if let Some(&(key, way)) = UNSUPPORTED.iter().find(|(key, _)| data.contains_key(*key)) {
-            return Err(InvalidCredentials::Unsupported { key, way });
-        }
-        match url.scheme() {
-            Scheme::Ssh => Ok(Self { login: Login::Ssh(ssh_key(data)?), ca: None }),
-            Scheme::Http => Ok(Self {
-                login: http_login(data)?,
-                ca: data.get("ca.crt").or_else(|| data.get("caFile")).cloned(),
-            }),
-        }
+    pub fn from_secret(data: &BTreeMap<String, Vec<u8>>, url: &GitUrl) -> Result<Self, InvalidSecret> {
+        Ok(match url.scheme() {
+            Scheme::Ssh => Self { login: Login::Ssh(ssh_key(data)?), transport: Transport::default() },
+            Scheme::Http => Self { login: http_login(data)?, transport: Transport::from_secret(data)? },
+        })
     }
 }
 
-fn text(data: &BTreeMap<String, Vec<u8>>, key: &'static str) -> Result<Option<String>, InvalidCredentials> {
-    data.get(key)
-        .map(|value| String::from_utf8(value.clone()).map_err(|_| InvalidCredentials::NotText(key)))
-        .transpose()
-}
-
-fn http_login(data: &BTreeMap<String, Vec<u8>>) -> Result<Login, InvalidCredentials> {
+fn http_login(data: &BTreeMap<String, Vec<u8>>) -> Result<Login, InvalidSecret> {
     if let Some(token) = text(data, "bearerToken")? {
         return Ok(Login::Bearer(Sensitive::new(token)));
     }
@@ -117,9 +70,9 @@ fn http_login(data: &BTreeMap<String, Vec<u8>>) -> Result<Login, InvalidCredenti
     })
 }
 
-fn ssh_key(data: &BTreeMap<String, Vec<u8>>) -> Result<SshKey, InvalidCredentials> {
+fn ssh_key(data: &BTreeMap<String, Vec<u8>>) -> Result<SshKey, InvalidSecret> {
     let needed =
-        |missing, because| data.get(missing).cloned().ok_or(InvalidCredentials::Missing { missing, because });
+        |missing, because| data.get(missing).cloned().ok_or(InvalidSecret::Missing { missing, because });
     Ok(SshKey {
         identity: Sensitive::new(needed("identity", "to sign in over ssh: the private key")?),
         known_hosts: needed("known_hosts", "to know the host over ssh: the output of ssh-keyscan HOST")?,
@@ -135,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    fn read(url: &str, keys: &[&str]) -> Result<Credentials, InvalidCredentials> {
+    fn read(url: &str, keys: &[&str]) -> Result<Credentials, InvalidSecret> {
         let data =
             keys.iter().map(|key| ((*key).to_owned(), format!("value of {key}").into_bytes())).collect();
         Credentials::from_secret(&data, &GitUrl::parse(url).unwrap())
@@ -167,15 +120,14 @@ mod tests {
     #[case("caFile", true)]
     #[case("username", false)]
     fn the_authority_is_read(#[case] key: &str, #[case] there: bool) {
-        assert_eq!(read("https://h/r", &[key]).ok().unwrap().ca.is_some(), there);
+        assert_eq!(read("https://h/r", &[key]).ok().unwrap().transport.ca.is_some(), there);
     }
 
     #[rstest]
-    #[case("https://h/r", &["githubAppID"], "the key \"githubAppID\" of the secret asks for a GitHub App, which is not supported yet")]
-    #[case("https://h/r", &["tls.crt"], "the key \"tls.crt\" of the secret asks for a client certificate, which is not supported yet")]
+    #[case("https://h/r", &["tls.crt"], "the secret has no key \"tls.key\", which is needed with tls.crt, the client certificate")]
     #[case("ssh://h/r", &["known_hosts"], "the secret has no key \"identity\", which is needed to sign in over ssh: the private key")]
     #[case("ssh://h/r", &["identity"], "the secret has no key \"known_hosts\", which is needed to know the host over ssh: the output of ssh-keyscan HOST")]
-    fn what_is_missing_or_unknown_is_named(#[case] url: &str, #[case] keys: &[&str], #[case] message: &str) {
+    fn what_is_missing_is_named(#[case] url: &str, #[case] keys: &[&str], #[case] message: &str) {
         assert_eq!(read(url, keys).err().unwrap().to_string(), message);
     }
 
@@ -183,6 +135,6 @@ mod tests {
     fn a_value_that_is_not_text_is_refused() {
         let data = BTreeMap::from([("password".to_owned(), vec![0xff])]);
         let read = Credentials::from_secret(&data, &GitUrl::parse("https://h/r").unwrap());
-        assert_eq!(read.err(), Some(InvalidCredentials::NotText("password")));
+        assert_eq!(read.err(), Some(InvalidSecret::NotText("password")));
     }
 }

@@ -1,7 +1,8 @@
 use plumb_api::Reason;
 
-use crate::git::credentials::InvalidCredentials;
-use crate::git::url::InvalidUrl;
+pub(crate) use crate::foreign::{printable, said, with_causes};
+use crate::git::url::{GitUrl, InvalidUrl};
+use crate::transport::{AddressRefused, InvalidSecret, TransportError};
 
 /// Why a repository could not be fetched. Every message names the repository without user and password, and holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,7 +12,7 @@ pub enum GitError {
     Url(#[from] InvalidUrl),
     /// The Secret does not hold what the address needs.
     #[error(transparent)]
-    Credentials(#[from] InvalidCredentials),
+    Credentials(#[from] InvalidSecret),
     /// The reference is not one that a repository can have.
     #[error("cannot fetch {url}: {reference:?} is not a valid {what}")]
     InvalidReference {
@@ -48,6 +49,32 @@ pub enum GitError {
         /// The repository.
         url: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The certificate in the Secret that the server is to be shown cannot be used.
+    #[error("cannot sign in to {url}: tls.crt and tls.key of the secret cannot be used: {reason}")]
+    ClientCertificate {
+        /// The repository.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The host, the proxy, or what a redirect leads to, is at an address that must not be reached.
+    #[error("cannot fetch {url}: {refused}")]
+    AddressRefused {
+        /// The repository.
+        url: String,
+        /// Which host it is.
+        refused: AddressRefused,
+    },
+    /// The proxy cannot be used for this.
+    #[error("cannot reach {url} through the proxy {proxy}: {reason}")]
+    Proxy {
+        /// The repository.
+        url: String,
+        /// Where the proxy is, without user and password.
+        proxy: String,
+        /// Why not.
         reason: String,
     },
     /// The server has no such repository, or hides it from who signed in.
@@ -153,11 +180,32 @@ pub enum GitError {
 }
 
 impl GitError {
+    /// Why a server cannot be reached as the Secrets ask for.
+    pub(crate) fn of_transport(url: &GitUrl, error: TransportError) -> Self {
+        let url = url.to_string();
+        match error {
+            TransportError::Authority(reason) => {
+                let reason = format!("ca.crt cannot be used: {}", printable(&reason));
+                Self::UntrustedCertificate { url, reason }
+            }
+            TransportError::ClientCertificate(reason) => {
+                Self::ClientCertificate { url, reason: printable(&reason) }
+            }
+            TransportError::Proxy { url: proxy, reason } => {
+                Self::Proxy { url, proxy, reason: printable(&reason) }
+            }
+            TransportError::Refused(refused) => Self::AddressRefused { url, refused },
+            TransportError::Host(reason) => Self::Host { url, reason: printable(&reason) },
+        }
+    }
+
     /// The reason that Flux's conditions have for it.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Url(_) => Reason::URLInvalid,
-            Self::Credentials(_) | Self::AuthenticationFailed { .. } => Reason::AuthenticationFailed,
+            Self::Credentials(_) | Self::AuthenticationFailed { .. } | Self::ClientCertificate { .. } => {
+                Reason::AuthenticationFailed
+            }
             _ => Reason::GitOperationFailed,
         }
     }
@@ -165,44 +213,5 @@ impl GitError {
     /// Whether trying again changes nothing until somebody changes the object or its Secret.
     pub fn needs_a_change(&self) -> bool {
         matches!(self, Self::Url(_) | Self::Credentials(_) | Self::InvalidReference { .. })
-    }
-}
-
-/// What a server or a library said, as one line of printable text of at most 400 characters.
-pub(crate) fn printable(text: &str) -> String {
-    const MOST: usize = 400;
-    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut printable: String = one_line.chars().filter(|char| !char.is_control()).take(MOST).collect();
-    if one_line.chars().nth(MOST).is_some() {
-        printable.push('…');
-    }
-    printable
-}
-
-/// An error and what caused it, each said once.
-pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    said(std::iter::successors(Some(error), |error| error.source()))
-}
-
-/// What some errors say, each once.
-pub(crate) fn said<'a>(errors: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
-    let mut said: Vec<String> = Vec::new();
-    for error in errors {
-        let text = error.to_string();
-        if !text.is_empty() && !said.iter().any(|before| before.contains(&text)) {
-            said.push(text);
-        }
-    }
-    printable(&said.join(": "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_text_is_one_short_printable_line() {
-        assert_eq!(printable("a\r\n\x1b[31mb\tc"), "a [31mb c");
-        assert_eq!(printable(&"x".repeat(500)).chars().count(), 401);
     }
 }

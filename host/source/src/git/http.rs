@@ -17,6 +17,7 @@ use crate::git::credentials::{Credentials, Login};
 use crate::git::error::{GitError, printable, with_causes};
 use crate::git::meter::Meter;
 use crate::git::url::GitUrl;
+use crate::transport::{AddressPolicy, AddressRefused};
 
 const MAX_REDIRECTS: usize = 5;
 
@@ -30,6 +31,7 @@ pub(crate) struct HttpClient {
 struct Connection {
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
+    addresses: AddressPolicy,
     url: GitUrl,
     /// Goes to the origin of `url` and nowhere else.
     authorization: Option<HeaderValue>,
@@ -45,24 +47,19 @@ impl HttpClient {
         meter: &Meter,
     ) -> Result<Self, GitError> {
         let host = |reason: String| GitError::Host { url: url.to_string(), reason };
+        let transport = &credentials.transport;
         // Redirects are followed by hand: reqwest does not know which of them Git allows.
-        let mut client =
-            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).referer(false);
-        if let Some(ca) = &credentials.ca {
-            let untrusted = |reason| GitError::UntrustedCertificate { url: url.to_string(), reason };
-            let certificates = reqwest::Certificate::from_pem_bundle(ca)
-                .map_err(|error| untrusted(format!("ca.crt cannot be read: {}", with_causes(&error))))?;
-            if certificates.is_empty() {
-                return Err(untrusted("ca.crt holds no certificate in PEM".to_owned()));
-            }
-            client = client.tls_certs_merge(certificates);
-        }
+        let client = transport
+            .client_builder()
+            .and_then(|client| transport.build(client.redirect(reqwest::redirect::Policy::none())))
+            .map_err(|error| GitError::of_transport(url, error))?;
         let connection = Connection {
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .map_err(|error| host(with_causes(&error)))?,
-            client: client.build().map_err(|error| host(with_causes(&error)))?,
+            client,
+            addresses: transport.addresses.clone(),
             authorization: authorization(url, &credentials.login)?,
             url: url.clone(),
             deadline: deadline.clone(),
@@ -127,6 +124,9 @@ impl Connection {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> GitError {
+        if let Some(refused) = AddressRefused::among(&error) {
+            return GitError::AddressRefused { url: self.url.to_string(), refused: refused.clone() };
+        }
         let (url, reason) = (self.url.to_string(), with_causes(&error.without_url()));
         if reason.contains("certificate") {
             GitError::UntrustedCertificate { url, reason }
@@ -137,6 +137,10 @@ impl Connection {
 
     fn send(&self, sending: Sending) -> io::Result<reqwest::Response> {
         let Sending { method, url, mut headers, body } = sending;
+        // The client looks at what names lead to, but not at addresses.
+        self.addresses.check(&url).map_err(|refused| {
+            self.meter.fail(GitError::AddressRefused { url: self.url.to_string(), refused })
+        })?;
         if let Some(authorization) =
             self.authorization.as_ref().filter(|_| url.origin() == self.url.address().origin())
         {

@@ -19,7 +19,7 @@ mod target;
 mod tree;
 mod url;
 
-pub use credentials::{Credentials, InvalidCredentials, Login, SshKey};
+pub use credentials::{Credentials, Login, SshKey};
 pub use error::GitError;
 pub use snapshot::{Commit, Snapshot};
 pub use store::{Fetch, Fetched, GitStore, Limits, OpenError};

@@ -2,6 +2,8 @@ use std::fmt;
 
 use plumb_api::Sensitive;
 
+use crate::percent::decoded;
+
 /// Where a Git repository is: an address with `http`, `https` or `ssh`, as in Flux.
 ///
 /// Nothing else is taken: a `file:` URL would read the disk of the controller, and Git's `ext::` would run a program. A user name and a
@@ -118,26 +120,6 @@ impl GitUrl {
             None => path,
         }
     }
-}
-
-/// Undoes the percent-encoding of a part of a URL. Bytes that are not UTF-8 become U+FFFD.
-fn decoded(part: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(part.len()), part.as_bytes());
-    while let Some((&first, after)) = rest.split_first() {
-        let escaped = match (first, after) {
-            (b'%', [high, low, ..]) => {
-                hex_digit(*high).zip(hex_digit(*low)).map(|(high, low)| high * 16 + low)
-            }
-            _ => None,
-        };
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// The address without user and password.

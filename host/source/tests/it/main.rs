@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use plumb_api::GitReference;
 use plumb_source::Cancel;
-use plumb_source::git::{Credentials, Fetch, Fetched, GitError, GitStore, GitUrl, Limits, Snapshot};
+use plumb_source::git::{
+    Credentials, Fetch, Fetched, GitError, GitStore, GitUrl, Limits, OpenError, Snapshot,
+};
 use plumb_test_support::{GitRepo, GitServer, GitServerOptions};
 use tempfile::TempDir;
 
@@ -59,7 +61,13 @@ impl Bench {
     fn restart(self) -> Self {
         let Self { repo, server, store, dir } = self;
         drop(store);
-        let store = GitStore::open(dir.path(), Limits::default()).unwrap();
+        let store = loop {
+            match GitStore::open(dir.path(), Limits::default()) {
+                // A program that another test is starting holds our files, and so the lock, until it runs.
+                Err(OpenError::InUse(_)) => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
         Self { repo, server, store, dir }
     }
 }
