@@ -78,7 +78,7 @@ pub enum SourceKind {
 
 impl SourceKind {
     /// The kind as Kubernetes has it, for example `OCIRepository`.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::OciRepository => "OCIRepository",
             Self::GitRepository => "GitRepository",

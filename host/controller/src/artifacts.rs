@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use plumb_api::{Revision, SourceKind};
+use plumb_api::Revision;
 use plumb_tree::Tree;
 
-use crate::Key;
+use crate::sources::SourceId;
 
 /// The latest revision of a source.
 #[derive(Clone)]
@@ -25,23 +25,23 @@ impl fmt::Debug for Artifact {
     }
 }
 
-/// One artifact a source, by the kind and the name of the source: as many as there are sources in the cluster.
+/// One artifact a source: as many as there are sources in the cluster.
 #[derive(Debug, Default)]
-pub(crate) struct Artifacts(RwLock<HashMap<(SourceKind, Key), Artifact>>);
+pub(crate) struct Artifacts(RwLock<HashMap<SourceId, Artifact>>);
 
 impl Artifacts {
-    pub(crate) fn get(&self, kind: SourceKind, key: &Key) -> Option<Artifact> {
-        self.0.read().get(&(kind, key.clone())).cloned()
+    pub(crate) fn get(&self, source: &SourceId) -> Option<Artifact> {
+        self.0.read().get(source).cloned()
     }
 
-    /// Whether the artifact is of another revision than the one before.
-    pub(crate) fn put(&self, kind: SourceKind, key: Key, artifact: Artifact) -> bool {
-        let revision = artifact.revision.clone();
-        let before = self.0.write().insert((kind, key), artifact);
-        before.is_none_or(|before| before.revision != revision)
+    /// Whether the artifact is of another revision than the one before, or has other content.
+    pub(crate) fn put(&self, source: SourceId, artifact: Artifact) -> bool {
+        let (revision, digest) = (artifact.revision.clone(), artifact.digest.clone());
+        let before = self.0.write().insert(source, artifact);
+        before.is_none_or(|before| before.revision != revision || before.digest != digest)
     }
 
-    pub(crate) fn remove(&self, kind: SourceKind, key: &Key) {
-        self.0.write().remove(&(kind, key.clone()));
+    pub(crate) fn remove(&self, source: &SourceId) {
+        self.0.write().remove(source);
     }
 }

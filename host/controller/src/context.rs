@@ -8,11 +8,9 @@ use anyhow::Context as _;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use parking_lot::Mutex;
-use plumb_api::{GitRepository, Inventory, Kustomization, ObjectId, SourceKind};
+use plumb_api::{Inventory, Kustomization, ObjectId};
 use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
-use plumb_source::Cancel;
-use plumb_source::git::{GitStore, GitUrl, Limits};
 use tokio::sync::Semaphore;
 
 use crate::artifacts::Artifacts;
@@ -20,14 +18,12 @@ use crate::clusters::{ClusterId, Clusters};
 use crate::events::Events;
 use crate::inputs::Inputs;
 use crate::metrics::Metrics;
-use crate::recall::Recall;
+use crate::sources::{self, SourceId, Sources};
 use crate::wakes::Wakes;
-use crate::{Config, Key, git_repository, kustomization};
+use crate::{Config, Key, kustomization};
 
 /// Nothing is looked at more often than this, unless it changes.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-/// Fetches at once: they wait for the network more than they work.
-const FETCHES: usize = 8;
 
 pub(crate) struct Context {
     pub(crate) client: kube::Client,
@@ -35,27 +31,21 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: Events,
 
-    pub(crate) repositories: Store<GitRepository>,
     pub(crate) kustomizations: Store<Kustomization>,
-    pub(crate) repository_wakes: Wakes,
     pub(crate) kustomization_wakes: Wakes,
 
-    pub(crate) git: GitStore,
-    pub(crate) recall: Recall,
+    pub(crate) sources: Sources,
     pub(crate) artifacts: Artifacts,
     pub(crate) engine: Arc<Engine>,
     pub(crate) builtins: Builtins,
     pub(crate) clusters: Clusters,
     pub(crate) inputs: Inputs,
 
-    /// Fetching and rendering block: each has its own bound, and neither runs on the runtime's workers.
-    pub(crate) fetches: Arc<Semaphore>,
+    /// Rendering blocks: it has its own bound, and does not run on the runtime's workers.
     pub(crate) renders: Arc<Semaphore>,
-    /// These end what blocks when the controller stops.
-    pub(crate) fetches_cancelled: Cancel,
+    /// Ends renders when the controller stops.
     pub(crate) renders_cancelled: Cancelled,
 
-    repository_memories: Mutex<HashMap<Key, git_repository::Memory>>,
     kustomization_memories: Mutex<HashMap<Key, kustomization::Memory>>,
     /// The objects that each Kustomization rendered last, to tell whether an object that one gives up is wanted by another.
     wanted: Mutex<HashMap<Key, Wanted>>,
@@ -76,7 +66,7 @@ struct Wanted {
 
 /// The writing ends of the stores, for the watches.
 pub(crate) struct Writers {
-    pub(crate) repositories: Writer<GitRepository>,
+    pub(crate) sources: sources::Writers,
     pub(crate) kustomizations: Writer<Kustomization>,
 }
 
@@ -86,23 +76,19 @@ impl Context {
         config: Config,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<(Arc<Self>, Writers)> {
-        let (repositories, repository_writer) = reflector::store();
         let (kustomizations, kustomization_writer) = reflector::store();
         let (storage, cache, plugins) =
             (config.storage_path.clone(), config.cache_dir.clone(), config.plugin_dir.clone());
         let prepare = move || -> anyhow::Result<_> {
-            let git = GitStore::open(&storage.join("git"), Limits::default())
-                .with_context(|| format!("cannot keep repositories in {}", storage.display()))?;
+            let sources = Sources::open(&storage)?;
             let host = Host::new(HostConfig { cache_dir: Some(cache), ..HostConfig::default() })
                 .context("cannot start the plugin host")?;
             let builtins = Builtins::new(host, plugins);
             // Compiled now rather than when the first Kustomization waits for it.
             builtins.renderer("kustomize")?;
-            let recall = Recall::open(&storage.join("revisions"))
-                .with_context(|| format!("cannot keep revisions in {}", storage.display()))?;
-            Ok((git, recall, builtins))
+            Ok((sources, builtins))
         };
-        let (git, recall, builtins) =
+        let ((sources, source_writers), builtins) =
             tokio::task::spawn_blocking(prepare).await.context("the start broke down")??;
         let kustomization_wakes = Wakes::default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -113,26 +99,20 @@ impl Context {
             client,
             config,
             metrics,
-            repositories,
             kustomizations,
-            repository_wakes: Wakes::default(),
             kustomization_wakes,
-            git,
-            recall,
+            sources,
             artifacts: Artifacts::default(),
             engine: Arc::new(Engine::default()),
             builtins,
-            fetches: Arc::new(Semaphore::new(FETCHES)),
             renders: Arc::new(Semaphore::new(cores)),
-            fetches_cancelled: Cancel::new(),
             renders_cancelled: Cancelled::new(),
-            repository_memories: Mutex::default(),
             kustomization_memories: Mutex::default(),
             wanted: Mutex::default(),
             listed: Mutex::default(),
             standings: Mutex::default(),
         };
-        let writers = Writers { repositories: repository_writer, kustomizations: kustomization_writer };
+        let writers = Writers { sources: source_writers, kustomizations: kustomization_writer };
         Ok((Arc::new(context), writers))
     }
 
@@ -143,7 +123,7 @@ impl Context {
 
     /// Ends what blocks: fetches and renders.
     pub(crate) fn call_off(&self) {
-        self.fetches_cancelled.cancel();
+        self.sources.call_off();
         self.renders_cancelled.cancel();
     }
 
@@ -160,21 +140,8 @@ impl Context {
         crate::schedule::backoff(failures, self.config.min_retry_delay, max)
     }
 
-    pub(crate) fn repository(&self, key: &Key) -> Option<Arc<GitRepository>> {
-        self.repositories.get(&ObjectRef::new(&key.name).within(&key.namespace))
-    }
-
     pub(crate) fn kustomization(&self, key: &Key) -> Option<Arc<Kustomization>> {
         self.kustomizations.get(&ObjectRef::new(&key.name).within(&key.namespace))
-    }
-
-    /// What is remembered of a GitRepository; nothing after a panic. Whoever takes it puts it back.
-    pub(crate) fn take_repository_memory(&self, key: &Key) -> git_repository::Memory {
-        self.repository_memories.lock().remove(key).unwrap_or_default()
-    }
-
-    pub(crate) fn put_repository_memory(&self, key: Key, memory: git_repository::Memory) {
-        self.repository_memories.lock().insert(key, memory);
     }
 
     /// What is remembered of a Kustomization; nothing after a panic. Whoever takes it puts it back.
@@ -184,14 +151,6 @@ impl Context {
 
     pub(crate) fn put_kustomization_memory(&self, key: Key, memory: kustomization::Memory) {
         self.kustomization_memories.lock().insert(key, memory);
-    }
-
-    pub(crate) fn forget_repository(&self, key: &Key) {
-        if let Some(memory) = self.repository_memories.lock().remove(key) {
-            self.recall.forget(memory.uid());
-        }
-        self.artifacts.remove(SourceKind::GitRepository, key);
-        self.metrics.gone("GitRepository", key);
     }
 
     pub(crate) fn forget_kustomization(&self, key: &Key) {
@@ -217,7 +176,7 @@ impl Context {
     }
 
     /// Whether every other Kustomization that renders the source has done so at this revision.
-    pub(crate) fn all_others_rendered(&self, key: &Key, source: &Key, revision: &str) -> bool {
+    pub(crate) fn all_others_rendered(&self, key: &Key, source: &SourceId, revision: &str) -> bool {
         let wanted = self.wanted.lock();
         self.kustomizations.state().iter().all(|object| {
             let other = Key::of(object.as_ref());
@@ -261,22 +220,6 @@ impl Context {
         }
     }
 
-    /// Deletes the objects of repositories that no GitRepository names any longer.
-    pub(crate) fn sweep(self: &Arc<Self>) {
-        let urls = self
-            .repositories
-            .state()
-            .iter()
-            .filter_map(|object| GitUrl::parse(&object.spec.url).ok())
-            .collect::<Vec<_>>();
-        let context = self.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = context.git.retain(&urls) {
-                tracing::warn!(%error, "could not delete the objects of repositories that are no longer used");
-            }
-        });
-    }
-
     /// Another Kustomization that wants the object in the same cluster.
     pub(crate) fn wanted_by_other(&self, key: &Key, cluster: &ClusterId, id: &ObjectId) -> Option<Key> {
         let wanted = self.wanted.lock();
@@ -289,12 +232,10 @@ impl Context {
     }
 
     /// Has every Kustomization looked at that renders the source.
-    pub(crate) fn wake_users_of(&self, source: &Key) {
+    pub(crate) fn wake_users_of(&self, source: &SourceId) {
         for object in self.kustomizations.state() {
             let key = Key::of(object.as_ref());
-            if object.spec.source_ref.kind == SourceKind::GitRepository
-                && kustomization::source_of(&object, &key) == *source
-            {
+            if kustomization::source_of(&object, &key) == *source {
                 self.kustomization_wakes.wake(key);
             }
         }

@@ -292,12 +292,13 @@ impl Workload {
             expiration_seconds: Some(TOKEN_LIFETIME.as_secs().cast_signed()),
             ..TokenRequestSpec::default()
         };
-        let request = TokenRequest { spec, ..TokenRequest::default() };
-        let asked = api.create_token_request(&self.account.name, &PostParams::default(), &request);
-        let answer = bounded(asked)
+        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        let params = PostParams::default();
+        let answer = bounded(api.create_token_request(&self.account.name, &params, &request))
             .await
             .map_err(|error| format!("service account {}: {}", self.account, said(&error)))?;
-        let token = answer.status.and_then(|status| Some(Sensitive::new(format!("Bearer {}", status.token?))));
+        let token =
+            answer.status.and_then(|status| Some(Sensitive::new(format!("Bearer {}", status.token?))));
         let header = token.and_then(|token| HeaderValue::from_str(token.expose()).ok());
         let mut header =
             header.ok_or_else(|| format!("service account {}: the API server gave none", self.account))?;

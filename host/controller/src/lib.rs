@@ -13,16 +13,16 @@ mod artifacts;
 mod clusters;
 mod context;
 mod events;
-mod git_repository;
+mod finalizers;
 mod inputs;
 mod kubeconfig;
 mod kustomization;
 mod leader;
 mod metrics;
 mod queue;
-mod recall;
 mod schedule;
 mod server;
+mod sources;
 mod status;
 mod wakes;
 mod watch;
@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::ResourceExt as _;
+use plumb_api::GitRepository;
 use plumb_apply::Owner;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -180,7 +181,10 @@ async fn reconcile(context: Arc<Context>, writers: Writers, stop: CancellationTo
     let grace = context.config.grace;
     let mut watches = watch::start(&context, writers);
     let work = async {
-        tokio::join!(git_repository::run(context.clone(), &stop), kustomization::run(context.clone(), &stop))
+        tokio::join!(
+            sources::run::<GitRepository>(context.clone(), &stop),
+            kustomization::run(context.clone(), &stop),
+        )
     };
     let deadline = async {
         stop.cancelled().await;

@@ -20,11 +20,12 @@ use tokio::task::JoinSet;
 use crate::Key;
 use crate::context::{Context, Writers};
 use crate::kustomization::dependencies;
+use crate::sources::{self, Source, SourceId};
 
 /// Starts the watches. They end with the set.
 pub(crate) fn start(context: &Arc<Context>, writers: Writers) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(follow(context.clone(), writers.repositories, repository_changed));
+    tasks.spawn(follow(context.clone(), writers.sources.git_repositories, source_changed::<GitRepository>));
     tasks.spawn(follow(context.clone(), writers.kustomizations, kustomization_changed));
     tasks
 }
@@ -160,14 +161,14 @@ fn readable<K: Resource<DynamicType: Default>>(
     })
 }
 
-fn repository_changed(context: &Arc<Context>, key: Key, change: Change<GitRepository>) {
+fn source_changed<K: Source>(context: &Arc<Context>, key: Key, change: Change<K>) {
     match change {
-        Change::Asked(_) => context.repository_wakes.wake(key),
+        Change::Asked(_) => K::all(&context.sources).wakes.wake(key),
         Change::Touched(_) => {}
         Change::Gone => {
-            context.forget_repository(&key);
-            context.wake_users_of(&key);
-            context.sweep();
+            sources::forget::<K>(context, &key);
+            context.wake_users_of(&SourceId { kind: K::KIND, key });
+            sources::sweep(context);
         }
     }
 }

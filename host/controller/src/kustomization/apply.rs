@@ -110,7 +110,7 @@ fn policy(run: &Run<'_>) -> Policy {
 fn hold_prune(run: &mut Run<'_>, plan: &mut Plan) -> Result<(), Failure> {
     let revision = run.revision.as_deref().unwrap_or_default();
     let is_settled =
-        plan.prune.is_empty() || run.context.all_others_rendered(&run.key, &run.source_key(), revision);
+        plan.prune.is_empty() || run.context.all_others_rendered(&run.key, &run.source(), revision);
     if is_settled || run.memory.prune_held.get_or_insert_with(Clock::now).elapsed() >= PRUNE_HELD {
         run.memory.prune_held = None;
         return Ok(());

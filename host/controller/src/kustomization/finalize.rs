@@ -3,35 +3,24 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
-use kube::api::{Api, Patch};
 use kube::runtime::controller::Action;
-use plumb_api::annotations::FINALIZER;
-use plumb_api::{Kustomization, OnDeletion, Reason};
+use plumb_api::{OnDeletion, Reason};
 use plumb_apply::Deletion;
-use serde_json::json;
 
 use super::actor::{self, NoActor};
 use super::failure::{Failure, Retry};
 use super::{Run, apply, inputs_of};
 use crate::clusters::Actor;
 use crate::events::Severity;
-use crate::status::{bounded, patch_params, said};
+use crate::finalizers::{self, CATCH_UP, Finalizers};
+use crate::status::said;
 
 /// While something is being deleted it is looked at this often, besides when a watch tells of it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// How long the watch has to bring the object as it is.
-const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// Makes sure that the Kustomization cannot go before its objects. An action means that this has to be tried again first.
 pub(super) async fn add_finalizer(run: &Run<'_>) -> Option<Action> {
-    let finalizers = run.object.finalizers();
-    if finalizers.iter().any(|name| name == FINALIZER) {
-        return None;
-    }
-    let mut all = finalizers.to_vec();
-    all.push(FINALIZER.to_owned());
-    match set_finalizers(run, &all).await {
+    match finalizers::add(&run.context.client, run.object).await {
         Ok(Finalizers::Set) => None,
         Ok(Finalizers::Outdated) => Some(Action::requeue(CATCH_UP)),
         Err(error) => {
@@ -43,7 +32,7 @@ pub(super) async fn add_finalizer(run: &Run<'_>) -> Option<Action> {
 
 /// Deletes the objects, or leaves them, and lets the Kustomization go.
 pub(super) async fn finalize(run: &mut Run<'_>) -> Action {
-    if !run.object.finalizers().iter().any(|name| name == FINALIZER) {
+    if !finalizers::has(run.object) {
         return Action::await_change();
     }
     // A suspended Kustomization touches nothing, as in Flux: its objects stay.
@@ -125,30 +114,8 @@ async fn wait_until_gone(run: &Run<'_>, actor: &Actor, deletions: &[Deletion]) -
 }
 
 async fn release(run: &Run<'_>) -> Result<Finalizers, Failure> {
-    let others: Vec<String> =
-        run.object.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
-    set_finalizers(run, &others).await.map_err(|error| {
+    finalizers::remove(&run.context.client, run.object).await.map_err(|error| {
         let message = format!("could not remove the finalizer: {}", said(&error));
         Failure::new(Reason::ReconciliationFailed, Retry::Backoff, message)
     })
-}
-
-/// What became of a change of the finalizers.
-enum Finalizers {
-    Set,
-    /// The object has changed since the watch brought it: the next look sees it as it is.
-    Outdated,
-}
-
-async fn set_finalizers(run: &Run<'_>, finalizers: &[String]) -> kube::Result<Finalizers> {
-    let api: Api<Kustomization> = Api::namespaced(run.context.client.clone(), &run.key.namespace);
-    // The resource version makes sure that nobody else's finalizer is lost.
-    let version = run.object.resource_version();
-    let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": version } });
-    match bounded(api.patch(&run.key.name, &patch_params(), &Patch::Merge(patch))).await {
-        Ok(_) => Ok(Finalizers::Set),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Finalizers::Set),
-        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Finalizers::Outdated),
-        Err(error) => Err(error),
-    }
 }

@@ -22,9 +22,7 @@ use kube::api::Api;
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 use plumb_api::annotations::REQUESTED_AT;
-use plumb_api::{
-    ConditionStatus, Kustomization, KustomizationSpec, KustomizationStatus, ObjectId, Reason, SourceKind,
-};
+use plumb_api::{ConditionStatus, Kustomization, KustomizationSpec, KustomizationStatus, ObjectId, Reason};
 use plumb_apply::Applied;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +34,7 @@ use crate::events::Severity;
 use crate::inputs::InputId;
 use crate::kubeconfig::Reference;
 use crate::queue::{self, Reconciler};
+use crate::sources::SourceId;
 use crate::status::{self, Written};
 use failure::{Failure, Retry, refuse_not_honoured};
 use render::Desired;
@@ -125,9 +124,10 @@ struct Run<'a> {
 }
 
 /// The source that a Kustomization renders.
-pub(crate) fn source_of(object: &Kustomization, key: &Key) -> Key {
+pub(crate) fn source_of(object: &Kustomization, key: &Key) -> SourceId {
     let reference = &object.spec.source_ref;
-    Key { namespace: reference.namespace_or(&key.namespace).to_owned(), name: reference.name.clone() }
+    let namespace = reference.namespace_or(&key.namespace).to_owned();
+    SourceId { kind: reference.kind, key: Key { namespace, name: reference.name.clone() } }
 }
 
 /// The ConfigMaps and Secrets that a Kustomization is made from.
@@ -238,7 +238,7 @@ impl<'a> Run<'a> {
     /// How long a failed attempt is still to be left alone, if this would be the same one again.
     fn held(&self) -> Option<Duration> {
         let (attempt, until) = self.memory.held.as_ref()?;
-        let artifact = self.context.artifacts.get(SourceKind::GitRepository, &self.source_key())?;
+        let artifact = self.context.artifacts.get(&self.source())?;
         let wait = until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())?;
         (*attempt == self.attempt_at(&artifact.revision.to_string())).then_some(wait)
     }
@@ -368,18 +368,18 @@ impl<'a> Run<'a> {
     }
 
     fn artifact(&self) -> Result<Artifact, Failure> {
-        let source = self.source_key();
-        if let Some(artifact) = self.context.artifacts.get(SourceKind::GitRepository, &source) {
+        let source = self.source();
+        if let Some(artifact) = self.context.artifacts.get(&source) {
             return Ok(artifact);
         }
-        let message = match self.context.repository(&source) {
-            Some(_) => format!("GitRepository '{source}' has no artifact yet"),
-            None => format!("GitRepository '{source}' does not exist"),
+        let message = match self.context.sources.exists(&source) {
+            true => format!("{source} has no artifact yet"),
+            false => format!("{source} does not exist"),
         };
         Err(Failure::new(Reason::ArtifactFailed, Retry::Source, message))
     }
 
-    fn source_key(&self) -> Key {
+    fn source(&self) -> SourceId {
         source_of(self.object, &self.key)
     }
 

@@ -1,0 +1,210 @@
+//! One reconciliation of a source that is fetched here.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::Api;
+use kube::runtime::controller::Action;
+use plumb_api::Reason;
+use plumb_api::annotations::REQUESTED_AT;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::report::{Report, success_message};
+use super::{Fetch, Fetched, Memory, SourceId};
+use crate::Key;
+use crate::context::Context;
+use crate::events::Severity;
+use crate::finalizers::{self, Finalizers};
+use crate::queue::{self, Reconciler};
+use crate::status::{self, Written, said};
+
+/// Reconciles the sources of a kind until `stop`.
+pub(crate) async fn run<K: Fetch>(context: Arc<Context>, stop: &CancellationToken) {
+    use futures::StreamExt as _;
+    let all = K::all(&context.sources);
+    let woken = all.wakes.stream().take_until(stop.clone().cancelled_owned());
+    let store = all.store.clone();
+    queue::run::<Fetching<K>>(context, store, woken).await;
+}
+
+struct Fetching<K>(PhantomData<K>);
+
+impl<K: Fetch> Reconciler for Fetching<K> {
+    type Kind = K;
+    const KIND: &'static str = K::KIND.as_str();
+
+    async fn reconcile(object: Arc<K>, context: Arc<Context>) -> Action {
+        let key = Key::of(object.as_ref());
+        if object.meta().deletion_timestamp.is_some() {
+            return release(object.as_ref(), &context).await;
+        }
+        let all = K::all(&context.sources);
+        let mut memory = all.take_memory(&key, object.uid().unwrap_or_default());
+        let run =
+            Run { context: &context, object: &object, source: SourceId { kind: K::KIND, key: key.clone() } };
+        let action = run.reconcile(&mut memory).await;
+        all.put_memory(key.clone(), memory);
+        // It may be gone by now, and then nothing is to be remembered.
+        if all.get(&key).is_none() {
+            super::forget::<K>(&context, &key);
+        }
+        action
+    }
+
+    fn exists(key: &Key, context: &Context) -> bool {
+        K::all(&context.sources).get(key).is_some()
+    }
+
+    async fn report_panic(object: Arc<K>, context: Arc<Context>, message: String) {
+        let source = SourceId { kind: K::KIND, key: Key::of(object.as_ref()) };
+        let before = object.status().cloned().unwrap_or_default();
+        let mut after = before.clone();
+        let run = Run { context: &context, object: &object, source };
+        let failure = Failure::new(Reason::Failed, format!("internal error: {message}"));
+        run.report().fail(&mut K::standing(&mut after), &failure);
+        let _ = run.write_status(&before, &after).await;
+    }
+}
+
+/// A source that came from Flux has its finalizer. There is nothing of ours to clean up in the cluster.
+async fn release<K: Fetch>(object: &K, context: &Context) -> Action {
+    match finalizers::remove(&context.client, object).await {
+        Ok(Finalizers::Set) => Action::await_change(),
+        Ok(Finalizers::Outdated) => Action::requeue(finalizers::CATCH_UP),
+        Err(error) => {
+            let key = Key::of(object);
+            tracing::debug!(error = said(&error), object = %key, "could not remove the finalizer; trying again");
+            Action::requeue(std::time::Duration::from_secs(1))
+        }
+    }
+}
+
+/// One reconciliation.
+struct Run<'a, K> {
+    context: &'a Arc<Context>,
+    object: &'a Arc<K>,
+    source: SourceId,
+}
+
+impl<K: Fetch> Run<'_, K> {
+    async fn reconcile(&self, memory: &mut Memory<K::Status>) -> Action {
+        self.recall().await;
+        let (context, schedule) = (self.context, self.object.schedule());
+        context.metrics.suspended(K::KIND.as_str(), &self.source.key, schedule.is_suspended);
+        if schedule.is_suspended {
+            tracing::debug!(source = %self.source, "suspended");
+            return Action::await_change();
+        }
+        let known = context.artifacts.get(&self.source);
+        let fetched = self.object.fetch(context, known).await;
+        if fetched.is_err() && context.is_called_off() {
+            // What was interrupted by the end of this process is not a failure, and another replica may be at it already.
+            return Action::await_change();
+        }
+        context.metrics.ready(K::KIND.as_str(), &self.source.key, fetched.is_ok());
+        // Users of the source are woken before the status is written: the write is for people.
+        if let Ok(fetched) = &fetched {
+            self.hand_over(fetched);
+        }
+        let before = Written::newest(memory.status.as_ref(), self.object.as_ref(), self.object.status());
+        let (after, is_new) = self.status(&before, &fetched);
+        match self.write_status(&before, &after).await {
+            Ok(written) => memory.status = written.or(memory.status.take()),
+            Err(error) => {
+                memory.failures = memory.failures.saturating_add(1);
+                tracing::warn!(error = said(&error), source = %self.source, "could not write the status; trying again");
+                return Action::requeue(context.backoff(memory.failures, schedule.interval));
+            }
+        }
+        match fetched {
+            Ok(fetched) => {
+                memory.failures = 0;
+                if is_new {
+                    self.tell_success(&fetched).await;
+                }
+                Action::requeue(context.jittered(schedule.interval))
+            }
+            Err(failure) => {
+                memory.failures = memory.failures.saturating_add(1);
+                self.tell_failure(&failure).await;
+                match failure.stalled {
+                    true => Action::await_change(),
+                    false => Action::requeue(context.backoff(memory.failures, schedule.interval)),
+                }
+            }
+        }
+    }
+
+    /// After a restart, takes up the tree that was fetched last: nobody has to wait for the server, which may be down, and a suspended
+    /// source still serves what it has.
+    async fn recall(&self) {
+        if self.context.artifacts.get(&self.source).is_some() {
+            return;
+        }
+        let (context, object) = (self.context.clone(), self.object.clone());
+        let recalled = tokio::task::spawn_blocking(move || object.recall(&context));
+        if let Ok(Some(artifact)) = recalled.await {
+            tracing::info!(source = %self.source, revision = %artifact.revision, "took up the revision that was fetched last");
+            self.context.artifacts.put(self.source.clone(), artifact);
+            self.context.wake_users_of(&self.source);
+        }
+    }
+
+    fn hand_over(&self, fetched: &Fetched) {
+        if self.context.artifacts.put(self.source.clone(), fetched.artifact.clone()) {
+            self.context.wake_users_of(&self.source);
+        }
+    }
+
+    /// The status after a fetch, and whether the artifact is another one than before.
+    fn status(&self, before: &K::Status, fetched: &Result<Fetched, Failure>) -> (K::Status, bool) {
+        let mut after = before.clone();
+        let is_new = match fetched {
+            Ok(fetched) => {
+                self.object.note(fetched, &mut after);
+                self.report().succeed(&mut K::standing(&mut after), &self.source, fetched)
+            }
+            Err(failure) => {
+                self.report().fail(&mut K::standing(&mut after), failure);
+                false
+            }
+        };
+        if let Some(requested) = self.object.annotations().get(REQUESTED_AT) {
+            *K::standing(&mut after).last_handled_reconcile_at = Some(requested.clone());
+        }
+        (after, is_new)
+    }
+
+    fn report(&self) -> Report {
+        Report { generation: self.object.meta().generation, now: Timestamp::now() }
+    }
+
+    async fn write_status(
+        &self,
+        before: &K::Status,
+        after: &K::Status,
+    ) -> kube::Result<Option<Written<K::Status>>> {
+        let Key { namespace, name } = &self.source.key;
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), namespace);
+        status::write(&api, name, before, after).await
+    }
+
+    async fn tell_success(&self, fetched: &Fetched) {
+        let revision = &fetched.artifact.revision;
+        tracing::info!(source = %self.source, %revision, "fetched a new revision");
+        self.publish(Severity::Normal, Reason::NewArtifact, &success_message(revision)).await;
+    }
+
+    async fn tell_failure(&self, failure: &Failure) {
+        let Failure { reason, message, .. } = failure;
+        tracing::warn!(source = %self.source, %reason, message, "fetch failed");
+        self.publish(Severity::Warning, *reason, message).await;
+    }
+
+    async fn publish(&self, severity: Severity, reason: Reason, note: &str) {
+        self.context.events.publish(&self.object.object_ref(&()), severity, reason.as_str(), note).await;
+    }
+}

@@ -1,0 +1,93 @@
+//! What a reconciliation of a source writes into the status. Pure.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use plumb_api::conditions::remove;
+use plumb_api::{
+    Artifact as ArtifactStatus, ConditionStatus, ConditionType, Reason, Revision, set_condition,
+};
+
+use super::failure::Failure;
+use super::{Fetched, SourceId, Standing};
+
+/// A reconciliation as the status tells of it.
+pub(super) struct Report {
+    pub(super) generation: Option<i64>,
+    pub(super) now: Timestamp,
+}
+
+impl Report {
+    /// The newest revision is available. Whether it is another one than before.
+    pub(super) fn succeed(&self, standing: &mut Standing<'_>, source: &SourceId, fetched: &Fetched) -> bool {
+        let artifact = &fetched.artifact;
+        let revision = artifact.revision.to_string();
+        let is_new = standing
+            .artifact
+            .as_ref()
+            .is_none_or(|before| before.revision != revision || before.digest != artifact.digest);
+        if is_new {
+            let path = path(source, &artifact.revision);
+            *standing.artifact = Some(ArtifactStatus {
+                digest: artifact.digest.clone(),
+                // Nothing is served at a URL: trees are handed over within the process.
+                url: format!("plumbline://{path}"),
+                path,
+                revision,
+                last_update_time: Time(self.now),
+                size: None,
+                metadata: fetched.metadata.clone(),
+            });
+        }
+        *standing.observed_generation = self.generation;
+        for gone in [
+            ConditionType::Reconciling,
+            ConditionType::Stalled,
+            ConditionType::FetchFailed,
+            ConditionType::ArtifactOutdated,
+        ] {
+            remove(standing.conditions, gone);
+        }
+        let message = success_message(&artifact.revision);
+        for holds in [ConditionType::Ready, ConditionType::ArtifactInStorage] {
+            self.set(standing, holds, ConditionStatus::True, Reason::Succeeded, &message);
+        }
+        is_new
+    }
+
+    /// What was fetched before remains available, if anything was.
+    pub(super) fn fail(&self, standing: &mut Standing<'_>, failure: &Failure) {
+        let Failure { reason, message, stalled } = failure;
+        // A stalled object was looked at to the end; one that is tried again was not.
+        if *stalled {
+            *standing.observed_generation = self.generation;
+            remove(standing.conditions, ConditionType::Reconciling);
+            self.set(standing, ConditionType::Stalled, ConditionStatus::True, *reason, message);
+        } else {
+            remove(standing.conditions, ConditionType::Stalled);
+            let why = Reason::ProgressingWithRetry;
+            self.set(standing, ConditionType::Reconciling, ConditionStatus::True, why, message);
+        }
+        self.set(standing, ConditionType::FetchFailed, ConditionStatus::True, *reason, message);
+        self.set(standing, ConditionType::Ready, ConditionStatus::False, *reason, message);
+    }
+
+    fn set(
+        &self,
+        standing: &mut Standing<'_>,
+        type_: ConditionType,
+        holds: ConditionStatus,
+        reason: Reason,
+        message: &str,
+    ) {
+        set_condition(standing.conditions, type_, holds, reason, message, self.generation, self.now);
+    }
+}
+
+/// `gitrepository/flux-system/apps/HEX`.
+fn path(source: &SourceId, revision: &Revision) -> String {
+    format!("{}/{}/{}", source.kind.as_str().to_lowercase(), source.key, revision.hex())
+}
+
+pub(super) fn success_message(revision: &Revision) -> String {
+    format!("stored artifact for revision '{revision}'")
+}
