@@ -1,2 +1,22 @@
-//! CEL expressions over Kubernetes objects.
+//! CEL expressions over Kubernetes objects: `healthCheckExprs` and `dependsOn[].readyExpr`.
+//!
+//! Text goes in and becomes an [`Expression`], which is checked once; objects as JSON go in and a truth value comes out. An expression can
+//! be compared with the OpenAPI schemas of what it looks at ([`check`]), so that a misspelt field is told when it is written and not
+//! after a timeout. Nothing waits, reads or writes here.
+//!
+//! The language is that of Flux: standard CEL with optional values, and cel-go's libraries of strings, sets and encoders.
 #![forbid(unsafe_code)]
+
+mod budget;
+mod expression;
+mod functions;
+mod guard;
+mod health;
+mod ready;
+mod schema;
+mod value;
+
+pub use expression::{CompileError, EvaluateError, Expression};
+pub use health::{Health, HealthExpression, HealthExpressionError, HealthExpressions};
+pub use ready::ReadyExpression;
+pub use schema::{Finding, Reason, check};
