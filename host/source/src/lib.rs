@@ -7,6 +7,7 @@
 mod deadline;
 mod foreign;
 pub mod git;
+pub mod ignore;
 mod percent;
 pub mod transport;
 

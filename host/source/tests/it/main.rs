@@ -5,6 +5,7 @@ mod a_damaged_store_is_fetched_anew;
 mod a_fetch_ends_in_time;
 mod a_snapshot_reads_the_commit;
 mod every_reference_leads_to_its_commit;
+mod files_are_left_out_as_in_flux;
 mod only_what_is_new_is_fetched;
 mod servers_are_signed_in_to;
 mod the_server_goes_away_and_comes_back;
