@@ -11,10 +11,12 @@ pub mod cluster;
 pub mod controller;
 mod git_repo;
 mod git_server;
+mod proxy_server;
 mod ssh_server;
 mod tls;
 
 pub use git_repo::GitRepo;
 pub use git_server::{Auth, Behaviour, GitServer, GitServerOptions, Seen};
+pub use proxy_server::ProxyServer;
 pub use ssh_server::SshServer;
 pub use tls::Authority;

@@ -6,16 +6,21 @@ use axum::serve::Listener;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-/// A certificate authority that nobody trusts, and a certificate of it for `127.0.0.1` and `localhost`.
+/// A certificate authority that nobody trusts, a certificate of it for `127.0.0.1` and `localhost`, and one for a client.
 #[derive(Clone)]
 pub struct Authority {
     ca_pem: String,
+    ca: CertificateDer<'static>,
     certificate: CertificateDer<'static>,
     key: Arc<KeyPair>,
+    client_pem: String,
+    client_key_pem: String,
+    demands_certificates: bool,
 }
 
 impl Authority {
@@ -25,11 +30,33 @@ impl Authority {
         let mut ca = CertificateParams::default();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         ca.distinguished_name.push(DnType::CommonName, "an authority of a test");
-        let ca_pem = ca.self_signed(&ca_key)?.pem();
+        let ca_certificate = ca.self_signed(&ca_key)?;
+        let issuer = Issuer::new(ca, ca_key);
         let key = KeyPair::generate()?;
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-        let certificate = CertificateParams::new(names)?.signed_by(&key, &Issuer::new(ca, ca_key))?;
-        Ok(Self { ca_pem, certificate: certificate.der().clone(), key: Arc::new(key) })
+        let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+        let client_key = KeyPair::generate()?;
+        let client =
+            CertificateParams::new(vec!["client.test".to_owned()])?.signed_by(&client_key, &issuer)?;
+        Ok(Self {
+            ca_pem: ca_certificate.pem(),
+            ca: ca_certificate.der().clone(),
+            certificate: certificate.der().clone(),
+            key: Arc::new(key),
+            client_pem: client.pem(),
+            client_key_pem: client_key.serialize_pem(),
+            demands_certificates: false,
+        })
+    }
+
+    /// The same, but its servers let in only who shows a certificate of this authority.
+    pub fn demanding_certificates(self) -> Self {
+        Self { demands_certificates: true, ..self }
+    }
+
+    /// The certificate of a client and its key in PEM, as `tls.crt` and `tls.key` of a Secret have them.
+    pub fn client(&self) -> (&str, &str) {
+        (&self.client_pem, &self.client_key_pem)
     }
 
     /// The certificate of the authority in PEM, as `ca.crt` of a Secret has it.
@@ -55,10 +82,17 @@ impl TlsListener {
         let key =
             PrivateKeyDer::try_from(authority.key.serialize_der()).ok().context("the key was made above")?;
         let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![authority.certificate.clone()], key)?;
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?;
+        let config = if authority.demands_certificates {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.ca.clone())?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+            config.with_client_cert_verifier(verifier)
+        } else {
+            config.with_no_client_auth()
+        };
+        let config = config.with_single_cert(vec![authority.certificate.clone()], key)?;
         Ok(Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 }

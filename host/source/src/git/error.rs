@@ -51,8 +51,8 @@ pub enum GitError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The certificate in the Secret that the server is to be shown cannot be used.
-    #[error("cannot sign in to {url}: tls.crt and tls.key of the secret cannot be used: {reason}")]
+    /// The server wants a certificate and got none, or not one that it takes; or the one in the Secret cannot be used.
+    #[error("cannot sign in to {url} with a certificate: {reason}; check tls.crt and tls.key of the secret")]
     ClientCertificate {
         /// The repository.
         url: String,

@@ -32,6 +32,8 @@ struct Connection {
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
     addresses: AddressPolicy,
+    /// The address of the proxy in the Secret.
+    proxy: Option<String>,
     url: GitUrl,
     /// Goes to the origin of `url` and nowhere else.
     authorization: Option<HeaderValue>,
@@ -60,6 +62,7 @@ impl HttpClient {
                 .map_err(|error| host(with_causes(&error)))?,
             client,
             addresses: transport.addresses.clone(),
+            proxy: transport.proxy.as_ref().map(|proxy| proxy.url().to_string()),
             authorization: authorization(url, &credentials.login)?,
             url: url.clone(),
             deadline: deadline.clone(),
@@ -128,7 +131,13 @@ impl Connection {
             return GitError::AddressRefused { url: self.url.to_string(), refused: refused.clone() };
         }
         let (url, reason) = (self.url.to_string(), with_causes(&error.without_url()));
-        if reason.contains("certificate") {
+        if let Some(proxy) = &self.proxy
+            && ["tunnel error", "socks proxy"].iter().any(|words| reason.contains(words))
+        {
+            GitError::Proxy { url, proxy: proxy.clone(), reason }
+        } else if is_about_our_certificate(&reason) {
+            GitError::ClientCertificate { url, reason }
+        } else if reason.contains("certificate") {
             GitError::UntrustedCertificate { url, reason }
         } else {
             GitError::Unreachable { url, reason }
@@ -167,6 +176,11 @@ impl Connection {
                     reason: format!("the server answers {status} to {given}"),
                 }
             }
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => GitError::Proxy {
+                url,
+                proxy: self.proxy.clone().unwrap_or_else(|| "of the environment".to_owned()),
+                reason: format!("it answers {status}"),
+            },
             StatusCode::NOT_FOUND | StatusCode::GONE => GitError::RepositoryNotFound { url },
             _ => GitError::Server { url, reason: printable(&format!("it answers {status}")) },
         };
@@ -184,6 +198,12 @@ impl Connection {
             reason,
         })
     }
+}
+
+/// Whether it was the server that closed the connection because of a certificate (RFC 8446, 6.2).
+fn is_about_our_certificate(reason: &str) -> bool {
+    let alerts = ["CertificateRequired", "BadCertificate", "CertificateUnknown", "UnknownCA", "DecryptError"];
+    alerts.iter().any(|alert| reason.contains(&format!("received fatal alert: {alert}")))
 }
 
 impl From<crate::deadline::Stopped> for io::Error {

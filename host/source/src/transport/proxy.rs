@@ -106,10 +106,11 @@ impl Proxy {
             let _ = url.set_scheme("socks5h");
         }
         let proxy = reqwest::Proxy::all(url)?;
-        Ok(match &self.login {
-            Some(login) => proxy.basic_auth(&login.username, login.password.expose()),
-            None => proxy,
-        })
+        let Some(login) = &self.login else { return Ok(proxy) };
+        // The client puts them into the URL, escapes all but `%`, and unescapes everything.
+        let username = login.username.replace('%', "%25");
+        let password = Sensitive::new(login.password.expose().replace('%', "%25"));
+        Ok(proxy.basic_auth(&username, password.expose()))
     }
 }
 

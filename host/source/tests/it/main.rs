@@ -8,7 +8,9 @@ mod every_reference_leads_to_its_commit;
 mod files_are_left_out_as_in_flux;
 mod only_what_is_new_is_fetched;
 mod servers_are_signed_in_to;
+mod some_addresses_are_never_reached;
 mod the_server_goes_away_and_comes_back;
+mod the_way_leads_through_a_proxy;
 
 use std::time::Duration;
 

@@ -98,6 +98,56 @@ fn not_over_tls_without_the_right_authority(#[case] ca: Option<String>) {
     assert_eq!(bench.server.seen(), []);
 }
 
+fn mutual(authority: &Authority) -> Bench {
+    let options =
+        GitServerOptions { auth: Auth::Anonymous, tls: Some(authority.clone().demanding_certificates()) };
+    let bench = Bench::with(options, Limits::default());
+    bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
+    bench
+}
+
+#[rstest]
+#[case("ca.crt", "tls.crt", "tls.key")]
+#[case("caFile", "certFile", "keyFile")]
+fn over_tls_with_a_client_certificate(#[case] ca: &str, #[case] cert: &str, #[case] key: &str) {
+    let authority = Authority::new().unwrap();
+    let bench = mutual(&authority);
+    let (cert_pem, key_pem) = authority.client();
+    let fetch = signed_in(&bench, &[(ca, authority.ca_pem()), (cert, cert_pem), (key, key_pem)]);
+    assert_eq!(read(&snapshot(bench.fetch(&fetch)), "file"), "bytes");
+}
+
+#[test]
+fn not_over_tls_without_the_client_certificate_that_the_server_wants() {
+    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let bench = mutual(&authority);
+    let without = signed_in(&bench, &[("ca.crt", authority.ca_pem())]);
+    let (cert, key) = other.client();
+    let with_anothers =
+        signed_in(&bench, &[("ca.crt", authority.ca_pem()), ("tls.crt", cert), ("tls.key", key)]);
+    for fetch in [without, with_anothers] {
+        let error = bench.fetch(&fetch).unwrap_err();
+        // A server that closes the connection at once can outrun its own words.
+        assert!(
+            matches!(error, GitError::ClientCertificate { .. } | GitError::Unreachable { .. }),
+            "{error:?}"
+        );
+    }
+    assert_eq!(bench.server.seen(), []);
+}
+
+#[test]
+fn not_with_the_key_of_another_certificate() {
+    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let bench = mutual(&authority);
+    let (cert, key) = (authority.client().0, other.client().1);
+    let fetch = signed_in(&bench, &[("ca.crt", authority.ca_pem()), ("tls.crt", cert), ("tls.key", key)]);
+    let error = bench.fetch(&fetch).unwrap_err();
+    assert!(matches!(error, GitError::ClientCertificate { .. }), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("PRIVATE"), "{error:?}");
+}
+
+// Attack 5 (sources): a redirect to another host, with Authorization.
 #[test]
 fn credentials_do_not_follow_a_redirect_to_another_server() {
     let bench = bench(basic());
@@ -110,6 +160,7 @@ fn credentials_do_not_follow_a_redirect_to_another_server() {
     assert!(other.seen().iter().all(|seen| seen.authorization.is_none()), "{:?}", other.seen());
 }
 
+// Attack 5 (sources): a redirect from https to http.
 #[test]
 fn a_redirect_from_https_to_http_is_refused() {
     let authority = Authority::new().unwrap();
