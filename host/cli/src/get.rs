@@ -1,12 +1,12 @@
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use plumb_api::conditions::find;
-use plumb_api::{ConditionType, GitRepository, Kustomization, Time};
+use plumb_api::{Bucket, ConditionType, ExternalArtifact, GitRepository, Kustomization, OciRepository, Time};
 use serde::Serialize;
 
 use crate::cluster::{self, Pace};
@@ -15,11 +15,16 @@ use crate::output::{self, Color, Format};
 
 /// Lists objects and how they are doing.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  plumb get ks -A\n  plumb get sources -n flux-system -o json")]
+#[command(
+    after_help = "Examples:\n  plumb get ks -A\n  plumb get sources -n flux-system -o json\n  plumb get sources oci"
+)]
 pub(crate) struct Get {
     /// What to list.
     #[arg(value_enum, default_value_t = Kind::All)]
     kind: Kind,
+    /// Which sources, after `sources`.
+    #[arg(value_enum, value_name = "SOURCES")]
+    sources: Option<Sources>,
     /// The namespace to look in.
     #[arg(long, short, default_value = "flux-system")]
     namespace: String,
@@ -36,12 +41,40 @@ pub(crate) struct Get {
 enum Kind {
     /// Sources and Kustomizations.
     All,
-    /// Git repositories.
-    #[value(alias = "source", alias = "gitrepository", alias = "gitrepositories", alias = "gitrepo")]
+    /// Sources of all kinds, or of the kind that follows.
+    #[value(alias = "source")]
     Sources,
+    /// Git repositories.
+    #[value(alias = "gitrepository", alias = "gitrepo")]
+    Gitrepositories,
+    /// OCI artifacts.
+    #[value(alias = "ocirepository", alias = "ocirepo")]
+    Ocirepositories,
+    /// Buckets of object stores.
+    #[value(alias = "bucket")]
+    Buckets,
+    /// Artifacts of other controllers.
+    #[value(alias = "externalartifact", alias = "ea")]
+    Externalartifacts,
     /// Kustomizations.
     #[value(alias = "kustomization", alias = "ks")]
     Kustomizations,
+}
+
+/// The kinds of sources, in Flux's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sources {
+    /// All of them.
+    All,
+    /// Git repositories.
+    Git,
+    /// OCI artifacts.
+    Oci,
+    /// Buckets of object stores.
+    #[value(alias = "buckets")]
+    Bucket,
+    /// Artifacts of other controllers.
+    External,
 }
 
 /// One line of the list.
@@ -79,28 +112,71 @@ impl Get {
     }
 
     async fn rows(&self) -> anyhow::Result<Vec<Row>> {
+        let kind = self.kind()?;
         let client = cluster::client(Pace::Interactive).await?;
-        let mut rows = Vec::new();
-        if self.kind != Kind::Kustomizations {
-            rows.extend(self.list::<GitRepository>(&client).await?);
+        match kind {
+            Kind::Gitrepositories => self.list::<GitRepository>(&client).await,
+            Kind::Ocirepositories => self.list::<OciRepository>(&client).await,
+            Kind::Buckets => self.list::<Bucket>(&client).await,
+            Kind::Externalartifacts => self.list::<ExternalArtifact>(&client).await,
+            Kind::Kustomizations => self.list::<Kustomization>(&client).await,
+            Kind::Sources => self.sources(&client).await,
+            Kind::All => {
+                let mut rows = self.sources(&client).await?;
+                rows.extend(self.list::<Kustomization>(&client).await?);
+                Ok(rows)
+            }
         }
+    }
+
+    /// What is to be listed, in one word.
+    fn kind(&self) -> anyhow::Result<Kind> {
+        let Some(sources) = self.sources else { return Ok(self.kind) };
         if self.kind != Kind::Sources {
-            rows.extend(self.list::<Kustomization>(&client).await?);
+            bail!("a kind of sources can only follow `sources`, as in `plumb get sources oci`");
         }
+        Ok(match sources {
+            Sources::All => Kind::Sources,
+            Sources::Git => Kind::Gitrepositories,
+            Sources::Oci => Kind::Ocirepositories,
+            Sources::Bucket => Kind::Buckets,
+            Sources::External => Kind::Externalartifacts,
+        })
+    }
+
+    /// The sources of all kinds that the cluster knows: one that was installed by an older version has not all of them.
+    async fn sources(&self, client: &kube::Client) -> anyhow::Result<Vec<Row>> {
+        let mut rows = self.list::<GitRepository>(client).await?;
+        rows.extend(self.list_if_known::<OciRepository>(client).await?);
+        rows.extend(self.list_if_known::<Bucket>(client).await?);
+        rows.extend(self.list_if_known::<ExternalArtifact>(client).await?);
         Ok(rows)
     }
 
+    async fn list_if_known<K: Reconciled>(&self, client: &kube::Client) -> anyhow::Result<Vec<Row>> {
+        match self.ask::<K>(client).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
+            rows => told::<K>(rows),
+        }
+    }
+
     async fn list<K: Reconciled>(&self, client: &kube::Client) -> anyhow::Result<Vec<Row>> {
+        told::<K>(self.ask::<K>(client).await)
+    }
+
+    async fn ask<K: Reconciled>(&self, client: &kube::Client) -> kube::Result<Vec<Row>> {
         let api: Api<K> = match self.all_namespaces {
             true => Api::all(client.clone()),
             false => Api::namespaced(client.clone(), &self.namespace),
         };
-        let kind = K::kind(&());
-        let list = api.list(&ListParams::default()).await.map_err(cluster::plain).with_context(|| {
-            format!("cannot list {kind} objects; are the CRDs installed? See `plumb install`")
-        })?;
-        Ok(list.items.iter().map(row).collect())
+        Ok(api.list(&ListParams::default()).await?.items.iter().map(row).collect())
     }
+}
+
+fn told<K: Reconciled>(rows: kube::Result<Vec<Row>>) -> anyhow::Result<Vec<Row>> {
+    let kind = K::kind(&());
+    rows.map_err(cluster::plain)
+        .with_context(|| format!("cannot list {kind} objects; are the CRDs installed? See `plumb install`"))
 }
 
 fn row<K: Reconciled>(object: &K) -> Row {

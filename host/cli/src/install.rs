@@ -123,7 +123,7 @@ mod tests {
             Install { export: true, crds_only: false, image: Some("registry.example/plumb:1".to_owned()) };
         let manifests = install.manifests().unwrap();
         let kinds: Vec<&str> = manifests.iter().map(|manifest| manifest["kind"].as_str().unwrap()).collect();
-        assert_eq!(kinds[..2], ["CustomResourceDefinition"; 2]);
+        assert_eq!(kinds[..crds().len()], ["CustomResourceDefinition"; 5]);
         assert!(kinds.contains(&"Namespace") && kinds.contains(&"Deployment"), "{kinds:?}");
         let deployment = manifests.iter().find(|manifest| manifest["kind"] == "Deployment").unwrap();
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
-use plumb_api::{Condition, GitRepository, Kustomization};
+use plumb_api::{Bucket, Condition, ExternalArtifact, GitRepository, Kustomization, OciRepository};
 use serde::de::DeserializeOwned;
 
 /// An object that is reconciled.
@@ -24,7 +24,33 @@ pub(crate) trait Reconciled:
     fn is_suspended(&self) -> bool;
 }
 
-impl Reconciled for GitRepository {
+/// A source that is fetched: all of them have the same fields for it.
+macro_rules! fetched {
+    ($($kind:ty),*) => {$(
+        impl Reconciled for $kind {
+            fn conditions(&self) -> &[Condition] {
+                self.status.as_ref().map_or(&[], |status| &status.conditions)
+            }
+
+            fn revision(&self) -> Option<&str> {
+                Some(&self.status.as_ref()?.artifact.as_ref()?.revision)
+            }
+
+            fn last_handled(&self) -> Option<&str> {
+                self.status.as_ref()?.last_handled_reconcile_at.as_deref()
+            }
+
+            fn is_suspended(&self) -> bool {
+                self.spec.suspend
+            }
+        }
+    )*};
+}
+
+fetched!(GitRepository, OciRepository, Bucket);
+
+/// Its own controller looks after it: nobody can ask for a reconciliation, or suspend it.
+impl Reconciled for ExternalArtifact {
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)
     }
@@ -34,11 +60,11 @@ impl Reconciled for GitRepository {
     }
 
     fn last_handled(&self) -> Option<&str> {
-        self.status.as_ref()?.last_handled_reconcile_at.as_deref()
+        None
     }
 
     fn is_suspended(&self) -> bool {
-        self.spec.suspend
+        false
     }
 }
 

@@ -12,18 +12,18 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watch_object};
 use plumb_api::annotations::REQUESTED_AT;
 use plumb_api::conditions::find;
-use plumb_api::{ConditionType, GitRepository, Kustomization, Reason};
+use plumb_api::{Bucket, ConditionType, GitRepository, Kustomization, OciRepository, Reason, SourceKind};
 use serde_json::json;
 
 use crate::cluster::{self, Pace};
 use crate::kinds::Reconciled;
 use crate::output;
-use crate::suspend::{Target, TargetKind};
+use crate::suspend::{Object, ObjectKind, Target};
 
 /// Has an object reconciled now, and waits until that is done.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  plumb reconcile kustomization apps --with-source\n  plumb reconcile source app-manifests"
+    after_help = "Examples:\n  plumb reconcile kustomization apps --with-source\n  plumb reconcile source git app-manifests"
 )]
 pub(crate) struct Reconcile {
     #[command(flatten)]
@@ -52,19 +52,15 @@ impl Reconcile {
     async fn reconcile(&self) -> anyhow::Result<()> {
         // The watch lasts until the timeout of the command, not that of a request.
         let client = cluster::client(Pace::Watching).await?;
-        match self.target.kind {
-            TargetKind::Source => request::<GitRepository>(client, &self.target).await,
-            TargetKind::Kustomization => {
-                if self.with_source {
-                    request::<GitRepository>(client.clone(), &self.source(client.clone()).await?).await?;
-                }
-                request::<Kustomization>(client, &self.target).await
-            }
+        let object = self.target.object()?;
+        if self.with_source && object.kind == ObjectKind::Kustomization {
+            request_any(client.clone(), &self.source(client.clone(), &object).await?).await?;
         }
+        request_any(client, &object).await
     }
 
-    async fn source(&self, client: Client) -> anyhow::Result<Target> {
-        let Target { name, namespace, .. } = &self.target;
+    async fn source(&self, client: Client, object: &Object) -> anyhow::Result<Object> {
+        let Object { name, namespace, .. } = object;
         let api: Api<Kustomization> = Api::namespaced(client, namespace);
         let object = api
             .get(name)
@@ -73,12 +69,30 @@ impl Reconcile {
             .with_context(|| format!("cannot read Kustomization {namespace}/{name}"))?;
         let reference = object.spec.source_ref;
         let namespace = reference.namespace_or(namespace).to_owned();
-        Ok(Target { kind: TargetKind::Source, name: reference.name, namespace })
+        let kind = match reference.kind {
+            SourceKind::GitRepository => ObjectKind::GitRepository,
+            SourceKind::OciRepository => ObjectKind::OciRepository,
+            SourceKind::Bucket => ObjectKind::Bucket,
+            SourceKind::ExternalArtifact => bail!(
+                "ExternalArtifact {namespace}/{} is made by another controller; leave out --with-source",
+                reference.name
+            ),
+        };
+        Ok(Object { kind, name: reference.name, namespace })
+    }
+}
+
+async fn request_any(client: Client, object: &Object) -> anyhow::Result<()> {
+    match object.kind {
+        ObjectKind::GitRepository => request::<GitRepository>(client, object).await,
+        ObjectKind::OciRepository => request::<OciRepository>(client, object).await,
+        ObjectKind::Bucket => request::<Bucket>(client, object).await,
+        ObjectKind::Kustomization => request::<Kustomization>(client, object).await,
     }
 }
 
 /// Sets the annotation that asks for a reconciliation, and waits until the status answers it.
-async fn request<K: Reconciled>(client: Client, target: &Target) -> anyhow::Result<()> {
+async fn request<K: Reconciled>(client: Client, target: &Object) -> anyhow::Result<()> {
     let what = format!("{} {}/{}", K::kind(&()), target.namespace, target.name);
     let token = Timestamp::now().to_string();
     let patch = json!({ "metadata": { "annotations": { REQUESTED_AT: token } } });

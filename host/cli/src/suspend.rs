@@ -1,10 +1,10 @@
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use plumb_api::{GitRepository, Kustomization};
+use plumb_api::{Bucket, GitRepository, Kustomization, OciRepository};
 use serde_json::{Value, json};
 
 use crate::cluster::{self, Pace};
@@ -14,22 +14,30 @@ use crate::output;
 /// Names one object.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The kind of the object.
+    /// The kind of the object; after `source`, also Flux's word for the kind of source: `git`, `oci` or `bucket`.
     #[arg(value_enum)]
-    pub(crate) kind: TargetKind,
+    kind: TargetKind,
     /// The name of the object.
-    pub(crate) name: String,
+    #[arg(num_args = 1..=2, required = true, value_name = "NAME")]
+    words: Vec<String>,
     /// The namespace of the object.
     #[arg(long, short, default_value = "flux-system")]
     pub(crate) namespace: String,
 }
 
-/// The kinds of objects that are reconciled.
+/// The kinds of objects that can be reconciled and suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TargetKind {
-    /// A Git repository.
-    #[value(alias = "gitrepository", alias = "gitrepo")]
+    /// A Git repository, or a source of the kind that follows.
     Source,
+    /// A Git repository.
+    #[value(alias = "gitrepo")]
+    Gitrepository,
+    /// An OCI artifact.
+    #[value(alias = "ocirepo")]
+    Ocirepository,
+    /// A bucket of an object store.
+    Bucket,
     /// A Kustomization.
     #[value(alias = "ks")]
     Kustomization,
@@ -37,7 +45,7 @@ pub(crate) enum TargetKind {
 
 /// Stops the reconciliation of an object until it is resumed. What it has applied stays as it is, and drift is left alone.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  plumb suspend kustomization apps")]
+#[command(after_help = "Example:\n  plumb suspend kustomization apps\n  plumb suspend source oci manifests")]
 pub(crate) struct Suspend {
     #[command(flatten)]
     target: Target,
@@ -53,28 +61,68 @@ pub(crate) struct Resume {
 
 impl Suspend {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        self.target.set_suspend(true)?;
-        output::line(format_args!("{} suspended", self.target.name))?;
+        let object = self.target.object()?;
+        object.set_suspend(true)?;
+        output::line(format_args!("{} suspended", object.name))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Resume {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        self.target.set_suspend(false)?;
-        output::line(format_args!("{} resumed", self.target.name))?;
+        let object = self.target.object()?;
+        object.set_suspend(false)?;
+        output::line(format_args!("{} resumed", object.name))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// The kinds of objects that are reconciled here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ObjectKind {
+    GitRepository,
+    OciRepository,
+    Bucket,
+    Kustomization,
+}
+
+/// One object.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Object {
+    pub(crate) kind: ObjectKind,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+}
+
 impl Target {
+    /// The object that the words name.
+    pub(crate) fn object(&self) -> anyhow::Result<Object> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        let (kind, name) = match (self.kind, words.as_slice()) {
+            (TargetKind::Source | TargetKind::Gitrepository, [name]) => (ObjectKind::GitRepository, *name),
+            (TargetKind::Ocirepository, [name]) => (ObjectKind::OciRepository, *name),
+            (TargetKind::Bucket, [name]) => (ObjectKind::Bucket, *name),
+            (TargetKind::Kustomization, [name]) => (ObjectKind::Kustomization, *name),
+            (TargetKind::Source, ["git", name]) => (ObjectKind::GitRepository, *name),
+            (TargetKind::Source, ["oci", name]) => (ObjectKind::OciRepository, *name),
+            (TargetKind::Source, ["bucket", name]) => (ObjectKind::Bucket, *name),
+            (TargetKind::Source, [kind, _]) => bail!("{kind:?} is no kind of source; use git, oci or bucket"),
+            (_, words) => bail!("one name is expected, not {words:?}"),
+        };
+        Ok(Object { kind, name: name.to_owned(), namespace: self.namespace.clone() })
+    }
+}
+
+impl Object {
     fn set_suspend(&self, suspend: bool) -> anyhow::Result<()> {
         let patch = json!({ "spec": { "suspend": suspend } });
         cluster::block_on(async {
             let client = cluster::client(Pace::Interactive).await?;
             match self.kind {
-                TargetKind::Source => self.patch::<GitRepository>(client, &patch).await.map(|_| ()),
-                TargetKind::Kustomization => self.patch::<Kustomization>(client, &patch).await.map(|_| ()),
+                ObjectKind::GitRepository => self.patch::<GitRepository>(client, &patch).await.map(|_| ()),
+                ObjectKind::OciRepository => self.patch::<OciRepository>(client, &patch).await.map(|_| ()),
+                ObjectKind::Bucket => self.patch::<Bucket>(client, &patch).await.map(|_| ()),
+                ObjectKind::Kustomization => self.patch::<Kustomization>(client, &patch).await.map(|_| ()),
             }
         })
     }
@@ -86,5 +134,46 @@ impl Target {
         patched
             .map_err(cluster::plain)
             .with_context(|| format!("cannot change {} {}/{}", K::kind(&()), self.namespace, self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use clap::Parser;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        target: Target,
+    }
+
+    fn object(words: &str) -> anyhow::Result<Object> {
+        Command::try_parse_from(std::iter::once("plumb").chain(words.split(' ')))?.target.object()
+    }
+
+    #[rstest]
+    #[case("source apps", ObjectKind::GitRepository)]
+    #[case("source git apps", ObjectKind::GitRepository)]
+    #[case("gitrepository apps", ObjectKind::GitRepository)]
+    #[case("source oci apps", ObjectKind::OciRepository)]
+    #[case("ocirepository apps", ObjectKind::OciRepository)]
+    #[case("source bucket apps", ObjectKind::Bucket)]
+    #[case("bucket apps", ObjectKind::Bucket)]
+    #[case("ks apps", ObjectKind::Kustomization)]
+    fn objects_are_named_as_in_flux(#[case] words: &str, #[case] kind: ObjectKind) {
+        let expected = Object { kind, name: "apps".to_owned(), namespace: "flux-system".to_owned() };
+        assert_eq!(object(words).unwrap(), expected);
+    }
+
+    #[rstest]
+    #[case("source helm apps", "\"helm\" is no kind of source; use git, oci or bucket")]
+    #[case("ks apps more", "one name is expected, not [\"apps\", \"more\"]")]
+    fn what_is_wrong_is_told(#[case] words: &str, #[case] message: &str) {
+        assert_eq!(object(words).unwrap_err().to_string(), message);
     }
 }

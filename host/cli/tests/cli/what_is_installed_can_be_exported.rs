@@ -17,16 +17,22 @@ fn names(manifests: &[Value]) -> String {
 #[test]
 fn the_crds_alone() {
     insta::assert_snapshot!(names(&exported(&["--crds-only"])), @"
+    CustomResourceDefinition/buckets.source.toolkit.fluxcd.io
+    CustomResourceDefinition/externalartifacts.source.toolkit.fluxcd.io
     CustomResourceDefinition/gitrepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io
+    CustomResourceDefinition/ocirepositories.source.toolkit.fluxcd.io
     ");
 }
 
 #[test]
 fn everything_with_the_crds_first() {
     insta::assert_snapshot!(names(&exported(&[])), @"
+    CustomResourceDefinition/buckets.source.toolkit.fluxcd.io
+    CustomResourceDefinition/externalartifacts.source.toolkit.fluxcd.io
     CustomResourceDefinition/gitrepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io
+    CustomResourceDefinition/ocirepositories.source.toolkit.fluxcd.io
     Namespace/plumbline-system
     ServiceAccount/plumb-controller
     ClusterRoleBinding/plumb-controller
