@@ -2,6 +2,7 @@ use plumb_api::Reason;
 
 pub(crate) use crate::foreign::{printable, said, with_causes};
 use crate::git::url::{GitUrl, InvalidUrl};
+use crate::git::verify::VerifyError;
 use crate::transport::{AddressRefused, InvalidSecret, TransportError};
 
 /// Why a repository could not be fetched. Every message names the repository without user and password, and holds no secret.
@@ -161,6 +162,14 @@ pub enum GitError {
         /// The repository.
         url: String,
     },
+    /// The commit or its tag is not signed by somebody who may. What was fetched before remains in use.
+    #[error("cannot verify {url}: {error}")]
+    Unverified {
+        /// The repository.
+        url: String,
+        /// What is wrong.
+        error: VerifyError,
+    },
     /// The disk of this host, or what is stored on it, is not as it should be. The next fetch starts from nothing.
     #[error("the store for {url} failed: {reason}")]
     Store {
@@ -203,6 +212,7 @@ impl GitError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Url(_) => Reason::URLInvalid,
+            Self::Unverified { error, .. } => error.reason(),
             Self::Credentials(_) | Self::AuthenticationFailed { .. } | Self::ClientCertificate { .. } => {
                 Reason::AuthenticationFailed
             }
@@ -212,6 +222,12 @@ impl GitError {
 
     /// Whether trying again changes nothing until somebody changes the object or its Secret.
     pub fn needs_a_change(&self) -> bool {
-        matches!(self, Self::Url(_) | Self::Credentials(_) | Self::InvalidReference { .. })
+        matches!(
+            self,
+            Self::Url(_)
+                | Self::Credentials(_)
+                | Self::InvalidReference { .. }
+                | Self::Unverified { error: VerifyError::NotATag, .. }
+        )
     }
 }

@@ -18,6 +18,7 @@ mod store;
 mod target;
 mod tree;
 mod url;
+pub mod verify;
 
 pub use credentials::{Credentials, Login, SshKey};
 pub use error::GitError;
