@@ -40,6 +40,10 @@ pub const EVENT_CHANGE_REQUEST: &str = "event.toolkit.fluxcd.io/change_request";
 pub const EVENT_COMMIT: &str = "event.toolkit.fluxcd.io/commit";
 /// `update`: the event is only there to update the status of a commit.
 pub const EVENT_COMMIT_STATUS: &str = "event.toolkit.fluxcd.io/commit_status";
+/// How many of its objects a Kustomization may delete at once: `50%` (the default), `10`, or `off`.
+pub const PRUNE_LIMIT: &str = "plumbline.dev/prune-limit";
+/// Confirms deletions that exceed [`PRUNE_LIMIT`], with the value that the message about them names.
+pub const PRUNE_CONFIRMED: &str = "plumbline.dev/prune-confirmed";
 /// The finalizer of all kinds.
 pub const FINALIZER: &str = "finalizers.fluxcd.io";
 

@@ -126,18 +126,21 @@ impl ApiServer {
         self.send_for_object(Verb::Patch, request, deadline).await
     }
 
-    /// Deletes in the background: the object goes at once, what it owns follows. Success says that it is gone or going.
+    /// Deletes in the background: the object goes at once, what it owns follows. Success says that it is gone, or going: then the answer
+    /// is the object as it is.
     pub(crate) async fn delete(
         &self,
         place: Place<'_>,
         uid: Option<&str>,
         deadline: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Object>, Refusal> {
         let preconditions =
             uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
         let params = DeleteParams { preconditions, ..DeleteParams::background() };
         let request = place.request()?.delete(place.name, &params).map_err(malformed)?;
-        self.send(Verb::Delete, request, deadline).await.map(|_| ())
+        let (_, body) = self.send(Verb::Delete, request, deadline).await?;
+        // A `Status` of success has no name.
+        Ok(serde_json::from_slice(&body).ok().and_then(|value| Object::new(value).ok()))
     }
 
     async fn send_for_object(

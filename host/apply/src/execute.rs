@@ -20,7 +20,7 @@ pub use outcome::{AppliedAction, AppliedObject, Outcome, Pruned, Warning};
 use crate::api_server::{ApiServer, Place};
 use crate::discovery::{Kind, KindError, Kinds};
 use crate::live::LiveCache;
-use crate::order::Stage;
+use crate::order::{Stage, Stages};
 use crate::plan::{Action, Applied, Change, Owner, Plan, PlannedStage, Policy};
 use crate::refusal::{Failure, FailureKind};
 use depends::Dependencies;
@@ -61,13 +61,18 @@ impl Executor {
     ///
     /// No object is changed when the dry run of one fails. Objects in a namespace, or of a kind, that the plan itself brings can be
     /// tried only when that is there; if one of these is refused, nothing of its stage and of those after it is applied. A plan that
-    /// changes one known object is not tried first: that one request does all or nothing. Nothing is pruned unless all was applied.
+    /// changes one known object is not tried first: that one request does all or nothing. Nothing is pruned unless all was applied, and
+    /// nothing is on its way out that is desired.
     pub async fn execute(&self, plan: &Plan, context: &Context<'_>) -> Outcome {
         let mut outcome = Outcome { conflicts: plan.conflicts.clone(), ..Outcome::default() };
-        let depends = Dependencies::of(plan);
+        let depends = Dependencies::of(plan, &context.policy.stages);
         let mut decided = self.rehearse_plan(plan, &depends, context).await;
-        outcome.failed = take_failures(&mut decided);
+        outcome.failed = take_failures(&mut decided, context.policy);
         if !outcome.failed.is_empty() {
+            outcome.conflicts.extend(decided.into_values().filter_map(|rehearsed| match rehearsed {
+                Ok(Rehearsed::Conflict(conflict)) => Some(conflict),
+                Ok(Rehearsed::Go(_)) | Err(_) => None,
+            }));
             return outcome;
         }
         for stage in &plan.stages {
@@ -76,7 +81,12 @@ impl Executor {
                 return outcome;
             }
         }
-        let pruned = self.prune(&plan.prune, &context.policy.owner, context.deadline).await;
+        let pruned = if outcome.being_deleted.is_empty() {
+            self.prune(&plan.prune, &context.policy.owner, context.deadline).await
+        } else {
+            let postponed = plan.prune.iter().map(|deletion| deletion.id.clone()).collect();
+            Pruned { postponed, ..Pruned::default() }
+        };
         Outcome { pruned, ..outcome }
     }
 
@@ -116,7 +126,7 @@ impl Executor {
             .iter()
             .filter(|action| depends.has_to_wait(action) && !decided.contains_key(&action.id));
         let mut late = self.rehearse_all(waited.filter(|action| is_change(action)), depends, context).await;
-        outcome.failed = take_failures(&mut late);
+        outcome.failed = take_failures(&mut late, context.policy);
         if !outcome.failed.is_empty() {
             return;
         }
@@ -147,13 +157,15 @@ impl Executor {
         outcome: &mut Outcome,
     ) -> Vec<Object> {
         let (changing, idle): (Vec<_>, Vec<_>) = actions.into_iter().partition(is_change);
-        outcome.left_alone.extend(
-            idle.into_iter()
-                .filter(|action| matches!(action.change, Change::LeftAlone(_)))
-                .map(|action| action.id),
-        );
+        for action in idle {
+            match action.change {
+                Change::LeftAlone(_) => outcome.left_alone.push(action.id),
+                Change::BeingDeleted(going) => outcome.being_deleted.push((action.id, going)),
+                _ => {}
+            }
+        }
         let mut changed = Vec::new();
-        for wave in waves(changing) {
+        for wave in waves(changing, &context.policy.stages) {
             let one = |action: Action| async move { Box::pin(self.apply(&action, depends, context)).await };
             let mut results = stream::iter(wave.into_iter().map(one)).buffer_unordered(AT_ONCE);
             while let Some(result) = results.next().await {
@@ -194,10 +206,10 @@ impl Executor {
 /// What the rehearsal found out, by object.
 type Decided = HashMap<ObjectId, Result<Rehearsed, Failure>>;
 
-fn take_failures(decided: &mut Decided) -> Vec<Failure> {
+fn take_failures(decided: &mut Decided, policy: &Policy) -> Vec<Failure> {
     let mut failures: Vec<_> = decided.values().filter_map(|result| result.as_ref().err().cloned()).collect();
     decided.retain(|_, result| result.is_ok());
-    failures.sort_by(|left, right| crate::order::compare_for_apply(&left.id, &right.id));
+    failures.sort_by(|left, right| policy.stages.compare(&left.id, &right.id));
     failures
 }
 
@@ -218,7 +230,7 @@ fn place_of<'a>(id: &'a ObjectId, kind: &'a Kind) -> Place<'a> {
 
 /// What is applied at once within a stage: first what pods name and what limits them, then what runs, then the webhooks, which
 /// would be asked about the rest. The actions are in the order of kinds already.
-fn waves(actions: Vec<Action>) -> Vec<Vec<Action>> {
+fn waves(actions: Vec<Action>, stages: &Stages) -> Vec<Vec<Action>> {
     let mut waves: Vec<Vec<Action>> = vec![Vec::new(), Vec::new(), Vec::new()];
     for action in actions {
         let wave = match action.id.group_kind.kind.as_str() {
@@ -233,7 +245,7 @@ fn waves(actions: Vec<Action>) -> Vec<Vec<Action>> {
             | "Secret"
             | "PersistentVolumeClaim"
             | "Service" => 0,
-            _ if crate::order::stage_of(&action.id.group_kind) == Stage::Rest => 1,
+            _ if stages.of(&action.id.group_kind) == Stage::Rest => 1,
             _ => 0,
         };
         if let Some(wave) = waves.get_mut(wave) {

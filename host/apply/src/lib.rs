@@ -9,28 +9,36 @@ mod api_server;
 mod discovery;
 mod execute;
 mod health;
+mod ignore;
 mod live;
 mod managed_fields;
+mod news;
 mod order;
 mod plan;
 mod references;
 mod refusal;
+mod supervise;
+mod terminating;
 mod throttle;
 
 pub use api_server::{ApiServer, CountRequests, Verb};
-pub use discovery::{Kind, KindError, Kinds, defined_kinds};
+pub use discovery::{Deferred, Kind, KindChanges, KindError, Kinds, Placed, defined_kinds};
 pub use execute::{AppliedAction, AppliedObject, Context, Executor, Outcome, Pruned, Warning};
 pub use health::{Health, HealthStatus, health, summarise, with_pods};
+pub use ignore::{IgnoreRuleError, IgnoreRules, InvalidPointer, InvalidSelector};
 pub use live::{LiveCache, LiveChange, LiveChangeKind, LiveChanges, LiveView, NotWatched, WhyNotWatched};
-pub use managed_fields::{Digest, desired_digest, owned_as_desired, projection_digest, take_over};
-pub use order::{Stage, compare_for_apply, sort_for_apply, stage_of};
+pub use managed_fields::{
+    Digest, InvalidManager, OverrideManagers, desired_digest, owned_as_desired, projection_digest, take_over,
+};
+pub use order::{InvalidStageKinds, Stage, Stages};
 pub use plan::{
-    Action, Applied, Apply, ApplyReason, Change, Conflict, Deletion, FieldChange, Inputs, Keep, Kept, Live,
-    LiveState, Owner, Plan, PlanError, PlannedStage, Policy, as_sent, diff_fields, may_prune, plan,
-    plan_deletion, plan_object,
+    Action, Applied, Apply, ApplyReason, Change, Conflict, Deletion, FieldChange, Inputs, InvalidPruneLimit,
+    Keep, Kept, Live, LiveState, Owner, Plan, PlanError, PlannedStage, Policy, PruneLimit, Withheld, as_sent,
+    diff_fields, may_prune, plan, plan_deletion, plan_object,
 };
 pub use references::References;
 pub use refusal::{Failure, FailureKind, Refusal};
+pub use terminating::Terminating;
 
 /// The field manager of every server-side apply: Flux's own, so that moving from Flux and back makes no conflict and leaves no field
 /// without an owner.

@@ -24,7 +24,9 @@ pub use changes::{LiveChange, LiveChangeKind, LiveChanges};
 pub(crate) use store::slim;
 
 use crate::discovery::Kind;
+use crate::managed_fields::OverrideManagers;
 use crate::plan::{Live, LiveState};
+use crate::supervise::supervise;
 use changes::ChangeHub;
 use store::Store;
 
@@ -41,6 +43,7 @@ pub struct LiveCache {
 }
 
 struct Shared {
+    overridden: OverrideManagers,
     kinds: RwLock<HashMap<GroupVersionKind, WatchedKind>>,
     changes: ChangeHub,
     /// Ticks whenever something in `kinds` has changed, for those who wait for a state.
@@ -87,8 +90,14 @@ pub enum WhyNotWatched {
 impl LiveCache {
     /// A cache with no watches yet. The client has to be allowed to list and watch in all namespaces what is applied.
     pub fn new(client: Client) -> Self {
-        let shared =
-            Shared { kinds: RwLock::default(), changes: ChangeHub::default(), ticks: watch::Sender::new(0) };
+        Self::overriding(client, OverrideManagers::default())
+    }
+
+    /// As [`LiveCache::new`], for plans whose [`Policy`](crate::Policy) has these managers to override: only who is named here is seen to
+    /// have written something.
+    pub fn overriding(client: Client, overridden: OverrideManagers) -> Self {
+        let (kinds, changes, ticks) = (RwLock::default(), ChangeHub::default(), watch::Sender::new(0));
+        let shared = Shared { overridden, kinds, changes, ticks };
         Self { client, shared: Arc::new(shared), tasks: Arc::default() }
     }
 
@@ -149,7 +158,7 @@ impl LiveCache {
     /// Takes in the answer to a request of our own.
     pub(crate) fn observe(&self, answer: Object) {
         let gvk = answer.gvk();
-        let Some(object) = store::slim_answer(answer) else { return };
+        let Some(object) = store::slim_answer(answer, &self.shared.overridden) else { return };
         // Where no watch would tell of later changes, what we know now would soon be wrong.
         if let Some(kind) = self.shared.kinds.write().get_mut(&gvk)
             && kind.state == WatchState::Running
@@ -187,9 +196,10 @@ impl LiveCache {
             Some(WatchState::Forbidden { since }) if since.elapsed() < FORBIDDEN_FOR => return,
             Some(WatchState::Forbidden { .. }) | None => {}
         }
-        kinds.insert(gvk.clone(), WatchedKind { store: Store::default(), state: WatchState::Running });
+        let store = Store::new(self.shared.overridden.clone());
+        kinds.insert(gvk.clone(), WatchedKind { store, state: WatchState::Running });
         drop(kinds);
-        let task = tokio::spawn(watch_kind(self.client.clone(), kind.clone(), Arc::clone(&self.shared)));
+        let task = tokio::spawn(watch_always(self.client.clone(), kind.clone(), Arc::clone(&self.shared)));
         self.tasks.write().insert(gvk, AbortOnDropHandle::new(task));
     }
 }
@@ -221,12 +231,28 @@ impl Shared {
         self.tell(&changes.unwrap_or_default());
     }
 
+    /// Nothing more is known of a kind until it has been listed again.
+    fn forget(&self, kind: &Kind) {
+        let changes = self.kinds.write().get_mut(&kind.gvk()).map(|watched| {
+            let mut forgotten = std::mem::replace(&mut watched.store, Store::new(self.overridden.clone()));
+            forgotten.clear()
+        });
+        self.tell(&changes.unwrap_or_default());
+    }
+
     fn tell(&self, changes: &[LiveChange]) {
         for change in changes {
             self.changes.publish(change);
         }
         self.tick();
     }
+}
+
+/// As [`watch_kind`], whatever happens in it.
+async fn watch_always(client: Client, kind: Kind, shared: Arc<Shared>) {
+    let name = format!("the watch of {}", kind.gvk().group_kind());
+    let watch = || watch_kind(client.clone(), kind.clone(), Arc::clone(&shared));
+    supervise(name, watch, || shared.forget(&kind)).await;
 }
 
 /// Watches one kind until the cluster stops serving it, or turns out not to let us.

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 pub(crate) use compare::{Comparison, Place};
 pub use projection::{Digest, desired_digest, projection_digest};
-pub use take_over::take_over;
-pub(crate) use take_over::union;
+pub use take_over::{InvalidManager, OverrideManagers, take_over};
+pub(crate) use take_over::{Writer, union};
 
 /// A part of the trie of owned fields.
 pub(crate) type FieldSet = Map<String, Value>;
@@ -46,7 +46,7 @@ fn applied_entry<'a>(live: &'a Object, manager: &str) -> Option<AppliedEntry<'a>
     Some(AppliedEntry { api_version, fields: entry.get("fieldsV1")?.as_object()? })
 }
 
-fn is_applied_by(entry: &Map<String, Value>, manager: &str) -> bool {
+pub(crate) fn is_applied_by(entry: &Map<String, Value>, manager: &str) -> bool {
     let text = |field| entry.get(field).and_then(Value::as_str).unwrap_or_default();
     text("manager") == manager && text("operation") == "Apply" && text("subresource").is_empty()
 }

@@ -3,6 +3,7 @@
 
 mod decide;
 mod diff;
+mod guard;
 mod prune;
 mod sent;
 
@@ -11,15 +12,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
-use plumb_api::{Inventory, InventoryEntry, Object, ObjectId, SsaPolicy};
+use plumb_api::{GroupKind, Inventory, InventoryEntry, Object, ObjectId, SsaPolicy};
 
-use crate::managed_fields::Digest;
-use crate::order::{Stage, compare_for_apply, stage_of};
+use crate::FIELD_MANAGER;
+use crate::discovery::Deferred;
+use crate::ignore::IgnoreRules;
+use crate::managed_fields::{Digest, OverrideManagers, projection_digest};
+use crate::order::{Stage, Stages};
+use crate::terminating::Terminating;
 
 pub use decide::plan_object;
 pub use diff::{FieldChange, diff_fields};
+pub use guard::{InvalidPruneLimit, PruneLimit, Withheld};
 pub use prune::{Deletion, Keep, Kept, may_prune, plan_deletion};
 pub use sent::as_sent;
+
+use prune::Stale;
 
 /// What is known of an object in the cluster.
 #[derive(Clone, Debug)]
@@ -75,7 +83,7 @@ impl Owner {
 pub struct Applied {
     /// [`desired_digest`](crate::desired_digest) of what was applied.
     pub desired: Digest,
-    /// [`projection_digest`](crate::projection_digest) of what the API server answered.
+    /// [`projection_digest`](crate::projection_digest) of what the API server answered, without what others may change.
     pub projection: Digest,
 }
 
@@ -90,12 +98,50 @@ pub struct Policy {
     pub prune: bool,
     /// Delete and create anew what cannot be changed in place (`spec.force`).
     pub force: bool,
+    /// The fields that others may change (`spec.ignore`).
+    pub ignore: IgnoreRules,
+    /// Which kinds are applied before which.
+    pub stages: Stages,
+    /// Whose fields become ours (`--override-manager`). The [`LiveCache`](crate::LiveCache) has to be made for the same.
+    pub override_managers: OverrideManagers,
+    /// How much may be deleted at once.
+    pub prune_limit: PruneLimit,
+    /// [`Withheld::confirmation`] of deletions that somebody has confirmed although they are more than the limit.
+    pub prune_confirmed: Option<String>,
+}
+
+impl Policy {
+    /// What Flux does by default: nothing is deleted, neither to prune nor to replace.
+    pub fn new(owner: Owner) -> Self {
+        Self {
+            owner,
+            manager: FIELD_MANAGER.to_owned(),
+            prune: false,
+            force: false,
+            ignore: IgnoreRules::default(),
+            stages: Stages::default(),
+            override_managers: OverrideManagers::default(),
+            prune_limit: PruneLimit::default(),
+            prune_confirmed: None,
+        }
+    }
+
+    /// What is remembered of a live object: see [`Applied::projection`].
+    pub(crate) fn projection(&self, live: &Object) -> Option<Digest> {
+        match self.ignore.without(live, &self.manager) {
+            Some(live) => projection_digest(&live, &self.manager),
+            None => projection_digest(live, &self.manager),
+        }
+    }
 }
 
 /// All that the planner looks at.
 pub struct Inputs<'a> {
     /// The rendered objects, with their ownership labels and namespaces already set.
     pub desired: Vec<Arc<Object>>,
+    /// Rendered objects whose kind the cluster does not know, see [`Kinds::place_all`](crate::Kinds::place_all). While there are any,
+    /// nothing is deleted: nobody can tell whether they are what the inventory lists.
+    pub deferred: Vec<Deferred>,
     /// What the cluster holds.
     pub live: &'a dyn LiveState,
     /// What the previous plan left in `status.inventory`.
@@ -104,6 +150,8 @@ pub struct Inputs<'a> {
     pub applied: &'a HashMap<ObjectId, Applied>,
     /// Whether another Kustomization that an object's labels name still lists it in its inventory.
     pub is_claimed: &'a dyn Fn(&Owner, &ObjectId) -> bool,
+    /// Which other Kustomization waits to have an object that is no longer desired here; it is let go, not deleted.
+    pub heir: &'a dyn Fn(&ObjectId) -> Option<Owner>,
     /// How to plan.
     pub policy: &'a Policy,
 }
@@ -118,6 +166,12 @@ pub struct Plan {
     pub prune: Vec<Deletion>,
     /// What leaves the inventory without being deleted, and why.
     pub kept: Vec<Kept>,
+    /// What would be deleted if it were not more than [`Policy::prune_limit`]. It stays in the inventory.
+    pub withheld: Option<Withheld>,
+    /// What is no longer desired, was deleted before, and is not gone yet. It stays in the inventory until it is.
+    pub terminating: Vec<Terminating>,
+    /// What waits for its kind. The rest of the plan does not.
+    pub deferred: Vec<Deferred>,
     /// Desired objects that belong to another Kustomization. They are not applied; the rest of the plan is.
     pub conflicts: Vec<Conflict>,
     /// Goes into `status.inventory` before anything is applied: all that there is or may be once the plan has begun.
@@ -141,8 +195,10 @@ pub struct PlannedStage {
 pub struct Action {
     /// The object.
     pub id: ObjectId,
-    /// What is to be sent to the API server: the rendered object, see [`as_sent`].
+    /// The rendered object, see [`as_sent`].
     pub desired: Arc<Object>,
+    /// What is to be sent to the API server: what is desired, but for the fields that others may change.
+    pub sent: Arc<Object>,
     /// What the cluster holds.
     pub live: Live,
     /// What to do.
@@ -162,6 +218,9 @@ pub enum Change {
     Unchanged,
     /// An annotation, of what is desired or of what is live, says that it is to be left alone.
     LeftAlone(SsaPolicy),
+    /// Somebody has deleted it, or its namespace, and that is not gone yet: what is applied now would go with it. When it has gone, the
+    /// next plan creates the object.
+    BeingDeleted(Terminating),
 }
 
 /// Details of [`Change::Apply`].
@@ -227,7 +286,7 @@ pub enum PlanError {
 /// Plans.
 pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
     let listed = inputs.inventory.entries.len();
-    if inputs.desired.is_empty() && listed > 0 {
+    if inputs.desired.is_empty() && inputs.deferred.is_empty() && listed > 0 {
         return Err(PlanError::EmptyRender { entries: listed });
     }
     refuse_duplicates(&inputs.desired)?;
@@ -247,19 +306,40 @@ pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         }
     }
 
+    wait_for_namespaces(&mut actions);
+
     let desired_ids: BTreeSet<String> = inputs.desired.iter().map(|object| object.id().to_string()).collect();
     let mut stale = inputs.inventory.entries.clone();
     stale.retain(|entry| !desired_ids.contains(&entry.id));
-    let (prune, kept) = prune::sort_out(&stale, inputs.live, inputs.policy);
-
-    Ok(Plan {
-        stages: in_stages(actions),
+    let inventory_before = union(&wanted, &inputs.inventory.entries);
+    let stale = if inputs.deferred.is_empty() { prune::sort_out(&stale, &inputs) } else { Stale::default() };
+    let (prune, withheld) = guard::guard(
+        stale.deletions,
+        listed,
+        inputs.policy.prune_limit,
+        inputs.policy.prune_confirmed.as_deref(),
+    );
+    let mut plan = Plan {
+        stages: in_stages(actions, &inputs.policy.stages),
         prune,
-        kept,
+        kept: stale.kept,
+        withheld,
+        terminating: stale.terminating,
+        deferred: inputs.deferred,
         conflicts,
-        inventory_before: union(&wanted, &inputs.inventory.entries),
+        inventory_before,
         inventory_after: wanted,
-    })
+    };
+    plan.inventory_after = if plan.deferred.is_empty() {
+        let withheld =
+            plan.withheld.iter().flat_map(|withheld| &withheld.deletions).map(|deletion| &deletion.id);
+        let staying: Vec<_> =
+            withheld.chain(plan.terminating.iter().map(|object| &object.id)).cloned().collect();
+        plan.inventory_after_failing(&staying)
+    } else {
+        plan.inventory_before.clone()
+    };
+    Ok(plan)
 }
 
 impl Plan {
@@ -277,10 +357,15 @@ impl Plan {
         self.stages.iter().flat_map(|stage| &stage.actions)
     }
 
-    /// Whether there is nothing to do.
+    /// Whether everything is as it should be: there is nothing to do, to wait for, or to tell.
     pub fn is_unchanged(&self) -> bool {
         let idle = |action: &Action| matches!(action.change, Change::Unchanged | Change::LeftAlone(_));
-        self.prune.is_empty() && self.conflicts.is_empty() && self.actions().all(idle)
+        self.prune.is_empty()
+            && self.conflicts.is_empty()
+            && self.withheld.is_none()
+            && self.terminating.is_empty()
+            && self.deferred.is_empty()
+            && self.actions().all(idle)
     }
 }
 
@@ -292,14 +377,33 @@ fn union(first: &Inventory, second: &[InventoryEntry]) -> Inventory {
     Inventory { entries }
 }
 
-/// Sorts actions into stages, and inside a stage into the order of kinds.
-fn in_stages(mut actions: Vec<Action>) -> Vec<PlannedStage> {
-    actions.sort_by(|left, right| compare_for_apply(&left.id, &right.id));
-    let mut stages: BTreeMap<Stage, Vec<Action>> = BTreeMap::new();
+/// The API server creates nothing in a namespace that is being deleted, and whatever is changed there goes.
+fn wait_for_namespaces(actions: &mut [Action]) {
+    let is_namespace = |id: &ObjectId| id.group_kind == GroupKind::new("", "Namespace");
+    let going: HashMap<String, Terminating> = actions
+        .iter()
+        .filter(|action| is_namespace(&action.id))
+        .filter_map(|action| match &action.change {
+            Change::BeingDeleted(namespace) => Some((action.id.name.clone(), namespace.clone())),
+            _ => None,
+        })
+        .collect();
     for action in actions {
-        stages.entry(stage_of(&action.id.group_kind)).or_default().push(action);
+        let would_act = matches!(action.change, Change::Look | Change::Create | Change::Apply(_));
+        if let (true, Some(namespace)) = (would_act, going.get(&action.id.namespace)) {
+            action.change = Change::BeingDeleted(namespace.clone());
+        }
     }
-    stages.into_iter().map(|(stage, actions)| PlannedStage { stage, actions }).collect()
+}
+
+/// Sorts actions into stages, and inside a stage into the order of kinds.
+fn in_stages(mut actions: Vec<Action>, stages: &Stages) -> Vec<PlannedStage> {
+    actions.sort_by(|left, right| stages.compare(&left.id, &right.id));
+    let mut planned: BTreeMap<Stage, Vec<Action>> = BTreeMap::new();
+    for action in actions {
+        planned.entry(stages.of(&action.id.group_kind)).or_default().push(action);
+    }
+    planned.into_iter().map(|(stage, actions)| PlannedStage { stage, actions }).collect()
 }
 
 /// Of two objects with one id, whichever were applied last would win.

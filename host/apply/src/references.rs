@@ -11,12 +11,14 @@ use kube::core::DynamicObject;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watcher};
 use parking_lot::RwLock;
-use plumb_api::{Object, ObjectId};
+use plumb_api::ObjectId;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::discovery::Kind;
 use crate::live::{LiveCache, LiveChange, LiveChangeKind, refusal, slim};
+use crate::managed_fields::OverrideManagers;
 use crate::plan::{Live, LiveState, Owner};
+use crate::supervise::supervise;
 
 /// A watch is a connection's worth of memory on either side; more than these are not followed.
 const AT_MOST: usize = 1024;
@@ -98,41 +100,59 @@ impl References {
         };
         let (followed, live) = (Arc::clone(&self.followed), self.live.clone());
         async move {
-            let this_one = Config::default().fields(&format!("metadata.name={}", id.name));
-            let mut events = std::pin::pin!(watcher(api, this_one).default_backoff());
-            let mut listed = None;
-            while let Some(event) = events.next().await {
-                let state = match event {
-                    Ok(Event::Init) => {
-                        listed = None;
-                        continue;
-                    }
-                    Ok(Event::InitApply(object)) => {
-                        listed = slim(object, &kind.resource);
-                        continue;
-                    }
-                    Ok(Event::InitDone) => listed.take(),
-                    Ok(Event::Apply(object)) => slim(object, &kind.resource),
-                    Ok(Event::Delete(_)) => None,
-                    Err(error) => {
-                        tracing::debug!(object = %id.human(), %error, "watch of a reference failed; it is started again");
-                        if let Some(status) = refusal(&error).filter(|status| status.code == 403) {
-                            forbid(&followed, &live, &id, &status.message);
-                        }
-                        continue;
-                    }
-                };
-                set(&followed, &live, &id, state);
-            }
+            let watch = || watch_one(api.clone(), &id, &kind, &followed, &live);
+            supervise(format!("the watch of {}", id.human()), watch, || {
+                set(&followed, &live, &id, Live::Unknown)
+            })
+            .await;
         }
     }
 }
 
-fn set(followed: &AllFollowed, live: &LiveCache, id: &ObjectId, state: Option<Object>) {
-    let kind = if state.is_some() { LiveChangeKind::Applied } else { LiveChangeKind::Deleted };
+async fn watch_one(
+    api: Api<DynamicObject>,
+    id: &ObjectId,
+    kind: &Kind,
+    followed: &AllFollowed,
+    live: &LiveCache,
+) {
+    let this_one = Config::default().fields(&format!("metadata.name={}", id.name));
+    let mut events = std::pin::pin!(watcher(api, this_one).default_backoff());
+    let slim = |object| slim(object, &kind.resource, &OverrideManagers::default());
+    let mut listed = None;
+    while let Some(event) = events.next().await {
+        let state = match event {
+            Ok(Event::Init) => {
+                listed = None;
+                continue;
+            }
+            Ok(Event::InitApply(object)) => {
+                listed = slim(object);
+                continue;
+            }
+            Ok(Event::InitDone) => listed.take(),
+            Ok(Event::Apply(object)) => slim(object),
+            Ok(Event::Delete(_)) => None,
+            Err(error) => {
+                tracing::debug!(object = %id.human(), %error, "watch of a reference failed; it is started again");
+                if let Some(status) = refusal(&error).filter(|status| status.code == 403) {
+                    forbid(followed, live, id, &status.message);
+                }
+                continue;
+            }
+        };
+        set(followed, live, id, state.map_or(Live::Absent, |object| Live::Present(Arc::new(object))));
+    }
+}
+
+fn set(followed: &AllFollowed, live: &LiveCache, id: &ObjectId, state: Live) {
+    let kind = match state {
+        Live::Present(_) => LiveChangeKind::Applied,
+        Live::Absent | Live::Unknown => LiveChangeKind::Deleted,
+    };
     let followers = match followed.write().get_mut(id) {
         Some(entry) => {
-            entry.state = state.map_or(Live::Absent, |object| Live::Present(Arc::new(object)));
+            entry.state = state;
             entry.forbidden = None;
             entry.followers.clone()
         }

@@ -58,10 +58,17 @@ impl Diff {
     }
 }
 
-async fn place(kinds: &Kinds, objects: &mut [Object], owner: Option<&Kustomization>) -> anyhow::Result<()> {
+async fn place(
+    kinds: &Kinds,
+    objects: &mut Vec<Object>,
+    owner: Option<&Kustomization>,
+) -> anyhow::Result<()> {
     let namespace = owner.and_then(|owner| owner.spec.target_namespace.as_deref()).unwrap_or("default");
     match kinds.place_all(objects, namespace, Instant::now() + DISCOVERY).await {
-        Ok(_) => Ok(()),
+        Ok(placed) if placed.deferred.is_empty() => Ok(()),
+        Ok(placed) => {
+            bail!(placed.deferred.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        }
         Err(errors) => bail!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     }
 }

@@ -8,7 +8,7 @@ use super::depends::Dependencies;
 use super::{AppliedAction, AppliedObject, Context, Executor, Warning, place_of};
 use crate::api_server::{Answer, Effect};
 use crate::discovery::Kind;
-use crate::managed_fields::{desired_digest, projection_digest, take_over};
+use crate::managed_fields::{desired_digest, take_over};
 use crate::plan::{Action, Applied, Change, Deletion, Live};
 use crate::refusal::{Failure, Refusal};
 
@@ -39,8 +39,10 @@ impl Executor {
         let sent = match self.send(Effect::Real, action, &kind, depends, context).await {
             Err(refusal) if refusal.is_immutable() && may_replace(action) => {
                 self.delete_and_wait(action, &kind, context).await?;
+                // What others have set is gone with the object.
+                let anew = Action { sent: action.desired.clone(), ..action.clone() };
                 let answer =
-                    self.send(Effect::Real, action, &kind, depends, context).await.map_err(explain)?;
+                    self.send(Effect::Real, &anew, &kind, depends, context).await.map_err(explain)?;
                 (answer, AppliedAction::Recreated)
             }
             Err(refusal) => return Err(explain(refusal)),
@@ -69,13 +71,12 @@ impl Executor {
         context: &Context<'_>,
     ) -> Result<Answer, Refusal> {
         let patience = context.deadline.min(Instant::now() + UNTIL_SERVED);
-        let is_new = depends.brings_kind(&action.id.group_kind);
+        let group_kind = &action.id.group_kind;
+        let is_new = depends.brings_kind(group_kind) || self.kinds.is_fresh(group_kind);
         loop {
             let place = place_of(&action.id, kind);
-            let result = self
-                .api
-                .apply(effect, place, &action.desired, &context.policy.manager, context.deadline)
-                .await;
+            let result =
+                self.api.apply(effect, place, &action.sent, &context.policy.manager, context.deadline).await;
             match result {
                 Err(refusal) if is_new && refusal.is_of_old_schema() && Instant::now() < patience => {
                     tokio::time::sleep(SERVED_PAUSE).await;
@@ -96,7 +97,7 @@ impl Executor {
         let place = place_of(&action.id, kind);
         match self.api.delete(place, uid.as_deref(), context.deadline).await {
             Err(refusal) if !refusal.is_not_found() => return Err(refusal.explain(&action.id)),
-            Ok(()) | Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         let deletion = Deletion { id: action.id.clone(), gvk: action.desired.gvk(), uid };
         match self.wait_gone(&[deletion], context.deadline).await.pop() {
@@ -121,17 +122,20 @@ impl Executor {
             let merges = [&*action.desired, &current]
                 .into_iter()
                 .any(|object| SsaPolicy::of(object) == SsaPolicy::Merge);
-            let patch =
-                if merges { Vec::new() } else { take_over(&current, &action.desired, &policy.manager) };
+            let overridden = &policy.override_managers;
+            let patch = if merges {
+                Vec::new()
+            } else {
+                take_over(&current, &action.desired, &policy.manager, overridden)
+            };
             if patch.is_empty() {
                 break;
             }
             match self.api.json_patch(place, &patch, &policy.manager, *deadline).await {
                 Ok(_) => {
-                    let applied = self
-                        .api
-                        .apply(Effect::Real, place, &action.desired, &policy.manager, *deadline)
-                        .await?;
+                    let sent = policy.ignore.sent(&action.desired, &current, &policy.manager, overridden);
+                    let applied =
+                        self.api.apply(Effect::Real, place, &sent, &policy.manager, *deadline).await?;
                     return Ok(Some(applied.object));
                 }
                 Err(refusal) if refusal.code() == 409 && attempt < TAKE_OVER_ATTEMPTS => {
@@ -159,7 +163,7 @@ fn effect_of(action: &Action, answer: &Answer) -> AppliedAction {
 
 fn done(action: &Action, answer: Answer, effect: AppliedAction, context: &Context<'_>) -> Done {
     let Answer { object, warnings, .. } = answer;
-    let projection = projection_digest(&object, &context.policy.manager);
+    let projection = context.policy.projection(&object);
     let applied = AppliedObject {
         id: action.id.clone(),
         action: effect,

@@ -4,19 +4,22 @@ use plumb_api::{GroupKind, ObjectId};
 
 use super::is_change;
 use crate::discovery::defined_kinds;
-use crate::order::{Stage, stage_of};
+use crate::order::{Stage, Stages};
 use crate::plan::{Action, Change, Plan};
 
 /// What a plan itself brings, and its other objects need.
 pub(super) struct Dependencies {
     namespaces: HashSet<String>,
     kinds: HashSet<GroupKind>,
+    stages: Stages,
+    /// Whether something of the custom stage changes: it is there because the rest cannot be tried without it.
+    custom: bool,
     /// Everything that may be new.
     created: HashSet<ObjectId>,
 }
 
 impl Dependencies {
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub(super) fn of(plan: &Plan, stages: &Stages) -> Self {
         let changing = || plan.actions().filter(|action| is_change(action));
         let created = || changing().filter(|action| !matches!(action.change, Change::Apply(_)));
         let is_namespace = |id: &ObjectId| id.group_kind == GroupKind::new("", "Namespace");
@@ -31,13 +34,17 @@ impl Dependencies {
                 .map(|kind| kind.gvk().group_kind())
                 .collect(),
             created: created().map(|action| action.id.clone()).collect(),
+            custom: changing().any(|action| stages.of(&action.id.group_kind) == Stage::Custom),
+            stages: stages.clone(),
         }
     }
 
     /// Whether the object can be tried only when an earlier stage of the plan has been applied.
     pub(super) fn has_to_wait(&self, action: &Action) -> bool {
-        stage_of(&action.id.group_kind) != Stage::Definitions
-            && (self.namespaces.contains(&action.id.namespace) || self.brings_kind(&action.id.group_kind))
+        let stage = self.stages.of(&action.id.group_kind);
+        let needs_what_comes =
+            || self.namespaces.contains(&action.id.namespace) || self.brings_kind(&action.id.group_kind);
+        (stage == Stage::Rest && self.custom) || (stage != Stage::Definitions && needs_what_comes())
     }
 
     /// Whether the kind comes with the plan.
@@ -84,7 +91,8 @@ mod tests {
         #[case] expected: bool,
     ) {
         let created = HashSet::from([id("ServiceAccount", "default", "robot")]);
-        let depends = Dependencies { namespaces: HashSet::new(), kinds: HashSet::new(), created };
+        let (namespaces, kinds) = (HashSet::new(), HashSet::new());
+        let depends = Dependencies { namespaces, kinds, stages: Stages::default(), custom: false, created };
         let refusal = format!(
             r#"pods "web" is forbidden: error looking up service account {namespace}/{name}: serviceaccount "{name}" not found"#
         );

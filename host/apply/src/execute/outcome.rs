@@ -4,6 +4,7 @@ use plumb_api::{Inventory, ObjectId};
 
 use crate::plan::{Applied, Conflict, Keep, Plan};
 use crate::refusal::Failure;
+use crate::terminating::Terminating;
 
 /// What became of a plan.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +13,9 @@ pub struct Outcome {
     pub applied: Vec<AppliedObject>,
     /// Objects that an annotation says to leave alone.
     pub left_alone: Vec<ObjectId>,
+    /// Objects that are not applied because they, or their namespaces, are being deleted: which, and what is being waited for. The watches
+    /// tell when that is gone.
+    pub being_deleted: Vec<(ObjectId, Terminating)>,
     /// Objects that turned out to belong to another Kustomization, and those that the plan knew of.
     pub conflicts: Vec<Conflict>,
     /// Every object that could not be applied, or did not get ready although the next stage needs it. When it is not empty and
@@ -25,13 +29,15 @@ pub struct Outcome {
 
 impl Outcome {
     /// Goes into `status.inventory` when everything was applied: what the plan said, without the objects that turned out to be
-    /// another Kustomization's (they are that one's to delete), and with those that could not be deleted.
+    /// another Kustomization's (they are that one's to delete), and with those that could not be deleted or are not gone yet.
     pub fn inventory_after(&self, plan: &Plan) -> Inventory {
-        let not_deleted: Vec<ObjectId> =
-            self.pruned.failed.iter().map(|failure| failure.id.clone()).collect();
+        let Pruned { failed, terminating, postponed, .. } = &self.pruned;
+        let failed = failed.iter().map(|failure| &failure.id);
+        let terminating = terminating.iter().map(|object| &object.id);
+        let not_gone: Vec<ObjectId> = failed.chain(terminating).chain(postponed).cloned().collect();
         let anothers: BTreeSet<String> =
             self.conflicts.iter().map(|conflict| conflict.id.to_string()).collect();
-        let mut inventory = plan.inventory_after_failing(&not_deleted);
+        let mut inventory = plan.inventory_after_failing(&not_gone);
         inventory.entries.retain(|entry| !anothers.contains(&entry.id));
         inventory
     }
@@ -75,10 +81,14 @@ pub struct Warning {
 /// What became of objects that were to be deleted.
 #[derive(Clone, Debug, Default)]
 pub struct Pruned {
-    /// Gone, or going: finalizers may hold them, see [`Executor::wait_gone`](crate::Executor::wait_gone).
+    /// Gone, or going.
     pub deleted: Vec<ObjectId>,
+    /// Those of them that finalizers hold: they stay in the inventory until they are gone.
+    pub terminating: Vec<Terminating>,
     /// Not deleted, and no longer ours to delete.
     pub kept: Vec<(ObjectId, Keep)>,
     /// To be tried again: they stay in the inventory.
     pub failed: Vec<Failure>,
+    /// Not deleted yet, because something that is desired could not be applied: they stay in the inventory.
+    pub postponed: Vec<ObjectId>,
 }

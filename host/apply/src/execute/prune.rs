@@ -10,6 +10,7 @@ use super::{AT_ONCE, Executor, Pruned, place_of};
 use crate::discovery::{Kind, KindError};
 use crate::plan::{Deletion, Keep, Live, LiveState, Owner, may_prune};
 use crate::refusal::{Failure, FailureKind, Refusal};
+use crate::terminating::Terminating;
 
 /// An object that is to go is looked at again when the watch tells that it is gone, or after this time.
 const FIRST_POLL: Duration = Duration::from_millis(100);
@@ -21,7 +22,16 @@ const ATTEMPTS_TO_REACH: usize = 2;
 /// What became of one deletion.
 enum Deleted {
     Gone,
+    Going(Terminating),
     Kept(Keep),
+}
+
+impl Deleted {
+    /// What an object that was deleted, or is being deleted, says of itself.
+    fn as_answered(object: Option<&Object>) -> Self {
+        let going = object.and_then(Terminating::of).filter(Terminating::is_held);
+        going.map_or(Self::Gone, Self::Going)
+    }
 }
 
 impl Executor {
@@ -37,6 +47,10 @@ impl Executor {
         while let Some((Deletion { id, .. }, result)) = results.next().await {
             match result {
                 Ok(Deleted::Gone) => pruned.deleted.push(id.clone()),
+                Ok(Deleted::Going(object)) => {
+                    pruned.deleted.push(id.clone());
+                    pruned.terminating.push(object);
+                }
                 Ok(Deleted::Kept(reason)) => pruned.kept.push((id.clone(), reason)),
                 Err(failure) => pruned.failed.push(failure),
             }
@@ -84,7 +98,7 @@ impl Executor {
             match self.api.delete(place, Some(uid), deadline).await {
                 // The object that was seen is gone, and another has its name: whose is that?
                 Err(refusal) if refusal.code() == 409 => {}
-                answer => return answer.map(|()| Deleted::Gone),
+                answer => return answer.map(|object| Deleted::as_answered(object.as_ref())),
             }
         }
         let found = self.api.get(place, deadline).await?.object;
@@ -92,10 +106,11 @@ impl Executor {
             return Ok(Deleted::Kept(reason));
         }
         // Some refuse to delete what is going already.
-        if found.pointer("/metadata/deletionTimestamp").is_none() {
-            self.api.delete(place, uid_of(&found).as_deref(), deadline).await?;
+        if Terminating::of(&found).is_some() {
+            return Ok(Deleted::as_answered(Some(&found)));
         }
-        Ok(Deleted::Gone)
+        let left = self.api.delete(place, uid_of(&found).as_deref(), deadline).await?;
+        Ok(Deleted::as_answered(left.as_ref()))
     }
 
     /// The kind of an object that is to be deleted; `None` when the cluster does not serve it: with the definition of a kind all its
@@ -150,46 +165,10 @@ fn uid_of(object: &Object) -> Option<String> {
 
 /// Why an object does not go.
 fn what_holds(object: &Object) -> String {
-    let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
-    let finalizers: Vec<_> = finalizers.into_iter().flatten().filter_map(Value::as_str).collect();
-    // A namespace says here what is left in it.
-    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-    let is_left = |condition: &&Value| condition.get("status").and_then(Value::as_str) == Some("True");
-    let left: Vec<_> = match object.kind() {
-        "Namespace" => conditions
-            .into_iter()
-            .flatten()
-            .filter(is_left)
-            .filter_map(|condition| condition.get("message")?.as_str())
-            .collect(),
-        _ => Vec::new(),
+    let Some(going) = Terminating::of(object) else {
+        return "was deleted but is still there, as if nobody had: something may make it anew".to_owned();
     };
-    let mut message = "was deleted but is still there".to_owned();
-    if !finalizers.is_empty() {
-        message =
-            format!("{message}; what set these finalizers has to remove them: {}", finalizers.join(", "));
-    }
-    if !left.is_empty() {
-        message = format!("{message}; {}", left.join("; "));
-    }
-    message
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_does_not_go_is_told_with_its_finalizers() {
-        let object = |finalizers: Value| {
-            let metadata = json!({"name": "a", "finalizers": finalizers});
-            Object::new(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})).unwrap()
-        };
-        insta::assert_snapshot!(what_holds(&object(json!(["example.com/hold", "example.com/more"]))), @"was deleted but is still there; what set these finalizers has to remove them: example.com/hold, example.com/more");
-        insta::assert_snapshot!(what_holds(&object(json!([]))), @"was deleted but is still there");
-    }
+    let name = going.id.human();
+    let text = going.to_string();
+    text.strip_prefix(&name).unwrap_or(&text).trim_start().to_owned()
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::depends::Dependencies;
-use super::{Context, Executor, place_of};
+use super::{Context, Executor, is_change, place_of};
 use crate::api_server::{Answer, Effect};
 use crate::discovery::Kind;
 use crate::plan::{Action, Change, Conflict, Live, plan_object};
@@ -25,6 +25,16 @@ impl Executor {
         context: &Context<'_>,
     ) -> Result<Rehearsed, Failure> {
         let kind = self.kind_of(&action.id, &action.desired.gvk(), context.deadline).await?;
+        if action.change == Change::Look && context.policy.ignore.are_for(&action.desired) {
+            // What is to be sent is known only when the fields that others may change are.
+            let live = self.look(action, &kind, context).await?;
+            return match self.decide(action, live, context) {
+                Rehearsed::Go(decided) if is_change(&decided) => {
+                    Box::pin(self.rehearse(&decided, depends, context)).await
+                }
+                decided => Ok(decided),
+            };
+        }
         let tried = self.send(Effect::DryRun, action, &kind, depends, context).await;
         if matches!(&tried, Err(refusal) if refusal.is_not_served()) {
             self.kinds.forget(&action.desired.gvk());
@@ -70,7 +80,7 @@ fn is_no_obstacle(action: &Action, refusal: &Refusal, depends: &Dependencies) ->
     let may_be_refused = match &action.change {
         Change::Look | Change::Create => false,
         Change::Apply(apply) => apply.replace_if_immutable && refusal.is_immutable(),
-        Change::Unchanged | Change::LeftAlone(_) => true,
+        Change::Unchanged | Change::LeftAlone(_) | Change::BeingDeleted(_) => true,
     };
     may_be_refused
         || says(&|message| depends.will_satisfy(&action.id, message))

@@ -11,11 +11,15 @@ use plumb_api::{Object, ObjectId};
 use serde_json::Value;
 
 use super::changes::{LiveChange, LiveChangeKind};
+use crate::FIELD_MANAGER;
+use crate::managed_fields::{OverrideManagers, Writer};
 use crate::plan::Owner;
 
 /// The objects of one kind.
 #[derive(Default)]
 pub(super) struct Store {
+    /// Whose managed fields are kept, besides ours and kubectl's.
+    overridden: OverrideManagers,
     objects: HashMap<ObjectId, Arc<Object>>,
     /// What a list that has begun has brought so far. It becomes the truth when it is complete.
     listing: Option<HashMap<ObjectId, Arc<Object>>>,
@@ -26,6 +30,10 @@ pub(super) struct Store {
 }
 
 impl Store {
+    pub(super) fn new(overridden: OverrideManagers) -> Self {
+        Self { overridden, ..Self::default() }
+    }
+
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -47,19 +55,21 @@ impl Store {
                 Vec::new()
             }
             Event::InitApply(object) => {
-                if let (Some(listing), Some(object)) = (&mut self.listing, slim(object, resource)) {
+                if let (Some(listing), Some(object)) =
+                    (&mut self.listing, slim(object, resource, &self.overridden))
+                {
                     listing.insert(object.id(), Arc::new(object));
                 }
                 Vec::new()
             }
             Event::InitDone => self.complete(),
             Event::Apply(object) => {
-                let Some(object) = slim(object, resource) else { return Vec::new() };
+                let Some(object) = slim(object, resource, &self.overridden) else { return Vec::new() };
                 self.seen = self.seen.max(version(&object).unwrap_or_default());
                 self.apply(object)
             }
             Event::Delete(object) => {
-                let Some(object) = slim(object, resource) else { return Vec::new() };
+                let Some(object) = slim(object, resource, &self.overridden) else { return Vec::new() };
                 self.seen = self.seen.max(version(&object).unwrap_or_default());
                 self.delete(&object.id())
             }
@@ -146,41 +156,39 @@ fn change(id: &ObjectId, object: &Object, kind: LiveChangeKind) -> Option<LiveCh
 }
 
 /// The object without what nobody here reads. `None` when it is not an object at all, which no API server sends.
-pub(crate) fn slim(object: DynamicObject, resource: &ApiResource) -> Option<Object> {
+pub(crate) fn slim(
+    object: DynamicObject,
+    resource: &ApiResource,
+    overridden: &OverrideManagers,
+) -> Option<Object> {
     let mut value = serde_json::to_value(object).ok()?;
     let fields = value.as_object_mut()?;
     // The items of a list do not say what they are.
     fields.entry("apiVersion").or_insert_with(|| resource.api_version.clone().into());
     fields.entry("kind").or_insert_with(|| resource.kind.clone().into());
-    slim_metadata(&mut value);
+    slim_metadata(&mut value, overridden);
     Object::new(value).ok()
 }
 
 /// As [`slim`], for the answer to a request.
-pub(super) fn slim_answer(object: Object) -> Option<Object> {
+pub(super) fn slim_answer(object: Object, overridden: &OverrideManagers) -> Option<Object> {
     let mut value = object.into_value();
-    slim_metadata(&mut value);
+    slim_metadata(&mut value, overridden);
     Object::new(value).ok()
 }
 
-/// Drops the managed fields of those who neither apply nor are kubectl (controllers write status, at length), and kubectl's copy of
+/// Drops the managed fields of those who neither apply nor are taken over (controllers write status, at length), and kubectl's copy of
 /// the manifest, which repeats the object and, for a Secret, its values.
-fn slim_metadata(value: &mut Value) {
+fn slim_metadata(value: &mut Value, overridden: &OverrideManagers) {
     if let Some(entries) = value.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut) {
-        entries.retain(matters);
+        entries.retain(|entry| {
+            let writer = entry.as_object().map(|entry| overridden.writer_of(entry, FIELD_MANAGER));
+            writer.is_some_and(|writer| writer != Writer::Nobody)
+        });
     }
     if let Some(annotations) = value.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
-}
-
-fn matters(entry: &Value) -> bool {
-    let text = |field| entry.get(field).and_then(Value::as_str).unwrap_or_default();
-    let manager = text("manager");
-    let is_taken_over = manager.starts_with("kubectl")
-        || manager.starts_with("before-first-apply")
-        || manager.starts_with("kustomize-controller");
-    text("subresource").is_empty() && (text("operation") == "Apply" || is_taken_over)
 }
 
 #[cfg(test)]
@@ -261,7 +269,7 @@ mod tests {
     #[test]
     fn our_own_write_is_seen_at_once_and_its_event_is_no_news() {
         let (mut store, _) = listed(&[config_map("a", 1, "apps")]);
-        let written = slim(config_map("a", 5, "apps"), &resource()).unwrap();
+        let written = slim(config_map("a", 5, "apps"), &resource(), &OverrideManagers::default()).unwrap();
         let id = written.id();
         store.observe(written);
         assert_eq!(store.get(&id).unwrap().pointer("/data/version").unwrap(), "5");
@@ -284,7 +292,7 @@ mod tests {
         let (mut store, _) = listed(&[config_map("a", 1, "apps")]);
         store.handle(Event::Apply(config_map("a", 5, "apps")), &resource());
         store.handle(Event::Delete(config_map("a", 6, "apps")), &resource());
-        store.observe(slim(config_map("a", 5, "apps"), &resource()).unwrap());
+        store.observe(slim(config_map("a", 5, "apps"), &resource(), &OverrideManagers::default()).unwrap());
         assert_eq!(store.len(), 0);
     }
 
@@ -294,7 +302,7 @@ mod tests {
         let mut pruned = config_map("a", 5, "apps");
         pruned.data = json!({});
         store.handle(Event::Apply(pruned), &resource());
-        let answer = slim(config_map("a", 5, "apps"), &resource()).unwrap();
+        let answer = slim(config_map("a", 5, "apps"), &resource(), &OverrideManagers::default()).unwrap();
         store.observe(answer.clone());
         assert_eq!(**store.get(&answer.id()).unwrap(), answer);
     }
@@ -331,17 +339,18 @@ mod tests {
                     entry("kube-controller-manager", "Update", "status"),
                     entry("kubectl-edit", "Update", "status"),
                     entry("hpa", "Update", ""),
+                    entry("vpa", "Update", ""),
                 ],
             },
         });
-        slim_metadata(&mut value);
+        slim_metadata(&mut value, &OverrideManagers::new(["hpa".to_owned()]).unwrap());
         let managers: Vec<_> = value["metadata"]["managedFields"]
             .as_array()
             .unwrap()
             .iter()
             .map(|entry| entry["manager"].clone())
             .collect();
-        assert_eq!(managers, ["kustomize-controller", "kubectl-client-side-apply"]);
+        assert_eq!(managers, ["kustomize-controller", "kubectl-client-side-apply", "hpa"]);
         assert_eq!(value["metadata"]["annotations"], json!({"other": "stays"}));
     }
 }

@@ -4,7 +4,8 @@ use plumb_api::annotations::force_enabled;
 use plumb_api::{Object, ObjectId, SsaPolicy};
 
 use super::{Action, Applied, Apply, ApplyReason, Change, Conflict, Live, Owner, Policy, as_sent};
-use crate::managed_fields::{desired_digest, owned_as_desired, projection_digest, take_over};
+use crate::managed_fields::{desired_digest, owned_as_desired, take_over};
+use crate::terminating::{Terminating, would_release};
 
 /// What to do about one desired object. [`plan`](super::plan) asks this for each; after [`Change::Look`], ask it again with what
 /// was found.
@@ -17,6 +18,7 @@ pub fn plan_object(
 ) -> Result<Action, Conflict> {
     let id = rendered.id();
     let desired = as_sent(rendered);
+    let mut sent = Arc::clone(&desired);
     let change = match &live {
         _ if SsaPolicy::of(&desired) == SsaPolicy::Ignore => Change::LeftAlone(SsaPolicy::Ignore),
         Live::Unknown => Change::Look,
@@ -29,11 +31,17 @@ pub fn plan_object(
             } else if SsaPolicy::of(&desired) == SsaPolicy::IfNotPresent {
                 Change::LeftAlone(SsaPolicy::IfNotPresent)
             } else {
-                compare(&desired, live, applied, policy)
+                sent = policy.ignore.sent(&desired, live, &policy.manager, &policy.override_managers);
+                match Terminating::of(live) {
+                    Some(going) if !would_release(&sent, live, &policy.manager) => {
+                        Change::BeingDeleted(going)
+                    }
+                    _ => compare(&desired, live, applied, policy),
+                }
             }
         }
     };
-    Ok(Action { id, desired, live, change })
+    Ok(Action { id, desired, sent, live, change })
 }
 
 /// The other Kustomization that an object belongs to. One that the labels name but that no longer lists the object has let go of
@@ -47,21 +55,25 @@ fn other_holder(
     Owner::of(live).filter(|holder| *holder != policy.owner && is_claimed(holder, id))
 }
 
-fn compare(desired: &Object, live: &Object, applied: Option<&Applied>, policy: &Policy) -> Change {
+fn compare(desired: &Arc<Object>, live: &Arc<Object>, applied: Option<&Applied>, policy: &Policy) -> Change {
     let merges = [desired, live].into_iter().any(|object| SsaPolicy::of(object) == SsaPolicy::Merge);
-    let take_over = if merges { Vec::new() } else { take_over(live, desired, &policy.manager) };
-    if take_over.is_empty() && owned_as_desired(live, desired, &policy.manager) {
+    let take_over = if merges {
+        Vec::new()
+    } else {
+        take_over(live, desired, &policy.manager, &policy.override_managers)
+    };
+    let (wanted, seen) = policy.ignore.compared(desired, live, &policy.manager);
+    if take_over.is_empty() && owned_as_desired(&seen, &wanted, &policy.manager) {
         return Change::Unchanged;
     }
     let was_desired = applied.is_some_and(|applied| applied.desired == desired_digest(desired));
-    let is_as_it_was =
-        applied.is_some_and(|applied| projection_digest(live, &policy.manager) == Some(applied.projection));
+    let is_as_it_was = applied.is_some_and(|applied| policy.projection(live) == Some(applied.projection));
     if take_over.is_empty() && was_desired && is_as_it_was {
         return Change::Unchanged;
     }
     Change::Apply(Apply {
         reason: if was_desired { ApplyReason::Drifted } else { ApplyReason::Changed },
-        replace_if_immutable: policy.force || [desired, live].into_iter().any(force_enabled),
+        replace_if_immutable: policy.force || [desired, live].into_iter().any(|object| force_enabled(object)),
         take_over,
     })
 }

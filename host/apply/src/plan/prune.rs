@@ -1,8 +1,9 @@
 use plumb_api::annotations::prune_disabled;
 use plumb_api::{GroupVersionKind, Inventory, InventoryEntry, Object, ObjectId};
 
-use super::{Live, LiveState, Owner, Policy};
-use crate::order::compare_for_apply;
+use super::{Inputs, Live, LiveState, Owner};
+use crate::order::Stages;
+use crate::terminating::Terminating;
 
 /// One object to delete, in the background (its dependants follow).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,9 @@ pub enum Keep {
     /// It has no ownership labels: somebody has taken it out of our hands.
     #[error("it has no ownership labels")]
     NotLabelled,
+    /// Another Kustomization desires it and waits until it is let go.
+    #[error("Kustomization {0} takes it over")]
+    HandedOver(Owner),
     /// It is gone already.
     #[error("it does not exist")]
     Gone,
@@ -64,6 +68,7 @@ pub fn plan_deletion(
     inventory: &Inventory,
     live: &dyn LiveState,
     owner: &Owner,
+    stages: &Stages,
 ) -> (Vec<Deletion>, Vec<Kept>) {
     let (mut deletions, mut kept) = (Vec::new(), Vec::new());
     for entry in &inventory.entries {
@@ -72,22 +77,51 @@ pub fn plan_deletion(
             Err(reason) => kept.push(Kept { entry: entry.clone(), reason }),
         }
     }
-    deletions.sort_by(|left, right| compare_for_apply(&right.id, &left.id));
-    deletions.dedup_by(|left, right| left.id == right.id);
+    in_order(&mut deletions, stages);
     (deletions, kept)
 }
 
+/// Last applied, first deleted; each once, whatever somebody has written into the inventory.
+fn in_order(deletions: &mut Vec<Deletion>, stages: &Stages) {
+    deletions.sort_by(|left, right| stages.compare(&right.id, &left.id));
+    deletions.dedup_by(|left, right| left.id == right.id);
+}
+
+/// What becomes of the entries that are no longer desired.
+#[derive(Default)]
+pub(super) struct Stale {
+    pub(super) deletions: Vec<Deletion>,
+    pub(super) kept: Vec<Kept>,
+    pub(super) terminating: Vec<Terminating>,
+}
+
 /// Which of the entries that are no longer desired are deleted.
-pub(super) fn sort_out(
-    stale: &[InventoryEntry],
-    live: &dyn LiveState,
-    policy: &Policy,
-) -> (Vec<Deletion>, Vec<Kept>) {
-    if policy.prune {
-        return plan_deletion(&Inventory { entries: stale.to_vec() }, live, &policy.owner);
+pub(super) fn sort_out(entries: &[InventoryEntry], inputs: &Inputs<'_>) -> Stale {
+    let (policy, mut stale) = (inputs.policy, Stale::default());
+    for entry in entries {
+        let found =
+            if policy.prune { deletion(entry, inputs.live, &policy.owner) } else { Err(Keep::PruneOff) };
+        let handed_over = |deletion: Deletion| match (inputs.heir)(&deletion.id) {
+            Some(heir) => Err(Keep::HandedOver(heir)),
+            None => Ok(deletion),
+        };
+        match found.and_then(handed_over) {
+            Err(reason) => stale.kept.push(Kept { entry: entry.clone(), reason }),
+            Ok(deletion) => match is_going(&deletion, inputs.live) {
+                Some(object) => stale.terminating.push(object),
+                None => stale.deletions.push(deletion),
+            },
+        }
     }
-    let kept = stale.iter().map(|entry| Kept { entry: entry.clone(), reason: Keep::PruneOff });
-    (Vec::new(), kept.collect())
+    in_order(&mut stale.deletions, &policy.stages);
+    stale
+}
+
+fn is_going(deletion: &Deletion, live: &dyn LiveState) -> Option<Terminating> {
+    match live.live(&deletion.id) {
+        Live::Present(live) => Terminating::of(&live),
+        Live::Absent | Live::Unknown => None,
+    }
 }
 
 fn deletion(entry: &InventoryEntry, live: &dyn LiveState, owner: &Owner) -> Result<Deletion, Keep> {

@@ -57,7 +57,7 @@ impl Cluster {
 
     fn act(&mut self, action: &Action, is_claimed: &dyn Fn(&Owner, &ObjectId) -> bool, policy: &Policy) {
         match &action.change {
-            Change::Create | Change::Apply(_) => self.apply(&action.desired),
+            Change::Create | Change::Apply(_) => self.apply(&action.sent),
             Change::Look => {
                 let live = self.get(&action.id);
                 if let Ok(action) = plan_object(&action.desired, live, None, is_claimed, policy) {
@@ -65,7 +65,7 @@ impl Cluster {
                     self.act(&action, is_claimed, policy);
                 }
             }
-            Change::Unchanged | Change::LeftAlone(_) => {}
+            Change::Unchanged | Change::LeftAlone(_) | Change::BeingDeleted(_) => {}
         }
     }
 }

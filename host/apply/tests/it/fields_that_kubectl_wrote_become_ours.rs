@@ -1,5 +1,5 @@
 use plumb_api::Object;
-use plumb_apply::take_over;
+use plumb_apply::{OverrideManagers, take_over};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -30,14 +30,17 @@ fn desired() -> Object {
 #[case("flux-client-side-apply", "Apply", false)]
 fn whose_fields(#[case] manager: &str, #[case] operation: &str, #[case] taken: bool) {
     let live = live(vec![entry(manager, operation, json!({"f:data": {"f:a": {}}}))]);
-    assert_eq!(!take_over(&live, &desired(), MANAGER).is_empty(), taken);
+    assert_eq!(!take_over(&live, &desired(), MANAGER, &OverrideManagers::default()).is_empty(), taken);
 }
 
 #[test]
 fn of_a_subresource_they_stay_where_they_are() {
     let mut scaled = entry("kubectl", "Update", json!({"f:spec": {"f:replicas": {}}}));
     scaled["subresource"] = json!("scale");
-    assert_eq!(take_over(&live(vec![scaled]), &desired(), MANAGER), Vec::<Value>::new());
+    assert_eq!(
+        take_over(&live(vec![scaled]), &desired(), MANAGER, &OverrideManagers::default()),
+        Vec::<Value>::new()
+    );
 }
 
 #[test]
@@ -53,7 +56,7 @@ fn the_sets_are_united() {
     ]);
     let united = json!({"f:data": {".": {}, "f:a": {}, "f:b": {}}, "f:leaf": {".": {}, "f:x": {}}});
     assert_eq!(
-        take_over(&live, &desired(), MANAGER),
+        take_over(&live, &desired(), MANAGER, &OverrideManagers::default()),
         [
             json!({"op": "replace", "path": "/metadata/managedFields", "value": [
                 entry("other", "Update", json!({"f:data": {"f:o": {}}})),
@@ -69,7 +72,7 @@ fn without_an_entry_of_ours_the_first_one_is_renamed() {
         entry("kubectl-create", "Update", json!({"f:data": {"f:a": {}}})),
         entry("kubectl-edit", "Update", json!({"f:data": {"f:b": {}}})),
     ]);
-    let patch = take_over(&live, &desired(), MANAGER);
+    let patch = take_over(&live, &desired(), MANAGER, &OverrideManagers::default());
     assert_eq!(
         patch[0]["value"],
         json!([entry(MANAGER, "Apply", json!({"f:data": {"f:a": {}, "f:b": {}}}))])
@@ -86,8 +89,27 @@ fn the_copy_that_kubectl_keeps_is_removed_unless_it_is_desired() {
     };
     let path = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
     assert_eq!(
-        take_over(&with_copy(json!("7")), &desired(), MANAGER)[0],
+        take_over(&with_copy(json!("7")), &desired(), MANAGER, &OverrideManagers::default())[0],
         json!({"op": "remove", "path": path})
     );
-    assert!(take_over(&with_copy(json!("7")), &with_copy(json!(null)), MANAGER).is_empty());
+    assert!(
+        take_over(&with_copy(json!("7")), &with_copy(json!(null)), MANAGER, &OverrideManagers::default())
+            .is_empty()
+    );
+}
+
+#[rstest]
+#[case("helm", "Update", true)]
+#[case("helm-controller", "Apply", true)]
+#[case("terraform", "Apply", false)]
+#[case("argocd-controller", "Apply", true)]
+fn of_managers_that_a_flag_names_too(#[case] manager: &str, #[case] operation: &str, #[case] taken: bool) {
+    let overridden = OverrideManagers::new(["helm".to_owned(), "argocd-controller".to_owned()]).unwrap();
+    let live = live(vec![entry(manager, operation, json!({"f:data": {"f:a": {}}}))]);
+    assert_eq!(!take_over(&live, &desired(), MANAGER, &overridden).is_empty(), taken);
+}
+
+#[test]
+fn every_manager_cannot_be_named() {
+    assert!(OverrideManagers::new([String::new()]).is_err());
 }

@@ -10,6 +10,7 @@ mod objects_are_applied_in_the_order_of_flux;
 mod objects_as_they_should_be_cost_no_request;
 mod the_difference_is_told_without_secrets;
 mod the_plan_says_what_to_do;
+mod what_others_may_change_is_left_to_them;
 
 use plumb_api::Object;
 use serde_json::Value;

@@ -3,16 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use plumb_api::{Inventory, InventoryEntry, Object, ObjectId};
+use plumb_api::{GroupVersionKind, Inventory, InventoryEntry, Object, ObjectId};
 use plumb_apply::{
-    Change, Inputs, LiveState, Owner, Plan, PlanError, Policy, compare_for_apply, may_prune, plan, stage_of,
+    Change, Deferred, Inputs, Keep, LiveState, Owner, Plan, PlanError, Policy, PruneLimit, Stages, may_prune,
+    plan,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 use serde_json::{Value, json};
 
 use crate::api_server::Cluster;
-use crate::{MANAGER, object};
+use crate::object;
 
 const OWNER: &str = "kustomize.toolkit.fluxcd.io";
 
@@ -34,7 +35,7 @@ struct World {
 }
 
 fn policy(prune: bool) -> Policy {
-    Policy { owner: owner("us"), manager: MANAGER.to_owned(), prune, force: false }
+    Policy { prune, prune_limit: PruneLimit::OFF, ..Policy::new(owner("us")) }
 }
 
 fn owner(name: &str) -> Owner {
@@ -145,13 +146,19 @@ fn plan_of(world: &World) -> Plan {
 }
 
 fn try_plan(world: &World) -> Result<Plan, PlanError> {
+    plan_by(world, &policy(world.prune))
+}
+
+fn plan_by(world: &World, policy: &Policy) -> Result<Plan, PlanError> {
     plan(Inputs {
         desired: world.desired.clone(),
         live: &world.cluster,
         inventory: &world.inventory,
         applied: &HashMap::new(),
         is_claimed: &is_claimed,
-        policy: &policy(world.prune),
+        deferred: Vec::new(),
+        heir: &|_| None,
+        policy,
     })
 }
 
@@ -165,7 +172,7 @@ proptest! {
         let plan = plan_of(&world);
         let desired: BTreeSet<_> = world.desired.iter().map(|object| object.id()).collect();
         prop_assert!(world.prune || plan.prune.is_empty());
-        prop_assert!(plan.prune.is_sorted_by(|left, right| compare_for_apply(&right.id, &left.id).is_lt()));
+        prop_assert!(plan.prune.is_sorted_by(|left, right| Stages::default().compare(&right.id, &left.id).is_lt()));
         for deletion in &plan.prune {
             prop_assert!(!desired.contains(&deletion.id));
             prop_assert!(listed(&world.inventory).contains(&deletion.id.to_string()));
@@ -196,6 +203,89 @@ proptest! {
         match try_plan(&world) {
             Ok(plan) => prop_assert!(world.inventory.entries.is_empty() && plan.prune.is_empty()),
             Err(error) => prop_assert_eq!(error, PlanError::EmptyRender { entries: world.inventory.entries.len() }),
+        }
+    }
+
+    // Attack 25 (multi-tenancy): what a broken commit would delete, and the limit withholds, is never forgotten.
+    #[test]
+    fn what_is_withheld_stays_in_the_inventory(world in worlds(), limit in 0..4_usize) {
+        let limit: PruneLimit = limit.to_string().parse().unwrap();
+        let all = plan_of(&world);
+        let limited = plan_by(&world, &Policy { prune_limit: limit, ..policy(world.prune) }).unwrap();
+        match &limited.withheld {
+            None => prop_assert_eq!(&limited.prune, &all.prune),
+            Some(withheld) => {
+                prop_assert!(limited.prune.is_empty());
+                prop_assert_eq!(&withheld.deletions, &all.prune);
+                let after = listed(&limited.inventory_after);
+                prop_assert!(withheld.deletions.iter().all(|deletion| after.contains(&deletion.id.to_string())));
+                let confirmed = Some(withheld.confirmation());
+                let confirmed = Policy { prune_limit: limit, prune_confirmed: confirmed, ..policy(world.prune) };
+                prop_assert_eq!(plan_by(&world, &confirmed).unwrap().prune, all.prune);
+            }
+        }
+        prop_assert!(listed(&all.inventory_after).is_subset(&listed(&limited.inventory_after)));
+    }
+
+    #[test]
+    fn while_something_is_deferred_nothing_is_pruned_or_forgotten(world in worlds()) {
+        let gvk = GroupVersionKind::new("example.com/v1", "Unknown");
+        let id = ObjectId { namespace: String::new(), name: "a".to_owned(), group_kind: gvk.group_kind() };
+        let plan = plan(Inputs {
+            desired: world.desired.clone(),
+            deferred: vec![Deferred { id, gvk }],
+            live: &world.cluster,
+            inventory: &world.inventory,
+            applied: &HashMap::new(),
+            is_claimed: &is_claimed,
+            heir: &|_| None,
+            policy: &policy(world.prune),
+        }).unwrap();
+        prop_assert!(plan.prune.is_empty() && plan.kept.is_empty() && !plan.is_unchanged());
+        prop_assert!(listed(&world.inventory).is_subset(&listed(&plan.inventory_after)));
+        prop_assert_eq!(plan.actions().count(), plan_of(&world).actions().count());
+    }
+
+    #[test]
+    fn what_another_takes_over_is_not_pruned(world in worlds(), taken in any::<Index>()) {
+        let before = plan_of(&world);
+        if !before.prune.is_empty() {
+            let taken = taken.get(&before.prune).id.clone();
+            let plan = plan(Inputs {
+                desired: world.desired.clone(),
+                deferred: Vec::new(),
+                live: &world.cluster,
+                inventory: &world.inventory,
+                applied: &HashMap::new(),
+                is_claimed: &is_claimed,
+                heir: &|id| (*id == taken).then(|| owner("heir")),
+                policy: &policy(world.prune),
+            }).unwrap();
+            prop_assert!(plan.prune.iter().all(|deletion| deletion.id != taken));
+            prop_assert_eq!(plan.prune.len() + 1, before.prune.len());
+            let let_go = plan.kept.iter().find(|kept| kept.entry.id == taken.to_string()).unwrap();
+            prop_assert_eq!(&let_go.reason, &Keep::HandedOver(owner("heir")));
+            prop_assert!(!listed(&plan.inventory_after).contains(&taken.to_string()));
+        }
+    }
+
+    #[test]
+    fn what_is_going_already_stays_in_the_inventory_until_it_is_gone(mut world in worlds(), going in any::<Index>()) {
+        let before = plan_of(&world);
+        if !before.prune.is_empty() {
+            let id = going.get(&before.prune).id.clone();
+            if let Some(live) = world.cluster.objects.remove(&id) {
+                let mut live = live.into_value();
+                live["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                world.cluster.objects.insert(id.clone(), object(live));
+                world.cluster.unseen.clear();
+                let plan = plan_of(&world);
+                // What is unseen may not have been ours.
+                prop_assume!(before.prune.iter().any(|deletion| deletion.id == id && deletion.uid.is_some()));
+                prop_assert!(plan.prune.iter().all(|deletion| deletion.id != id));
+                prop_assert_eq!(&plan.terminating[0].id, &id);
+                prop_assert!(listed(&plan.inventory_after).contains(&id.to_string()));
+            }
         }
     }
 
@@ -238,8 +328,8 @@ proptest! {
         prop_assert!(plan.stages.is_sorted_by(|left, right| left.stage < right.stage));
         for stage in &plan.stages {
             prop_assert!(!stage.actions.is_empty());
-            prop_assert!(stage.actions.is_sorted_by(|left, right| compare_for_apply(&left.id, &right.id).is_lt()));
-            prop_assert!(stage.actions.iter().all(|action| stage_of(&action.id.group_kind) == stage.stage));
+            prop_assert!(stage.actions.is_sorted_by(|left, right| Stages::default().compare(&left.id, &right.id).is_lt()));
+            prop_assert!(stage.actions.iter().all(|action| Stages::default().of(&action.id.group_kind) == stage.stage));
         }
     }
 

@@ -1,5 +1,5 @@
 use plumb_api::{GroupKind, Object};
-use plumb_apply::{Stage, compare_for_apply, sort_for_apply, stage_of};
+use plumb_apply::{Stage, Stages};
 use rstest::rstest;
 use serde_json::json;
 
@@ -21,7 +21,41 @@ use crate::object;
 #[case("apps", "Deployment", Stage::Rest)]
 #[case("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", Stage::Rest)]
 fn stages(#[case] group: &str, #[case] kind: &str, #[case] stage: Stage) {
-    assert_eq!(stage_of(&GroupKind::new(group, kind)), stage);
+    assert_eq!(Stages::default().of(&GroupKind::new(group, kind)), stage);
+}
+
+#[rstest]
+#[case::named("rbac.authorization.k8s.io", "Role", Stage::Custom)]
+#[case::of_the_core_group("", "Secret", Stage::Custom)]
+#[case::of_another_group("example.com", "Role", Stage::Rest)]
+#[case::a_definition_whatever_is_named("", "Namespace", Stage::Definitions)]
+#[case::a_class_whatever_is_named("storage.k8s.io", "StorageClass", Stage::Classes)]
+fn kinds_that_a_flag_names_have_a_stage_of_their_own(
+    #[case] group: &str,
+    #[case] kind: &str,
+    #[case] stage: Stage,
+) {
+    let stages: Stages =
+        "rbac.authorization.k8s.io/Role, Secret,Namespace,storage.k8s.io/StorageClass".parse().unwrap();
+    assert_eq!(stages.of(&GroupKind::new(group, kind)), stage);
+}
+
+#[rstest]
+#[case("")]
+#[case(" ")]
+fn no_kinds_are_no_stage(#[case] text: &str) {
+    assert_eq!(text.parse(), Ok(Stages::default()));
+}
+
+#[rstest]
+#[case("Role,")]
+#[case("a/b/c")]
+#[case("/Role")]
+#[case("group/")]
+#[case("a kind")]
+fn what_is_no_kind_is_an_error_that_says_so(#[case] text: &str) {
+    let error = text.parse::<Stages>().unwrap_err().to_string();
+    assert!(error.contains("expected GROUP/KIND"), "{error}");
 }
 
 fn named(api_version: &str, kind: &str, namespace: &str, name: &str) -> Object {
@@ -67,7 +101,7 @@ fn whatever_the_order_in_which_they_come() {
         let mut shuffled: Vec<Object> =
             (0..sorted.len()).map(|index| sorted[index * step % sorted.len()].clone()).collect();
         assert_ne!(shuffled, sorted);
-        sort_for_apply(&mut shuffled);
+        shuffled.sort_by(|left, right| Stages::default().compare(&left.id(), &right.id()));
         assert_eq!(shuffled, sorted);
     }
 }
@@ -75,7 +109,7 @@ fn whatever_the_order_in_which_they_come() {
 #[test]
 fn namespaces_are_deleted_after_all_that_can_be_in_one() {
     let mut ids: Vec<_> = in_order().iter().map(Object::id).collect();
-    ids.sort_by(|left, right| compare_for_apply(right, left));
+    ids.sort_by(|left, right| Stages::default().compare(right, left));
     let last: Vec<_> = ids.iter().rev().take(3).map(|id| id.group_kind.kind.as_str()).collect();
     assert_eq!(last, ["CustomResourceDefinition", "Namespace", "Namespace"]);
 }

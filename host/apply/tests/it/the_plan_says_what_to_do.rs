@@ -4,7 +4,7 @@ use std::sync::Arc;
 use plumb_api::{Inventory, InventoryEntry, Object, ObjectId, SsaPolicy};
 use plumb_apply::{
     Applied, Apply, ApplyReason, Change, Conflict, Inputs, Keep, Live, Outcome, Owner, Plan, PlanError,
-    Policy, as_sent, desired_digest, plan, plan_deletion, projection_digest,
+    Policy, Stages, as_sent, desired_digest, plan, plan_deletion, projection_digest,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn owner(name: &str) -> Owner {
 }
 
 fn policy() -> Policy {
-    Policy { owner: owner("apps"), manager: MANAGER.to_owned(), prune: true, force: false }
+    Policy { prune: true, ..Policy::new(owner("apps")) }
 }
 
 /// A ConfigMap of a Kustomization.
@@ -46,6 +46,8 @@ fn plan_one(desired: &Object, live: Live, memory: Option<Applied>, policy: &Poli
         inventory: &Inventory::default(),
         applied: &applied,
         is_claimed: &|owner: &Owner, _: &ObjectId| owner.name == "other",
+        deferred: Vec::new(),
+        heir: &|_| None,
         policy,
     })
     .unwrap()
@@ -176,6 +178,8 @@ fn an_object_that_is_rendered_twice_is_an_error_that_names_both() {
         inventory: &Inventory::default(),
         applied: &HashMap::new(),
         is_claimed: &|_, _| false,
+        deferred: Vec::new(),
+        heir: &|_| None,
         policy: &policy(),
     });
     assert_eq!(
@@ -206,7 +210,8 @@ fn what_stays_when_a_kustomization_goes(#[case] existing: Option<Object>, #[case
     let entry = InventoryEntry::of(&config_map("apps", None, "1"));
     let id: ObjectId = entry.id.parse().unwrap();
     let state = HashMap::from([(id, existing.as_ref().map_or(Live::Absent, live))]);
-    let (deletions, kept) = plan_deletion(&Inventory { entries: vec![entry] }, &state, &owner("apps"));
+    let (deletions, kept) =
+        plan_deletion(&Inventory { entries: vec![entry] }, &state, &owner("apps"), &Stages::default());
     assert_eq!(deletions.len(), usize::from(keep.is_none()));
     assert_eq!(kept.into_iter().map(|kept| kept.reason).next(), keep);
 }
@@ -214,8 +219,12 @@ fn what_stays_when_a_kustomization_goes(#[case] existing: Option<Object>, #[case
 #[test]
 fn an_entry_that_names_nothing_is_told() {
     let entry = InventoryEntry { id: "nonsense".to_owned(), version: "v1".to_owned() };
-    let (deletions, kept) =
-        plan_deletion(&Inventory { entries: vec![entry] }, &HashMap::new(), &owner("apps"));
+    let (deletions, kept) = plan_deletion(
+        &Inventory { entries: vec![entry] },
+        &HashMap::new(),
+        &owner("apps"),
+        &Stages::default(),
+    );
     assert!(deletions.is_empty());
     assert_eq!(kept[0].reason, Keep::NotAnId);
 }

@@ -7,8 +7,8 @@ use futures::future::join_all;
 use plumb_api::{GroupVersionKind, Inventory, KustomizationStatus, ObjectId, Reason};
 use plumb_apply::{
     Action, AppliedAction, Apply, ApplyReason, Change, Context as PlanContext, Deletion, FIELD_MANAGER,
-    FailureKind, Inputs, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, diff_fields, plan,
-    plan_deletion,
+    FailureKind, Inputs, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, PruneLimit, Stages, diff_fields,
+    plan, plan_deletion,
 };
 use tokio::time::Instant;
 
@@ -47,6 +47,8 @@ pub(super) async fn apply(
         inventory: &inventory,
         applied: &run.memory.applied,
         is_claimed: &is_claimed,
+        deferred: Vec::new(),
+        heir: &|_| None,
         policy: &policy,
     })
     .map_err(|error| Failure::new(Reason::ReconciliationFailed, Retry::Interval, error.to_string()))?;
@@ -98,10 +100,10 @@ async fn watch(run: &Run<'_>, actor: &Actor, desired: &Desired, inventory: &Inve
 
 fn policy(run: &Run<'_>) -> Policy {
     Policy {
-        owner: run.key.owner(),
-        manager: FIELD_MANAGER.to_owned(),
         prune: run.object.spec.prune,
         force: run.object.spec.force,
+        prune_limit: PruneLimit::OFF,
+        ..Policy::new(run.key.owner())
     }
 }
 
@@ -173,7 +175,7 @@ fn is_missing(run: &Run<'_>, action: &Action) -> bool {
 
 fn what_drifted(action: &Action) -> String {
     let Live::Present(live) = &action.live else { return "it was deleted".to_owned() };
-    let changes = diff_fields(live, &action.desired, FIELD_MANAGER);
+    let changes = diff_fields(live, &action.sent, FIELD_MANAGER);
     let show =
         |value: &Option<serde_json::Value>| value.as_ref().map_or("nothing".to_owned(), ToString::to_string);
     let fields: Vec<String> = changes
@@ -288,7 +290,7 @@ pub(super) async fn deletions(run: &Run<'_>, actor: &Actor, inventory: &Inventor
     join_all(types.iter().map(|gvk| actor.cluster.kinds.resolve(gvk, deadline))).await;
     let nothing = Desired::nothing();
     let view = watch(run, actor, &nothing, inventory).await;
-    let (deletions, kept) = plan_deletion(inventory, &view, &run.key.owner());
+    let (deletions, kept) = plan_deletion(inventory, &view, &run.key.owner(), &Stages::default());
     for kept in &kept {
         tracing::info!(object = %run.key, kept = kept.entry.id, reason = %kept.reason, "left in the cluster");
     }

@@ -123,11 +123,14 @@ fn default_namespace<'a>(run: &Run<'a>) -> &'a str {
 }
 
 /// Gives every object the namespace in which the API server will see it.
-async fn place(run: &Run<'_>, actor: &Actor, objects: &mut [Object]) -> Result<(), Failure> {
+async fn place(run: &Run<'_>, actor: &Actor, objects: &mut Vec<Object>) -> Result<(), Failure> {
     let placed =
         actor.cluster.kinds.place_all(objects, default_namespace(run), Instant::now() + DISCOVERY).await;
-    let Err(errors) = placed else { return Ok(()) };
-    let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let messages: Vec<String> = match placed {
+        Ok(placed) if placed.deferred.is_empty() => return Ok(()),
+        Ok(placed) => placed.deferred.iter().map(ToString::to_string).collect(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    };
     // Somebody may be about to install the definition.
     Err(Failure::new(Reason::ReconciliationFailed, Retry::Backoff, messages.join("\n")))
 }

@@ -74,7 +74,7 @@ impl Engine {
         let executor =
             Executor::new(ApiServer::new(client.clone(), counter.clone()), kinds.clone(), live.clone());
         let owner = Owner { namespace: namespace.clone(), name: "apps".to_owned() };
-        let policy = Policy { owner, manager: "kustomize-controller".to_owned(), prune: true, force: false };
+        let policy = Policy { prune: true, ..Policy::new(owner) };
         let (applied, inventory) = (HashMap::new(), Inventory::default());
         Ok(Self { client, live, namespace, policy, executor, kinds, counter, applied, inventory })
     }
@@ -87,16 +87,18 @@ impl Engine {
             object.set_label(annotations::OWNER_NAME, &self.policy.owner.name);
             object.set_label(annotations::OWNER_NAMESPACE, &self.policy.owner.namespace);
         }
-        let kinds = self.kinds.place_all(&mut objects, &self.namespace, deadline).await;
-        let kinds = kinds.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-        self.live.ensure(&kinds, deadline).await;
-        let view = self.live.view(&kinds);
+        let placed = self.kinds.place_all(&mut objects, &self.namespace, deadline).await;
+        let placed = placed.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
+        self.live.ensure(&placed.kinds, deadline).await;
+        let view = self.live.view(&placed.kinds);
         Ok(plan(Inputs {
             desired: objects.into_iter().map(Arc::new).collect(),
             live: &view as &dyn LiveState,
             inventory: &self.inventory,
             applied: &self.applied,
             is_claimed: &|_, _| false,
+            deferred: placed.deferred,
+            heir: &|_| None,
             policy: &self.policy,
         })?)
     }
