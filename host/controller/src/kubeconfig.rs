@@ -366,3 +366,65 @@ pub(crate) fn impersonating(client: &Client, user: &str) -> Client {
     });
     Client::new(service, default_namespace)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rstest::rstest;
+
+    use super::*;
+
+    fn kubeconfig(user: &str, cluster: &str) -> Kubeconfig {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+             clusters: [{{name: c, cluster: {{{cluster}}}}}]\nusers: [{{name: u, user: {{{user}}}}}]\n"
+        );
+        Kubeconfig::from_yaml(&text).unwrap()
+    }
+
+    const SERVER: &str = "server: 'https://far.example.com'";
+
+    // Attack 21 (multi-tenancy): exec, auth-provider, tokenFile and insecure TLS in a tenant's kubeconfig; CVE-2022-24817.
+    #[rstest]
+    #[case::token("token: t", SERVER, &[])]
+    #[case::exec("exec: {command: sh, apiVersion: client.authentication.k8s.io/v1}", SERVER, &["exec"])]
+    #[case::provider("auth-provider: {name: gcp, config: {}}", SERVER, &["auth-provider"])]
+    #[case::token_file("tokenFile: /etc/passwd", SERVER, &["tokenFile"])]
+    #[case::certificate("client-certificate: /a, client-key: /b", SERVER, &["client-certificate", "client-key"])]
+    #[case::authority("token: t", "server: 'https://a', certificate-authority: /etc/passwd", &["certificate-authority"])]
+    #[case::insecure("token: t", "server: 'https://a', insecure-skip-tls-verify: true", &["insecure-skip-tls-verify"])]
+    #[case::plain("token: t", "server: 'http://a'", &["without TLS"])]
+    fn what_a_tenant_could_misuse_is_refused(
+        #[case] user: &str,
+        #[case] cluster: &str,
+        #[case] refused: &[&str],
+    ) {
+        let kubeconfig = kubeconfig(user, cluster);
+        let refusals = vet(&kubeconfig, KubeConfigPolicy::default());
+        assert_eq!(refusals.len(), refused.len(), "{refusals:?}");
+        for word in refused {
+            assert!(refusals.iter().any(|refusal| refusal.contains(word)), "{word}: {refusals:?}");
+        }
+        let all = KubeConfigPolicy { exec: true, insecure_tls: true };
+        let is_provider = refused.contains(&"auth-provider");
+        assert_eq!(vet(&kubeconfig, all).is_empty(), !is_provider, "flags allow the rest");
+    }
+
+    #[test]
+    fn a_user_that_is_not_the_current_one_is_looked_at_too() {
+        let text = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: [{name: other, user: {tokenFile: /a}}]\n";
+        assert_eq!(vet(&Kubeconfig::from_yaml(text).unwrap(), KubeConfigPolicy::default()).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_not_quoted() {
+        let input = InputId::secret("team".to_owned(), "far".to_owned());
+        let failed =
+            connect_by_kubeconfig(&input, "users: [{token: hunter2", KubeConfigPolicy::default()).await;
+        assert_eq!(
+            failed.err().unwrap().to_string(),
+            "Secret 'team/far' holds no readable kubeconfig: it is not the YAML of a kubeconfig"
+        );
+    }
+}

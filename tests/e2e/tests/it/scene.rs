@@ -21,6 +21,11 @@ pub(crate) struct Scene {
 impl Scene {
     /// Sets the scene, with a GitRepository `source` whose interval is long: tests say when to fetch.
     pub(crate) async fn set(name: &str) -> anyhow::Result<Self> {
+        Self::set_with(name, &[]).await
+    }
+
+    /// As [`set`](Self::set), with these arguments for the controller.
+    pub(crate) async fn set_with(name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let cluster = Cluster::from_env().await?;
         // Once for all tests.
         CRDS.get_or_try_init(|| install_crds(&cluster)).await?;
@@ -29,7 +34,7 @@ impl Scene {
         let auth = Auth::Basic { username: "git".to_owned(), password: PASSWORD.to_owned() };
         let server =
             GitServer::start(&repository.root(), GitServerOptions { auth, ..GitServerOptions::default() })?;
-        let controller = Controller::start(&cluster, &namespace).await?;
+        let controller = Controller::start_with(&cluster, &namespace, arguments).await?;
         let scene = Self { cluster, namespace, repository, server, controller };
         scene.set_password(PASSWORD).await?;
         Ok(scene)
@@ -37,10 +42,33 @@ impl Scene {
 
     /// As [`set`](Self::set), with these files committed and fetched.
     pub(crate) async fn with_files(name: &str, files: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let scene = Self::set(name).await?;
+        Self::with_files_and(name, files, &[]).await
+    }
+
+    /// As [`with_files`](Self::with_files), with these arguments for the controller.
+    pub(crate) async fn with_files_and(
+        name: &str,
+        files: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
+        let scene = Self::set_with(name, arguments).await?;
         scene.commit(files)?;
         scene.cluster.apply(&scene.source()).await?;
         Ok(scene)
+    }
+
+    /// A service account that may do these things in the namespace of the test.
+    pub(crate) async fn service_account(&self, name: &str, rules: Value) -> anyhow::Result<()> {
+        let rbac = "rbac.authorization.k8s.io/v1";
+        self.cluster.apply(&self.object("v1", "ServiceAccount", name)).await?;
+        let mut role = self.object(rbac, "Role", name);
+        role["rules"] = rules;
+        self.cluster.apply(&role).await?;
+        let mut binding = self.object(rbac, "RoleBinding", name);
+        binding["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name});
+        binding["subjects"] = json!([{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}]);
+        self.cluster.apply(&binding).await?;
+        Ok(())
     }
 
     pub(crate) async fn set_password(&self, password: &str) -> anyhow::Result<()> {
