@@ -74,7 +74,7 @@ pub(super) async fn apply(
         let note = format!("{}: {}", warning.id.human(), warning.text);
         run.publish(Severity::Warning, "APIWarning", &note).await;
     }
-    conclude(&mut run.status, &plan, &outcome)?;
+    conclude(&mut run.status, inventory, &plan, &outcome)?;
     pruned?;
     Ok(changes(&outcome))
 }
@@ -240,10 +240,20 @@ async fn tell_of_drift(run: &mut Run<'_>, drifted: &[Drift], outcome: &Outcome) 
     }
 }
 
-/// What the outcome means for the status: the inventory afterwards, and every failure.
-fn conclude(status: &mut KustomizationStatus, plan: &Plan, outcome: &Outcome) -> Result<(), Failure> {
+/// What the outcome means for the status: the inventory afterwards, and every failure. `listed` is the inventory from before the plan.
+fn conclude(
+    status: &mut KustomizationStatus,
+    listed: Inventory,
+    plan: &Plan,
+    outcome: &Outcome,
+) -> Result<(), Failure> {
     if !outcome.failed.is_empty() {
         let unavailable = outcome.failed.iter().all(|failure| failure.kind == FailureKind::Unavailable);
+        let is_known = outcome.failed.iter().all(|failure| failure.kind != FailureKind::Unavailable);
+        if outcome.applied.is_empty() && is_known {
+            // Nothing was changed. What never came to be must not have to be deleted later: who may not create it may not either.
+            status.inventory = Some(listed);
+        }
         let retry = if unavailable { Retry::Backoff } else { Retry::Interval };
         let failures = outcome.failed.iter().map(ToString::to_string);
         let conflicts = outcome.conflicts.iter().map(ToString::to_string);

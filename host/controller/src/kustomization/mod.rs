@@ -328,6 +328,10 @@ impl<'a> Run<'a> {
             tracing::warn!(error = status::said(&error), object = %self.key, "could not write the status; trying again");
             return Action::requeue(self.context.backoff(self.memory.failures, spec.interval.to_std()));
         }
+        // Only now: an inventory that was written before the changes still lists what is let go.
+        for heir in self.heirs.drain(..) {
+            self.context.kustomization_wakes.wake(heir);
+        }
         if result.is_ok() {
             self.memory.failures = 0;
             // What gets unwell later has its own time to recover.
@@ -406,9 +410,6 @@ impl<'a> Run<'a> {
         self.memory.status = written.or(self.memory.status.take());
         self.written = self.status.clone();
         self.context.lists(&self.key, self.status.inventory.clone().unwrap_or_default());
-        for heir in self.heirs.drain(..) {
-            self.context.kustomization_wakes.wake(heir);
-        }
         Ok(())
     }
 

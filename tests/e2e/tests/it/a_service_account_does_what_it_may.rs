@@ -13,12 +13,12 @@ async fn what_the_account_may_not_do_is_not_done() -> anyhow::Result<()> {
                   type: kubernetes.io/service-account-token\n";
     let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: plumb-e2e-escalation\n\
                 rules:\n- {apiGroups: ['*'], resources: ['*'], verbs: ['*']}\n";
-    let scene = Scene::with_files("tenant", &[("a.yaml", &config_map("a", "1"))]).await?;
+    let scene = Scene::with_files("tenant", &[("a.yaml", &config_map("a", "x"))]).await?;
     scene.service_account("robot", config_maps()).await?;
     let apps = scene.kustomization("apps", json!({"serviceAccountName": "robot"}));
     scene.apply_and_wait(&apps).await?;
 
-    scene.push(&[("secret.yaml", secret), ("role.yaml", role), ("b.yaml", &config_map("b", "1"))]).await?;
+    scene.push(&[("secret.yaml", secret), ("role.yaml", role), ("b.yaml", &config_map("b", "x"))]).await?;
     let message = scene.wait_condition(&apps, "False", "ReconciliationFailed").await?;
     let user = format!("system:serviceaccount:{}:robot", scene.namespace);
     assert!(message.contains("Secret") && message.contains("ClusterRole"), "both are named: {message}");
@@ -38,7 +38,7 @@ async fn what_the_account_may_not_do_is_not_done() -> anyhow::Result<()> {
 // Attack 24 (multi-tenancy): the service account is deleted while it is in use.
 #[tokio::test]
 async fn a_kustomization_whose_account_is_gone_can_be_deleted() -> anyhow::Result<()> {
-    let scene = Scene::with_files("tenant-gone", &[("a.yaml", &config_map("a", "1"))]).await?;
+    let scene = Scene::with_files("tenant-gone", &[("a.yaml", &config_map("a", "x"))]).await?;
     scene.service_account("robot", config_maps()).await?;
     let apps = scene.kustomization("apps", json!({"serviceAccountName": "robot"}));
     scene.apply_and_wait(&apps).await?;

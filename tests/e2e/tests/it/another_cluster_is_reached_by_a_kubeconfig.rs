@@ -16,7 +16,7 @@ fn kubeconfig(scene: &Scene) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn objects_are_applied_to_the_other_cluster_and_drift_is_seen_there() -> anyhow::Result<()> {
-    let scene = Scene::with_files("remote", &[("a.yaml", &config_map("a", "1"))]).await?;
+    let scene = Scene::with_files("remote", &[("a.yaml", &config_map("a", "x"))]).await?;
     let apps = scene.kustomization("apps", json!({"kubeConfig": {"secretRef": {"name": "far"}}}));
     scene.cluster.apply(&apps).await?;
     let message = scene.wait_condition(&apps, "False", "ReconciliationFailed").await?;
@@ -30,7 +30,7 @@ async fn objects_are_applied_to_the_other_cluster_and_drift_is_seen_there() -> a
     scene.wait_applied(&apps, &scene.repository.head()?).await?;
 
     scene.cluster.edit(&scene.config_map("a"), &json!({"data": {"key": "changed"}})).await?;
-    let is_back = |object: &Value| object["data"]["key"] == "1";
+    let is_back = |object: &Value| object["data"]["key"] == "x";
     scene.wait(&scene.config_map("a"), "drift is put back", is_back).await?;
 
     scene.cluster.delete(&apps).await?;
@@ -41,7 +41,7 @@ async fn objects_are_applied_to_the_other_cluster_and_drift_is_seen_there() -> a
 // Attack 21 (multi-tenancy): a kubeconfig that would have the controller run a program or read its own files.
 #[tokio::test]
 async fn a_kubeconfig_that_runs_programs_or_reads_files_is_refused() -> anyhow::Result<()> {
-    let scene = Scene::with_files("remote-evil", &[("a.yaml", &config_map("a", "1"))]).await?;
+    let scene = Scene::with_files("remote-evil", &[("a.yaml", &config_map("a", "x"))]).await?;
     let evil = "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n\
                 clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1', insecure-skip-tls-verify: true}}]\n\
                 users:\n- name: u\n  user:\n    tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token\n    \
@@ -59,7 +59,7 @@ async fn a_kubeconfig_that_runs_programs_or_reads_files_is_refused() -> anyhow::
 
 #[tokio::test]
 async fn a_service_account_signs_in_to_a_cluster_that_knows_it() -> anyhow::Result<()> {
-    let scene = Scene::with_files("remote-workload", &[("a.yaml", &config_map("a", "1"))]).await?;
+    let scene = Scene::with_files("remote-workload", &[("a.yaml", &config_map("a", "x"))]).await?;
     let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}]);
     scene.service_account("traveller", rules).await?;
     let config: Value = serde_yaml::from_str(&kubeconfig(&scene)?)?;

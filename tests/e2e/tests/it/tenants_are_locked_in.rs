@@ -5,7 +5,7 @@ use serde_json::json;
 #[tokio::test]
 async fn other_namespaces_and_the_controllers_rights_are_out_of_reach() -> anyhow::Result<()> {
     let flags = ["--no-cross-namespace-refs", "--default-service-account", "default"];
-    let scene = Scene::with_files_and("locked", &[("a.yaml", &config_map("a", "1"))], &flags).await?;
+    let scene = Scene::with_files_and("locked", &[("a.yaml", &config_map("a", "x"))], &flags).await?;
     let foreign =
         json!({"sourceRef": {"kind": "GitRepository", "name": "source", "namespace": "flux-system"}});
     let foreign = scene.kustomization("foreign", foreign);
