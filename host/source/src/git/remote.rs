@@ -205,7 +205,7 @@ fn open(
             Ok((Box::new(HttpTransport::new_http(client, address, Protocol::V2, false)), None))
         }
         (Scheme::Ssh, Login::Ssh(key)) => {
-            let (ssh, pipes) = Ssh::start(url, key)?;
+            let (ssh, pipes) = Ssh::start(url, key, &credentials.transport, deadline)?;
             let reader = Metered { reader: pipes.from_server, meter: meter.clone() };
             let connection = Connection::new(
                 reader,

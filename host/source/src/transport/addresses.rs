@@ -56,9 +56,9 @@ impl AddressPolicy {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
             // Of schemes other than those of the web, the library leaves addresses as they were written.
-            Some(Host::Domain(name)) => match name.parse() {
-                Ok(address) => address,
-                Err(_) => return Ok(()),
+            Some(Host::Domain(name)) => match Host::parse(name) {
+                Ok(Host::Ipv4(address)) => IpAddr::V4(address),
+                _ => return Ok(()),
             },
             None => return Ok(()),
         };
@@ -145,6 +145,8 @@ mod tests {
     #[case("http://[fd00:ec2::254]/")]
     #[case("https://user:password@169.254.169.254:443/")]
     #[case("ssh://git@169.254.169.254/repo")]
+    #[case("ssh://git@0xA9FEA9FE/repo")]
+    #[case("ssh://git@[::ffff:169.254.169.254]/repo")]
     fn an_address_is_refused_however_it_is_written(#[case] url: &str) {
         let refused = AddressPolicy::default().check(&Url::parse(url).unwrap()).unwrap_err();
         assert!(!refused.to_string().contains("password"), "{refused}");

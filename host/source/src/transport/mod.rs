@@ -6,6 +6,7 @@ mod addresses;
 mod proxy;
 mod resolver;
 mod secret;
+mod tunnel;
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -22,6 +23,7 @@ pub use proxy::{Proxy, ProxyLogin};
 pub use secret::InvalidSecret;
 
 pub(crate) use secret::text;
+pub(crate) use tunnel::{Tunnel, TunnelError};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -87,13 +87,11 @@ impl Proxy {
         self.login.as_ref()
     }
 
-    #[cfg(test)]
     pub(crate) fn kind(&self) -> ProxyKind {
         self.kind
     }
 
     /// The port that it listens on.
-    #[cfg(test)]
     pub(crate) fn port(&self) -> u16 {
         self.url.port_or_known_default().unwrap_or(1080)
     }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use plumb_api::GitReference;
 use plumb_source::Cancel;
 use plumb_source::git::{Credentials, Fetch, GitError, GitStore, GitUrl, Limits};
-use plumb_test_support::{Auth, Authority, Behaviour, GitRepo, GitServer, GitServerOptions, SshServer};
+use plumb_source::transport::{AddressPolicy, Proxy, Transport};
+use plumb_test_support::{
+    Auth, Authority, Behaviour, GitRepo, GitServer, GitServerOptions, ProxyServer, SshServer,
+};
 use rstest::rstest;
 use tempfile::TempDir;
 
@@ -203,11 +206,107 @@ impl OverSsh {
     }
 
     fn fetch(&self, data: &[(&str, &[u8])]) -> Result<plumb_source::git::Fetched, GitError> {
-        let url = GitUrl::parse(&self.server.url(&self.repo.bare())).unwrap();
-        let credentials = secret(&url, data);
+        self.fetch_by(&self.server.url(&self.repo.bare()), Transport::default(), data)
+    }
+
+    fn fetch_by(
+        &self,
+        url: &str,
+        transport: Transport,
+        data: &[(&str, &[u8])],
+    ) -> Result<plumb_source::git::Fetched, GitError> {
+        let url = GitUrl::parse(url).unwrap();
+        let credentials = Credentials { transport, ..secret(&url, data) };
         let fetch = Fetch { credentials, ..fetch_of(url, GitReference::Branch("main".to_owned())) };
         self.store.fetch(&fetch, &Cancel::new())
     }
+
+    /// The URL of the server by another name, and its key under that name.
+    fn by_name(&self, name: &str) -> (String, Vec<u8>) {
+        let known_hosts = String::from_utf8(self.server.known_hosts().unwrap()).unwrap();
+        let url = self.server.url(&self.repo.bare());
+        (url.replace("127.0.0.1", name), known_hosts.replace("127.0.0.1", name).into_bytes())
+    }
+}
+
+#[rstest]
+#[case("http", None)]
+#[case("http", Some(("ada", "p:w @ü%41")))]
+#[case("socks5", None)]
+#[case("socks5", Some(("ada", "p:w @ü%41")))]
+fn over_ssh_through_a_proxy(#[case] scheme: &str, #[case] login: Option<(&str, &str)>) {
+    let (over, proxy) = (OverSsh::new(""), ProxyServer::start(login).unwrap());
+    let (url, known_hosts) = over.by_name("Git.test");
+    let identity = over.server.identity().unwrap();
+    let data: [(&str, &[u8]); 2] = [("identity", &identity), ("known_hosts", &known_hosts)];
+    let through = |address: &str, login: Option<(&str, &str)>| {
+        let mut secret = BTreeMap::from([("address".to_owned(), address.as_bytes().to_vec())]);
+        if let Some((username, password)) = login {
+            secret.insert("username".to_owned(), username.into());
+            secret.insert("password".to_owned(), password.into());
+        }
+        Transport { proxy: Some(Proxy::from_secret(&secret).unwrap()), ..Transport::default() }
+    };
+    let fetched = over.fetch_by(&url, through(&proxy.url(scheme), login), &data);
+    assert_eq!(read(&snapshot(fetched), "file"), "1");
+    assert!(proxy.asked()[0].starts_with("Git.test:"), "{:?}", proxy.asked());
+    if login.is_some() {
+        let wrong = through(&proxy.url(scheme), Some(("ada", "hunter2")));
+        let error = over.fetch_by(&url, wrong, &data).unwrap_err();
+        assert!(matches!(error, GitError::Proxy { .. }), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+    // Attack 6 (sources): what is written as an address is refused although the proxy would connect.
+    let error = over.fetch_by("ssh://git@0xA9FEA9FE/repo", through(&proxy.url(scheme), login), &data);
+    assert!(matches!(error, Err(GitError::AddressRefused { .. })), "{error:?}");
+}
+
+#[test]
+fn not_over_ssh_through_a_proxy_over_tls() {
+    let over = OverSsh::new("");
+    let secret = BTreeMap::from([("address".to_owned(), b"https://127.0.0.1:1".to_vec())]);
+    let (identity, known_hosts) = (over.server.identity().unwrap(), over.server.known_hosts().unwrap());
+    let transport = Transport { proxy: Some(Proxy::from_secret(&secret).unwrap()), ..Transport::default() };
+    let url = over.server.url(&over.repo.bare());
+    let error = over
+        .fetch_by(&url, transport, &[("identity", &identity), ("known_hosts", &known_hosts)])
+        .unwrap_err();
+    assert!(matches!(error, GitError::Proxy { .. }), "{error:?}");
+}
+
+// Attack 6 (sources): SSRF over ssh, by name and by every spelling of an address.
+#[rstest]
+#[case("127.0.0.1")]
+#[case("localhost")]
+#[case("0x7f000001")]
+#[case("2130706433")]
+#[case("[::ffff:127.0.0.1]")]
+fn not_over_ssh_to_an_address_that_must_not_be_reached(#[case] host: &str) {
+    let over = OverSsh::new("");
+    let (url, known_hosts) = over.by_name(host);
+    let identity = over.server.identity().unwrap();
+    let addresses = AddressPolicy::parse("127.0.0.0/8,::1").unwrap();
+    let transport = Transport { addresses, ..Transport::default() };
+    let error = over
+        .fetch_by(&url, transport, &[("identity", &identity), ("known_hosts", &known_hosts)])
+        .unwrap_err();
+    assert!(matches!(error, GitError::AddressRefused { .. }), "{error:?}");
+}
+
+#[test]
+fn over_ssh_by_a_name() {
+    let over = OverSsh::new("");
+    let (url, known_hosts) = over.by_name("localhost");
+    let identity = over.server.identity().unwrap();
+    let data: [(&str, &[u8]); 2] = [("identity", &identity), ("known_hosts", &known_hosts)];
+    let fetched = over.fetch_by(&url, Transport::default(), &data);
+    assert_eq!(read(&snapshot(fetched), "file"), "1");
+    // Known under another name is not known.
+    let other = over.server.known_hosts().unwrap();
+    let data: [(&str, &[u8]); 2] = [("identity", &identity), ("known_hosts", &other)];
+    let error = over.fetch_by(&url, Transport::default(), &data).unwrap_err();
+    assert!(matches!(error, GitError::UnknownHost { .. }), "{error:?}");
+    assert!(!error.to_string().contains("port"), "{error}");
 }
 
 #[test]
