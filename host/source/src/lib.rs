@@ -4,6 +4,7 @@
 //! [`plumb_tree::Tree`] of its files. Each kind of source has a module of its own.
 #![forbid(unsafe_code)]
 
+pub mod content;
 mod deadline;
 mod foreign;
 pub mod git;

@@ -4,11 +4,14 @@
 mod a_damaged_store_is_fetched_anew;
 mod a_fetch_ends_in_time;
 mod a_snapshot_reads_the_commit;
+mod an_archive_is_unpacked_or_refused;
 mod every_reference_leads_to_its_commit;
 mod files_are_left_out_as_in_flux;
 mod only_what_is_new_is_fetched;
 mod servers_are_signed_in_to;
 mod some_addresses_are_never_reached;
+mod stored_content_is_whole_or_not_there;
+mod tarball;
 mod the_server_goes_away_and_comes_back;
 mod the_way_leads_through_a_proxy;
 
