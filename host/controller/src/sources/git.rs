@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use plumb_api::{GitProvider, GitRepository, GitRepositorySpec, GitRepositoryStatus, Reason, SourceKind};
-use plumb_source::git::{self, Credentials, GitError, GitUrl, Snapshot};
+use plumb_source::git::{self, Credentials, GitError, GitUrl, Selection, Snapshot};
 
 use super::failure::Failure;
 use super::{All, Fetch, Fetched, Schedule, Source, Sources, Standing, secrets};
@@ -42,7 +42,7 @@ impl Fetch for GitRepository {
     fn recall(&self, context: &Context) -> Option<Artifact> {
         let (sources, url) = (&context.sources, &self.spec.url);
         let revision = sources.recall.revision(&self.uid().unwrap_or_default(), url)?;
-        sources.git.snapshot(&GitUrl::parse(url).ok()?, &revision).map(artifact)
+        sources.git.snapshot(&GitUrl::parse(url).ok()?, &revision, &Selection::default()).map(artifact)
     }
 
     async fn fetch(&self, context: &Arc<Context>, known: Option<Artifact>) -> Result<Fetched, Failure> {
@@ -79,7 +79,11 @@ async fn fetch(
         reference,
         credentials,
         timeout: spec.timeout(),
-        known: known.as_ref().map(|artifact| artifact.revision.clone()),
+        selection: Selection::default(),
+        known: known.as_ref().map(|artifact| git::Known {
+            revision: artifact.revision.clone(),
+            digest: artifact.digest.clone(),
+        }),
     };
     let permit = context.sources.permits.clone().acquire_owned().await;
     let working = context.clone();
@@ -103,8 +107,8 @@ async fn fetch(
 }
 
 fn artifact(snapshot: Snapshot) -> Artifact {
-    let Snapshot { revision, tree, tree_id, .. } = snapshot;
-    Artifact { revision, tree, digest: format!("sha1:{tree_id}") }
+    let Snapshot { revision, tree, digest, .. } = snapshot;
+    Artifact { revision, tree, digest }
 }
 
 /// The first field that asks for something that is not done yet. It is never silently ignored.

@@ -48,6 +48,25 @@ pub(crate) fn check(generation: &Generation, commit: ObjectId) -> Result<(), Inc
     Ok(())
 }
 
+/// Whether `commit` is `tip` or was before it. All commits of the history have to be here.
+pub(crate) fn has_in_history(
+    generation: &Generation,
+    tip: ObjectId,
+    commit: ObjectId,
+) -> Result<bool, Incomplete> {
+    let (mut ahead, mut seen) = (vec![tip], HashSet::from([tip]));
+    while let Some(id) = ahead.pop() {
+        if id == commit {
+            return Ok(true);
+        }
+        let bytes = object(generation, id, Kind::Commit, MAX_COMMIT_BYTES)?;
+        let parsed = CommitRef::from_bytes(&bytes, gix::hash::Kind::Sha1)
+            .map_err(|error| Incomplete::Malformed { id, reason: error.to_string() })?;
+        ahead.extend(parsed.parents().filter(|parent| seen.insert(*parent)));
+    }
+    Ok(false)
+}
+
 /// The id of the root tree of a commit.
 pub(crate) fn tree_of(generation: &Generation, id: ObjectId) -> Result<ObjectId, Incomplete> {
     let bytes = object(generation, id, Kind::Commit, MAX_COMMIT_BYTES)?;

@@ -1,6 +1,7 @@
 use plumb_api::Reason;
 
 pub(crate) use crate::foreign::{printable, said, with_causes};
+use crate::git::selection::InvalidSelection;
 use crate::git::url::{GitUrl, InvalidUrl};
 use crate::git::verify::VerifyError;
 use crate::transport::{AddressRefused, InvalidSecret, TransportError};
@@ -138,6 +139,18 @@ pub enum GitError {
         /// What the server said.
         reason: String,
     },
+    /// A commit and a branch were given, and the branch does not have the commit.
+    #[error(
+        "the branch {branch:?} of {url} does not have the commit {commit}; name the branch that has it, or remove spec.ref.branch"
+    )]
+    NotOnBranch {
+        /// The repository.
+        url: String,
+        /// The id of the commit.
+        commit: String,
+        /// The branch.
+        branch: String,
+    },
     /// The repository is larger than is taken.
     #[error("{url} sent more than {limit} bytes of {what}; make the repository smaller, or raise the limit")]
     TooLarge {
@@ -148,6 +161,29 @@ pub enum GitError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A submodule is not one that is fetched: it could run a program, read this host's disk, or be put outside its place.
+    #[error("the submodule {name:?} of {url} is refused: {reason}")]
+    SubmoduleRefused {
+        /// The repository that has it.
+        url: String,
+        /// Its name in `.gitmodules`.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A submodule cannot be fetched.
+    #[error("the submodule {name:?} of {url} cannot be fetched: {error}")]
+    Submodule {
+        /// The repository that has it.
+        url: String,
+        /// Its name in `.gitmodules`.
+        name: String,
+        /// Why not.
+        error: Box<GitError>,
+    },
+    /// The commit does not have what is to be seen of it.
+    #[error(transparent)]
+    Selection(#[from] InvalidSelection),
     /// The fetch was not over in time.
     #[error("fetching {url} took longer than {seconds} s; raise spec.timeout if the server is slow")]
     TimedOut {
@@ -216,18 +252,18 @@ impl GitError {
             Self::Credentials(_) | Self::AuthenticationFailed { .. } | Self::ClientCertificate { .. } => {
                 Reason::AuthenticationFailed
             }
+            Self::Submodule { error, .. } => error.reason(),
             _ => Reason::GitOperationFailed,
         }
     }
 
     /// Whether trying again changes nothing until somebody changes the object or its Secret.
     pub fn needs_a_change(&self) -> bool {
-        matches!(
-            self,
-            Self::Url(_)
-                | Self::Credentials(_)
-                | Self::InvalidReference { .. }
-                | Self::Unverified { error: VerifyError::NotATag, .. }
-        )
+        match self {
+            Self::Url(_) | Self::Credentials(_) | Self::InvalidReference { .. } => true,
+            Self::Unverified { error: VerifyError::NotATag, .. } => true,
+            Self::Selection(error) => error.needs_a_change(),
+            _ => false,
+        }
     }
 }

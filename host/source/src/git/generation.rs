@@ -16,8 +16,8 @@ use crate::git::completeness;
 const MOST_PACKS: usize = 50;
 /// A small repository may grow by this much before it is fetched anew.
 const SLACK_BYTES: u64 = 64 * 1024 * 1024;
-/// Objects that are larger are not taken apart: 1 GiB, as much as a pack may have by default.
-const MAX_OBJECT_BYTES: usize = 1024 * 1024 * 1024;
+/// Objects that are larger are not taken apart, whatever they are: a pack of a megabyte can hold a file of a gigabyte. 256 MiB.
+pub(crate) const MAX_OBJECT_BYTES: usize = 256 * 1024 * 1024;
 /// The commits in the store, one a line, oldest first.
 const COMMITS: &str = "commits";
 
@@ -52,7 +52,7 @@ pub(crate) struct Object {
 pub(crate) enum ObjectError {
     #[error("it has {size} bytes")]
     TooLarge { size: u64 },
-    #[error("the object {id} of the store is missing or damaged{reason}; it is fetched again")]
+    #[error("the object {id} is missing or damaged{reason}; it is fetched again")]
     Damaged { id: ObjectId, reason: String },
 }
 
@@ -135,6 +135,7 @@ impl Generation {
             return true;
         }
         if let Err(error) = completeness::check(self, commit) {
+            self.mark_damaged();
             tracing::warn!(store = %self.dir.display(), %commit, %error, "the store is damaged; the next fetch starts from nothing");
             return false;
         }
@@ -175,17 +176,24 @@ impl Generation {
         self.damaged.load(Ordering::Relaxed)
     }
 
-    fn damaged(&self, id: ObjectId, reason: &dyn std::fmt::Display) -> ObjectError {
+    /// Notes that something which was here is not any more, so that the next fetch starts from nothing.
+    ///
+    /// What a server has just left out of what it sent is no such thing: others go on using what is here.
+    pub(crate) fn mark_damaged(&self) {
         self.damaged.store(true, Ordering::Relaxed);
-        ObjectError::Damaged { id, reason: format!(" ({reason})") }
+    }
+
+    /// Whether an object is here, whatever it is.
+    pub(crate) fn contains(&self, id: ObjectId) -> bool {
+        matches!(self.handle().try_header(&id), Ok(Some(_)))
     }
 
     /// The kind and the size in bytes of an object, without its bytes.
     pub(crate) fn header(&self, id: ObjectId) -> Result<(Kind, u64), ObjectError> {
         match self.handle().try_header(&id) {
             Ok(Some(header)) => Ok((header.kind(), header.size())),
-            Ok(None) => Err(self.damaged(id, &"missing")),
-            Err(error) => Err(self.damaged(id, &error)),
+            Ok(None) => Err(unusable(id, &"missing")),
+            Err(error) => Err(unusable(id, &error)),
         }
     }
 
@@ -199,13 +207,17 @@ impl Generation {
         let handle = self.handle();
         let kind = match handle.try_find(&id, &mut bytes) {
             Ok(Some(data)) => {
-                data.verify_checksum(&id).map(|_| data.kind).map_err(|error| self.damaged(id, &error))?
+                data.verify_checksum(&id).map(|_| data.kind).map_err(|error| unusable(id, &error))?
             }
-            Ok(None) => return Err(self.damaged(id, &"missing")),
-            Err(error) => return Err(self.damaged(id, &error)),
+            Ok(None) => return Err(unusable(id, &"missing")),
+            Err(error) => return Err(unusable(id, &error)),
         };
         Ok(Object { kind, bytes })
     }
+}
+
+fn unusable(id: ObjectId, reason: &dyn std::fmt::Display) -> ObjectError {
+    ObjectError::Damaged { id, reason: format!(" ({reason})") }
 }
 
 impl Drop for Generation {

@@ -17,7 +17,7 @@ use gix::protocol::{Handshake, LsRefsCommand};
 use crate::deadline::{Cancel, Deadline, Stopped, Watchdog};
 use crate::git::credentials::{Credentials, Login};
 use crate::git::error::{GitError, said};
-use crate::git::generation::Generation;
+use crate::git::generation::{Generation, MAX_OBJECT_BYTES};
 use crate::git::http::HttpClient;
 use crate::git::meter::{Meter, Metered};
 use crate::git::ssh::Ssh;
@@ -118,11 +118,37 @@ impl Remote {
 
     /// Receives a commit without its history into a generation, as one pack of what is not there yet.
     pub(crate) fn receive(&mut self, commit: ObjectId, into: &Generation) -> Result<(), GitError> {
+        let want = Want { commits: vec![commit], haves: into.newest(MOST_HAVES), filter: None };
+        let depth = Shallow::DepthAtRemote(std::num::NonZeroU32::MIN);
+        self.fetch(want, &depth, into).map_err(|error| match error {
+            GitError::Server { url, reason } if is_refusal(&reason) => {
+                GitError::CommitNotFound { url, commit: commit.to_string(), reason }
+            }
+            other => other,
+        })
+    }
+
+    /// Receives commits with their whole history into an empty generation.
+    pub(crate) fn receive_history(
+        &mut self,
+        tips: &[ObjectId],
+        history: History,
+        into: &Generation,
+    ) -> Result<(), GitError> {
+        // Servers that cannot leave trees and files out send them.
+        let filter = match history {
+            History::Commits => Some("tree:0"),
+            History::Everything => None,
+        };
+        let want = Want { commits: tips.to_vec(), haves: Vec::new(), filter };
+        self.fetch(want, &Shallow::NoChange, into)
+    }
+
+    fn fetch(&mut self, mut want: Want, shallow: &Shallow, into: &Generation) -> Result<(), GitError> {
         self.meter.expect("objects", self.limits.pack_bytes);
-        let mut want = Want { commit, haves: into.newest(MOST_HAVES) };
         let options = Options {
             shallow_file: into.shallow_file(),
-            shallow: &Shallow::DepthAtRemote(std::num::NonZeroU32::MIN),
+            shallow,
             tags: Tags::None,
             reject_shallow_remote: false,
         };
@@ -137,7 +163,7 @@ impl Remote {
             |pack, progress, stop| {
                 let options = gix::odb::pack::bundle::write::Options {
                     thread_limit: Some(1),
-                    alloc_limit_bytes: usize::try_from(self.limits.pack_bytes).ok(),
+                    alloc_limit_bytes: Some(MAX_OBJECT_BYTES),
                     ..Default::default()
                 };
                 let bases = Some(into.handle());
@@ -163,12 +189,7 @@ impl Remote {
         );
         match received {
             Ok(_) => self.patience.check(&self.url),
-            Err(error) => Err(match self.explain(&error) {
-                GitError::Server { url, reason } if is_refusal(&reason) => {
-                    GitError::CommitNotFound { url, commit: commit.to_string(), reason }
-                }
-                other => other,
-            }),
+            Err(error) => Err(self.explain(&error)),
         }
     }
 
@@ -225,10 +246,21 @@ fn open(
     }
 }
 
-/// Wants one commit and says at once which ones are here: one round trip, no negotiation.
+/// What of a history is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum History {
+    /// The commits.
+    Commits,
+    /// The commits and all their files.
+    Everything,
+}
+
+/// Wants commits and says at once which ones are here: one round trip, no negotiation.
 struct Want {
-    commit: ObjectId,
+    commits: Vec<ObjectId>,
     haves: Vec<ObjectId>,
+    /// What the server is to leave out, if it can.
+    filter: Option<&'static str>,
 }
 
 impl Negotiate for Want {
@@ -237,7 +269,12 @@ impl Negotiate for Want {
     }
 
     fn add_wants(&mut self, arguments: &mut Arguments, _remote_ref_target_known: &[bool]) -> bool {
-        arguments.want(self.commit);
+        for commit in &self.commits {
+            arguments.want(commit);
+        }
+        if let Some(filter) = self.filter.filter(|_| arguments.can_use_filter()) {
+            arguments.filter(filter);
+        }
         true
     }
 

@@ -14,10 +14,12 @@ use crate::git::tree::GitTree;
 pub struct Snapshot {
     /// What was fetched, in Flux's form.
     pub revision: Revision,
-    /// The files.
+    /// The files that the selection shows.
     pub tree: Arc<dyn Tree>,
-    /// The id of the root tree: two commits with the same files have the same one.
+    /// The id of the root tree of the commit: two commits with the same files have the same one.
     pub tree_id: String,
+    /// Tells apart all that the tree could show: the files of the commit, the selection, and what was included. `ALGORITHM:HEX`.
+    pub digest: String,
     /// Who made the commit, when and why.
     pub commit: Commit,
 }
@@ -36,11 +38,21 @@ pub struct Commit {
 }
 
 impl Snapshot {
-    pub(crate) fn of(
-        generation: Arc<Generation>,
-        revision: Revision,
-        id: ObjectId,
-    ) -> Result<Self, Incomplete> {
+    pub(crate) fn new(revision: Revision, stored: Stored, tree: Arc<dyn Tree>, digest: String) -> Self {
+        let Stored { tree: _, tree_id, commit } = stored;
+        Self { revision, tree, tree_id, digest, commit }
+    }
+}
+
+/// A commit as it is in the store.
+pub(crate) struct Stored {
+    pub(crate) tree: Arc<GitTree>,
+    pub(crate) tree_id: String,
+    pub(crate) commit: Commit,
+}
+
+impl Stored {
+    pub(crate) fn open(generation: Arc<Generation>, id: ObjectId) -> Result<Self, Incomplete> {
         let bytes = completeness::object(&generation, id, Kind::Commit, MAX_COMMIT_BYTES)?;
         let malformed = |error: gix::Error| Incomplete::Malformed { id, reason: error.to_string() };
         let parsed = CommitRef::from_bytes(&bytes, gix::hash::Kind::Sha1).map_err(malformed)?;
@@ -52,11 +64,6 @@ impl Snapshot {
             message: parsed.message.to_string(),
         };
         let root = parsed.tree();
-        Ok(Self {
-            revision,
-            tree: Arc::new(GitTree::new(generation, root)),
-            tree_id: root.to_string(),
-            commit,
-        })
+        Ok(Self { tree: Arc::new(GitTree::new(generation, root)), tree_id: root.to_string(), commit })
     }
 }

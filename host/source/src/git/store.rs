@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,21 @@ use std::time::Duration;
 use gix::ObjectId;
 use parking_lot::Mutex;
 use plumb_api::{GitReference, Revision};
+use plumb_tree::Tree;
 use sha2::{Digest as _, Sha256};
 
-use crate::deadline::{Cancel, TICK};
+use crate::deadline::Cancel;
 use crate::git::completeness;
 use crate::git::credentials::Credentials;
 use crate::git::error::GitError;
 use crate::git::generation::Generation;
-use crate::git::remote::{Patience, Remote};
-use crate::git::snapshot::Snapshot;
-use crate::git::target;
+use crate::git::remote::{History, Patience, Remote};
+use crate::git::repository::{self, Repository};
+use crate::git::selection::{Selection, Submodules};
+use crate::git::snapshot::{Snapshot, Stored};
+use crate::git::submodules::{self, FindTree, Recursion};
+use crate::git::target::{self, Target};
+use crate::git::tree::GitTree;
 use crate::git::url::GitUrl;
 
 /// How much a server may send.
@@ -46,16 +51,27 @@ pub struct Fetch {
     pub credentials: Credentials,
     /// How long all of it may take.
     pub timeout: Duration,
-    /// The revision that the caller already has, if any.
-    pub known: Option<Revision>,
+    /// What of it is seen.
+    pub selection: Selection,
+    /// What the caller already has, if anything.
+    pub known: Option<Known>,
+}
+
+/// A [`Snapshot`] that the caller already has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its revision.
+    pub revision: Revision,
+    /// Its digest: another selection of the same revision is not the same.
+    pub digest: String,
 }
 
 /// What a fetch found.
 #[derive(Clone, Debug)]
 pub enum Fetched {
-    /// The server still has the revision that the caller has, and it is still in the store.
+    /// The server still has the revision that the caller has, the selection is the same, and all of it is still in the store.
     Unchanged(Revision),
-    /// Another revision, or one that the store had lost.
+    /// Another revision or selection, or one that the store had lost.
     New(Snapshot),
 }
 
@@ -87,13 +103,6 @@ pub struct GitStore {
     _lock: File,
 }
 
-struct Repository {
-    dir: PathBuf,
-    /// Held by who fetches.
-    fetching: Mutex<()>,
-    current: Mutex<Option<Arc<Generation>>>,
-}
-
 impl GitStore {
     /// Opens the store in a directory, which is made if need be. Two processes cannot use one at the same time.
     pub fn open(dir: &Path, limits: Limits) -> Result<Self, OpenError> {
@@ -107,37 +116,57 @@ impl GitStore {
         Ok(Self { dir: dir.to_owned(), limits, repositories: Mutex::default(), _lock: lock })
     }
 
-    /// Asks the server what a reference leads to, and fetches it unless it is here.
+    /// Asks the server what a reference leads to, and fetches it unless it is here; its submodules as well, where they are asked for.
     ///
     /// Fetches of the same repository wait for each other. What was fetched before stays usable whatever happens.
     pub fn fetch(&self, fetch: &Fetch, cancel: &Cancel) -> Result<Fetched, GitError> {
         let patience = Patience::new(fetch.timeout, cancel);
-        let repository = self.repository(&fetch.url).map_err(|error| store_error(&fetch.url, &error))?;
-        let _turn = repository.wait_for_turn(&fetch.url, &patience)?;
-        let mut remote = self.connect(fetch, &patience)?;
-        let refs = remote.refs(&target::prefix(&fetch.reference))?;
-        let target = target::choose(&fetch.reference, &refs, &fetch.url)?;
-        let revision = target.revision();
-        let generation = match repository.current().filter(|generation| generation.has(target.commit)) {
-            Some(_) if fetch.known.as_ref() == Some(&revision) => return Ok(Fetched::Unchanged(revision)),
-            Some(generation) => generation,
-            None => self.receive(fetch, &patience, &repository, remote, target.commit)?,
+        let visit = Visit { url: &fetch.url, credentials: &fetch.credentials, patience: &patience };
+        let known = fetch.known.as_ref().map(|known| &known.revision);
+        let Here { generation, target, was_received } =
+            self.fetch_reference(&visit, &fetch.reference, known)?;
+        let (revision, stored) = (target.revision(), open(&fetch.url, generation, target.commit)?);
+        let known = Known { revision: revision.clone(), digest: fetch.selection.digest(&stored.tree_id) };
+        let mut here = |url: &GitUrl, commit| self.find(url, commit);
+        // What the caller has may be damaged where what is here had to be fetched again.
+        if !was_received
+            && fetch.known.as_ref() == Some(&known)
+            && seen(&stored, &fetch.url, &fetch.selection, &mut here).is_ok()
+        {
+            return Ok(Fetched::Unchanged(revision));
+        }
+        let mut submodules = Vec::new();
+        let mut find = |url: &GitUrl, commit| {
+            submodules.push(url.clone());
+            self.fetch_submodule(&visit, url, commit)
         };
-        Snapshot::of(generation, revision, target.commit)
-            .map(Fetched::New)
-            .map_err(|error| store_error(&fetch.url, &error))
+        let tree = seen(&stored, &fetch.url, &fetch.selection, &mut find)?;
+        if !submodules.is_empty() {
+            let repository = self.repository(&fetch.url).map_err(|error| store_error(&fetch.url, &error))?;
+            repository.note_submodules(&submodules);
+        }
+        Ok(Fetched::New(Snapshot::new(revision, stored, tree, known.digest)))
     }
 
-    /// A revision that was fetched before, from the disk; `None` when it is not there, or damaged.
-    pub fn snapshot(&self, url: &GitUrl, revision: &Revision) -> Option<Snapshot> {
+    /// A revision that was fetched before, with what the selection shows of it, from the disk; `None` when it is not all there, or damaged.
+    pub fn snapshot(&self, url: &GitUrl, revision: &Revision, selection: &Selection) -> Option<Snapshot> {
         let commit = ObjectId::from_hex(revision.hex().as_bytes()).ok()?;
         let generation = self.repository(url).ok()?.current().filter(|generation| generation.has(commit))?;
-        Snapshot::of(generation, revision.clone(), commit).ok()
+        let stored = open(url, generation, commit).ok()?;
+        let tree = seen(&stored, url, selection, &mut |url, commit| self.find(url, commit)).ok()?;
+        let digest = selection.digest(&stored.tree_id);
+        Some(Snapshot::new(revision.clone(), stored, tree, digest))
     }
 
-    /// Deletes the objects of all repositories but these. Snapshots that are still used stay readable.
+    /// Deletes the objects of all repositories but these and the submodules that were fetched with them. Snapshots that are still used stay readable.
     pub fn retain(&self, urls: &[GitUrl]) -> io::Result<()> {
-        let keys: Vec<String> = urls.iter().map(key).collect();
+        let mut keys = HashSet::new();
+        for url in urls {
+            let key = key(url);
+            // Those of submodules are noted with the repository that all began with.
+            keys.extend(repository::submodules(&self.dir.join(&key)).iter().map(self::key));
+            keys.insert(key);
+        }
         let mut repositories = self.repositories.lock();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
@@ -158,36 +187,138 @@ impl GitStore {
         Ok(())
     }
 
-    fn connect(&self, fetch: &Fetch, patience: &Patience) -> Result<Remote, GitError> {
-        Remote::connect(&fetch.url, &fetch.credentials, patience, self.limits)
+    /// What a reference leads to, fetched.
+    fn fetch_reference(
+        &self,
+        visit: &Visit<'_>,
+        reference: &GitReference,
+        known: Option<&Revision>,
+    ) -> Result<Here, GitError> {
+        let repository = self.repository(visit.url).map_err(|error| store_error(visit.url, &error))?;
+        let _turn = repository.wait_for_turn(visit.url, visit.patience)?;
+        let mut remote = self.connect(visit)?;
+        let refs = remote.refs(&target::prefix(reference))?;
+        let target = target::choose(reference, &refs, visit.url)?;
+        if known != Some(&target.revision())
+            && let Some((branch, tip)) = target.has_to_be_on()
+            && !repository.is_on_branch(branch, target.commit)
+        {
+            self.check_branch(visit, &repository, (branch, tip), target.commit)?;
+            remote = self.connect(visit)?;
+        }
+        if let Some(generation) = repository.current().filter(|generation| generation.has(target.commit)) {
+            return Ok(Here { generation, target, was_received: false });
+        }
+        let generation = match target.is_advertised() {
+            true => self.receive(visit, &repository, remote, target.commit)?,
+            false => self.receive_commit(visit, &repository, remote, &target)?,
+        };
+        Ok(Here { generation, target, was_received: true })
+    }
+
+    /// The commit of a submodule, fetched. Whoever fetches has to be let in there too, even if the commit is here already.
+    fn fetch_submodule(
+        &self,
+        parent: &Visit<'_>,
+        url: &GitUrl,
+        commit: ObjectId,
+    ) -> Result<Arc<GitTree>, GitError> {
+        let credentials = submodules::credentials_for(url, parent.url, parent.credentials);
+        let visit = Visit { url, credentials: &credentials, patience: parent.patience };
+        let reference = GitReference::Commit { branch: None, sha: commit.to_string() };
+        let Here { generation, .. } = self.fetch_reference(&visit, &reference, None)?;
+        Ok(open(url, generation, commit)?.tree)
+    }
+
+    /// The commit of a submodule, if it is here.
+    fn find(&self, url: &GitUrl, commit: ObjectId) -> Result<Arc<GitTree>, GitError> {
+        let repository = self.repository(url).map_err(|error| store_error(url, &error))?;
+        let generation = repository.current().filter(|generation| generation.has(commit));
+        let generation = generation.ok_or_else(|| store_error(url, &"the commit is not here"))?;
+        Ok(open(url, generation, commit)?.tree)
+    }
+
+    fn connect(&self, visit: &Visit<'_>) -> Result<Remote, GitError> {
+        Remote::connect(visit.url, visit.credentials, visit.patience, self.limits)
     }
 
     fn receive(
         &self,
-        fetch: &Fetch,
-        patience: &Patience,
+        visit: &Visit<'_>,
         repository: &Repository,
         mut remote: Remote,
         commit: ObjectId,
     ) -> Result<Arc<Generation>, GitError> {
-        let broken = |error: io::Error| store_error(&fetch.url, &error);
+        let broken = |error: io::Error| store_error(visit.url, &error);
         if let Some(generation) = repository.current().filter(|generation| !generation.is_damaged())
             && !generation.is_full().map_err(broken)?
         {
-            match complete(&mut remote, commit, &generation, &fetch.url) {
+            let received = remote.receive(commit, &generation);
+            match received.and_then(|()| complete(commit, &generation, visit.url)) {
                 Ok(()) => return Ok(generation),
                 // What is here and what came do not fit together: start from nothing.
                 Err(error @ (GitError::Server { .. } | GitError::Store { .. })) => {
                     tracing::warn!(%error, "an incremental fetch failed; fetching everything");
-                    remote = self.connect(fetch, patience)?;
+                    remote = self.connect(visit)?;
                 }
                 Err(error) => return Err(error),
             }
         }
         let generation = Arc::new(repository.create().map_err(broken)?);
-        complete(&mut remote, commit, &generation, &fetch.url)?;
+        remote.receive(commit, &generation)?;
+        complete(commit, &generation, visit.url)?;
         repository.replace(&generation);
         Ok(generation)
+    }
+
+    /// A commit that no reference points to. A server that hands out only what references point to sends all their histories instead.
+    fn receive_commit(
+        &self,
+        visit: &Visit<'_>,
+        repository: &Repository,
+        remote: Remote,
+        target: &Target,
+    ) -> Result<Arc<Generation>, GitError> {
+        let refusal = match self.receive(visit, repository, remote, target.commit) {
+            Err(refusal @ GitError::CommitNotFound { .. }) => refusal,
+            received => return received,
+        };
+        let mut remote = self.connect(visit)?;
+        let tips = match target.has_to_be_on() {
+            Some((_, tip)) => vec![tip],
+            None => target::branch_tips(&remote.refs("refs/heads/")?),
+        };
+        let generation = Arc::new(repository.create().map_err(|error| store_error(visit.url, &error))?);
+        remote.receive_history(&tips, History::Everything, &generation)?;
+        if !generation.contains(target.commit) {
+            return Err(refusal);
+        }
+        complete(target.commit, &generation, visit.url)?;
+        repository.replace(&generation);
+        Ok(generation)
+    }
+
+    /// Makes sure that a commit is in the history of a branch, as Flux does when both are given: what anybody may push elsewhere, such as the head of a pull request, is not taken.
+    fn check_branch(
+        &self,
+        visit: &Visit<'_>,
+        repository: &Repository,
+        (branch, tip): (&str, ObjectId),
+        commit: ObjectId,
+    ) -> Result<(), GitError> {
+        let broken = |error: &dyn std::fmt::Display| store_error(visit.url, error);
+        // Deleted when it is dropped.
+        let history = repository.create().map_err(|error| broken(&error))?;
+        self.connect(visit)?.receive_history(&[tip], History::Commits, &history)?;
+        if !completeness::has_in_history(&history, tip, commit).map_err(|error| broken(&error))? {
+            return Err(GitError::NotOnBranch {
+                url: visit.url.to_string(),
+                commit: commit.to_string(),
+                branch: branch.to_owned(),
+            });
+        }
+        repository.note_on_branch(branch, commit);
+        Ok(())
     }
 
     fn repository(&self, url: &GitUrl) -> io::Result<Arc<Repository>> {
@@ -211,9 +342,47 @@ impl std::fmt::Debug for GitStore {
     }
 }
 
-/// Receives a commit, and makes sure that all of it is there.
-fn complete(remote: &mut Remote, commit: ObjectId, into: &Generation, url: &GitUrl) -> Result<(), GitError> {
-    remote.receive(commit, into)?;
+/// Who asks which repository.
+struct Visit<'a> {
+    url: &'a GitUrl,
+    credentials: &'a Credentials,
+    patience: &'a Patience,
+}
+
+/// What a reference leads to, in the store.
+struct Here {
+    generation: Arc<Generation>,
+    target: Target,
+    /// Whether it was not there before.
+    was_received: bool,
+}
+
+/// What the selection shows of a commit, its submodules found by `find`.
+fn seen<'a>(
+    stored: &Stored,
+    url: &GitUrl,
+    selection: &Selection,
+    find: &'a mut FindTree<'a>,
+) -> Result<Arc<dyn Tree>, GitError> {
+    let tree = match selection.submodules {
+        Submodules::Opaque => Arc::clone(&stored.tree) as Arc<dyn Tree>,
+        Submodules::Recurse => {
+            Recursion::new(selection.directories()?, find).mount(Arc::clone(&stored.tree), url)?
+        }
+    };
+    Ok(selection.apply(tree)?)
+}
+
+fn open(url: &GitUrl, generation: Arc<Generation>, commit: ObjectId) -> Result<Stored, GitError> {
+    Stored::open(Arc::clone(&generation), commit).map_err(|error| {
+        // It was here with all its objects.
+        generation.mark_damaged();
+        store_error(url, &error)
+    })
+}
+
+/// Makes sure that all of a commit that was received is there.
+fn complete(commit: ObjectId, into: &Generation, url: &GitUrl) -> Result<(), GitError> {
     completeness::check(into, commit).map_err(|error| match error {
         completeness::Incomplete::WrongKind { id, .. } if id == commit => GitError::CommitNotFound {
             url: url.to_string(),
@@ -234,70 +403,4 @@ fn key(url: &GitUrl) -> String {
 
 fn store_error(url: &GitUrl, error: &dyn std::fmt::Display) -> GitError {
     GitError::Store { url: url.to_string(), reason: error.to_string() }
-}
-
-impl Repository {
-    /// The newest generation that is complete; all others are left from a process that was killed.
-    fn open(dir: &Path, url: &GitUrl) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
-        fs::write(dir.join("url"), format!("{url}\n"))?;
-        let mut current: Option<Arc<Generation>> = None;
-        for (_, path) in generations(dir)?.into_iter().rev() {
-            match Generation::open(&path) {
-                Ok(generation) if current.is_none() => current = Some(Arc::new(generation)),
-                _ => fs::remove_dir_all(path)?,
-            }
-        }
-        Ok(Self { dir: dir.to_owned(), fetching: Mutex::new(()), current: Mutex::new(current) })
-    }
-
-    fn current(&self) -> Option<Arc<Generation>> {
-        self.current.lock().clone()
-    }
-
-    fn create(&self) -> io::Result<Generation> {
-        let next = generations(&self.dir)?.last().map_or(0, |(number, _)| number + 1);
-        Generation::create(&self.dir.join(next.to_string()))
-    }
-
-    fn replace(&self, generation: &Arc<Generation>) {
-        generation.keep();
-        if let Some(old) = self.current.lock().replace(Arc::clone(generation)) {
-            old.retire();
-        }
-    }
-
-    /// Gives up what is here. Whether nothing of it is left: snapshots that are still read keep theirs.
-    fn retire(&self) -> io::Result<bool> {
-        if let Some(generation) = self.current.lock().take() {
-            generation.retire();
-        }
-        Ok(generations(&self.dir)?.is_empty())
-    }
-
-    fn wait_for_turn(
-        &self,
-        url: &GitUrl,
-        patience: &Patience,
-    ) -> Result<parking_lot::MutexGuard<'_, ()>, GitError> {
-        loop {
-            if let Some(turn) = self.fetching.try_lock_for(TICK) {
-                return Ok(turn);
-            }
-            patience.check(url)?;
-        }
-    }
-}
-
-/// The generations of a repository by their numbers, oldest first.
-fn generations(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-            found.push((number, entry.path()));
-        }
-    }
-    found.sort();
-    Ok(found)
 }

@@ -14,11 +14,40 @@ pub(crate) struct Target {
     /// As it stands in the revision: the branch or tag without `refs/heads/` or `refs/tags/`, a full reference as it was asked for.
     name: Option<String>,
     pub(crate) commit: ObjectId,
+    found: Found,
+}
+
+/// How it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    /// A reference points to it.
+    Advertised,
+    /// It was asked for by its id.
+    Named,
+    /// The same, and it has to be in the history of this branch, which is at this commit.
+    OnBranch(String, ObjectId),
 }
 
 impl Target {
+    fn advertised(name: &str, commit: ObjectId) -> Self {
+        Self { name: Some(name.to_owned()), commit, found: Found::Advertised }
+    }
+
     pub(crate) fn revision(&self) -> Revision {
         Revision::git(self.name.as_deref(), self.commit)
+    }
+
+    /// Whether every server hands it out.
+    pub(crate) fn is_advertised(&self) -> bool {
+        self.found == Found::Advertised
+    }
+
+    /// The branch whose history has to have it, and where that branch is.
+    pub(crate) fn has_to_be_on(&self) -> Option<(&str, ObjectId)> {
+        match &self.found {
+            Found::OnBranch(branch, tip) => Some((branch, *tip)),
+            Found::Advertised | Found::Named => None,
+        }
     }
 }
 
@@ -51,30 +80,31 @@ pub(crate) fn choose(reference: &GitReference, refs: &[Ref], url: &GitUrl) -> Re
     };
     let branch_tip = |branch: &str| exactly(format!("refs/heads/{branch}"), format!("branch {branch:?}"));
     match reference {
-        GitReference::Branch(branch) => {
-            Ok(Target { name: Some(branch.clone()), commit: branch_tip(branch)? })
-        }
+        GitReference::Branch(branch) => Ok(Target::advertised(branch, branch_tip(branch)?)),
         GitReference::Tag(tag) => {
             let commit = exactly(format!("refs/tags/{tag}"), format!("tag {tag:?}"))?;
-            Ok(Target { name: Some(tag.clone()), commit })
+            Ok(Target::advertised(tag, commit))
         }
         GitReference::Name(name) => {
             let commit = exactly(name.clone(), format!("reference {name:?}"))?;
-            Ok(Target { name: Some(name.clone()), commit })
+            Ok(Target::advertised(name, commit))
         }
         GitReference::Semver(range) => {
             let parsed = Range::parse(range).ok_or_else(|| invalid(range, "range of versions"))?;
             let (tag, commit) = newest_in(&parsed, refs)
                 .ok_or_else(|| GitError::NoVersion { url: url.to_string(), range: range.clone() })?;
-            Ok(Target { name: Some(tag), commit })
+            Ok(Target::advertised(&tag, commit))
         }
         GitReference::Commit { branch, sha } => {
-            if let Some(branch) = branch {
-                branch_tip(branch)?;
-            }
+            let tip = branch.as_deref().map(branch_tip).transpose()?;
             let commit = ObjectId::from_hex(sha.as_bytes())
                 .map_err(|_| invalid(sha, "commit id of 40 hexadecimal digits"))?;
-            Ok(Target { name: branch.clone(), commit })
+            let found = match (branch, tip) {
+                (_, Some(tip)) if tip == commit => Found::Advertised,
+                (Some(branch), Some(tip)) => Found::OnBranch(branch.clone(), tip),
+                _ => Found::Named,
+            };
+            Ok(Target { name: branch.clone(), commit, found })
         }
     }
 }
@@ -92,6 +122,18 @@ fn newest_in(range: &Range, refs: &[Ref]) -> Option<(String, ObjectId)> {
         left.0.cmp(&right.0).then_with(|| left.1.cmp(right.1))
     };
     versions.max_by(by_version).map(|(_, tag, object)| (tag.to_owned(), object))
+}
+
+/// Where the branches are, each commit once.
+pub(crate) fn branch_tips(refs: &[Ref]) -> Vec<ObjectId> {
+    let mut tips: Vec<_> = refs
+        .iter()
+        .filter_map(name_and_object)
+        .filter_map(|(name, object)| name.starts_with(b"refs/heads/").then_some(object))
+        .collect();
+    tips.sort();
+    tips.dedup();
+    tips
 }
 
 /// The name of a reference, and the object that it leads to; of an annotated tag, what it tags.

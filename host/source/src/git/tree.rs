@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use gix::ObjectId;
@@ -12,9 +11,12 @@ use plumb_tree::{ContentId, Entry, EntryKind, Tree, TreeError, TreePath};
 use crate::git::completeness::MAX_TREE_BYTES;
 use crate::git::generation::{Generation, ObjectError};
 
-const CACHED_TREES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
-/// A directory with more names is decoded each time, so that the cache is bounded in bytes too.
-const MAX_CACHED_NAMES: usize = 4096;
+/// What the decoded directories of one tree may take, about, in bytes. That is some 200 000 names.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// What an entry of a map takes besides its name, about.
+const ENTRY_BYTES: usize = 64;
+/// Larger files are not taken into memory. They may be there, but they cannot be read: 64 MiB.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// As on Linux (`PATH_MAX`).
 const MAX_LINK_BYTES: u64 = 4096;
 
@@ -25,7 +27,13 @@ const MAX_LINK_BYTES: u64 = 4096;
 pub(crate) struct GitTree {
     generation: Arc<Generation>,
     root: ObjectId,
-    directories: Mutex<LruCache<ObjectId, Arc<Directory>>>,
+    directories: Mutex<Directories>,
+}
+
+/// The directories that were decoded last, up to [`CACHE_BYTES`].
+struct Directories {
+    by_id: LruCache<ObjectId, Arc<Directory>>,
+    bytes: usize,
 }
 
 type Directory = BTreeMap<String, Item>;
@@ -38,7 +46,13 @@ struct Item {
 
 impl GitTree {
     pub(crate) fn new(generation: Arc<Generation>, root: ObjectId) -> Self {
-        Self { generation, root, directories: Mutex::new(LruCache::new(CACHED_TREES)) }
+        let directories = Directories { by_id: LruCache::unbounded(), bytes: 0 };
+        Self { generation, root, directories: Mutex::new(directories) }
+    }
+
+    /// The id of the commit that a submodule is at; `None` when there is no submodule.
+    pub(crate) fn commit_at(&self, path: &TreePath) -> Result<Option<ObjectId>, TreeError> {
+        Ok(self.find(path)?.filter(|item| item.kind == EntryKind::Opaque).map(|item| item.id))
     }
 
     fn find(&self, path: &TreePath) -> Result<Option<Item>, TreeError> {
@@ -56,14 +70,12 @@ impl GitTree {
     }
 
     fn directory(&self, id: ObjectId, path: &TreePath) -> Result<Arc<Directory>, TreeError> {
-        if let Some(directory) = self.directories.lock().get(&id) {
+        if let Some(directory) = self.directories.lock().by_id.get(&id) {
             return Ok(Arc::clone(directory));
         }
         // Two threads may decode the same directory; neither waits for the other's disk.
         let directory = Arc::new(self.decode(id, path)?);
-        if directory.len() <= MAX_CACHED_NAMES {
-            self.directories.lock().put(id, Arc::clone(&directory));
-        }
+        self.directories.lock().put(id, &directory);
         Ok(directory)
     }
 
@@ -88,8 +100,14 @@ impl GitTree {
             Err(ObjectError::TooLarge { size }) => {
                 Err(TreeError::TooLarge { path: path.to_string(), size, limit })
             }
-            Err(error) => Err(failed(path, &error)),
+            Err(error) => Err(self.damaged(path, &error)),
         }
+    }
+
+    /// What was here once cannot be read any more: the next fetch is to start from nothing.
+    fn damaged(&self, path: &TreePath, error: &ObjectError) -> TreeError {
+        self.generation.mark_damaged();
+        failed(path, error)
     }
 
     /// The item at a path, which is of this kind.
@@ -101,6 +119,30 @@ impl GitTree {
             _ => Err(TreeError::NotFound(path.to_string())),
         }
     }
+}
+
+impl Directories {
+    /// Remembers a directory, and forgets those that were not asked for longest.
+    fn put(&mut self, id: ObjectId, directory: &Arc<Directory>) {
+        let bytes = weight(directory);
+        if bytes > CACHE_BYTES {
+            return;
+        }
+        if let Some(before) = self.by_id.put(id, Arc::clone(directory)) {
+            self.bytes -= weight(&before);
+        }
+        self.bytes += bytes;
+        while self.bytes > CACHE_BYTES
+            && let Some((_, oldest)) = self.by_id.pop_lru()
+        {
+            self.bytes -= weight(&oldest);
+        }
+    }
+}
+
+/// What a decoded directory takes, about, in bytes.
+fn weight(directory: &Directory) -> usize {
+    directory.keys().map(|name| name.len() + ENTRY_BYTES).sum::<usize>() + ENTRY_BYTES
 }
 
 fn failed(path: &TreePath, reason: &dyn std::fmt::Display) -> TreeError {
@@ -148,7 +190,7 @@ impl Tree for GitTree {
 
     fn size(&self, path: &TreePath) -> Result<u64, TreeError> {
         let id = self.expect(path, EntryKind::File)?;
-        self.generation.header(id).map(|(_, size)| size).map_err(|error| failed(path, &error))
+        self.generation.header(id).map(|(_, size)| size).map_err(|error| self.damaged(path, &error))
     }
 
     fn id(&self, path: &TreePath) -> Result<ContentId, TreeError> {
@@ -159,7 +201,7 @@ impl Tree for GitTree {
     }
 
     fn read(&self, path: &TreePath, limit: u64) -> Result<Vec<u8>, TreeError> {
-        self.object(self.expect(path, EntryKind::File)?, Kind::Blob, path, limit)
+        self.object(self.expect(path, EntryKind::File)?, Kind::Blob, path, limit.min(MAX_FILE_BYTES))
     }
 
     fn read_link(&self, path: &TreePath) -> Result<String, TreeError> {
@@ -188,6 +230,27 @@ mod tests {
         presentable(entries.iter().map(|name| (name.to_vec(), GitKind::Blob, id)).collect())
             .into_keys()
             .collect()
+    }
+
+    fn directory(names: usize, length: usize) -> Arc<Directory> {
+        let item = Item { kind: EntryKind::File, id: ObjectId::null(gix::hash::Kind::Sha1) };
+        Arc::new((0..names).map(|name| (format!("{name:0>length$}"), item)).collect())
+    }
+
+    #[test]
+    fn remembered_directories_are_bounded_in_bytes() {
+        let mut cache = Directories { by_id: LruCache::unbounded(), bytes: 0 };
+        let id = |number: u64| ObjectId::from_hex(format!("{number:040x}").as_bytes()).unwrap();
+        for number in 0..200 {
+            cache.put(id(number), &directory(1000, 100));
+            cache.put(id(number), &directory(1000, 100));
+        }
+        assert!(cache.bytes <= CACHE_BYTES && cache.bytes > CACHE_BYTES / 2, "{}", cache.bytes);
+        assert_eq!(cache.bytes, cache.by_id.iter().map(|(_, directory)| weight(directory)).sum::<usize>());
+        assert!(cache.by_id.contains(&id(199)) && !cache.by_id.contains(&id(0)));
+        // One that is larger than all of the cache leaves the others where they are.
+        cache.put(id(200), &directory(100_000, 200));
+        assert!(cache.by_id.contains(&id(199)) && !cache.by_id.contains(&id(200)));
     }
 
     #[rstest]

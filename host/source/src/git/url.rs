@@ -90,6 +90,35 @@ impl GitUrl {
         if self.url.scheme() == "ssh" { Scheme::Ssh } else { Scheme::Http }
     }
 
+    /// Whether both are on the same host, at the same port, over the same protocol: whether what signs in to one may be shown to the other.
+    pub(crate) fn has_same_origin(&self, other: &Self) -> bool {
+        let port = |url: &reqwest::Url| url.port_or_known_default().or((url.scheme() == "ssh").then_some(22));
+        self.url.scheme() == other.url.scheme()
+            && self.host().eq_ignore_ascii_case(other.host())
+            && port(&self.url) == port(&other.url)
+    }
+
+    /// What an address that begins with `./` or `../` means in a repository that is here; `None` when that leads out of the host.
+    pub(crate) fn relative(&self, written: &str) -> Option<Self> {
+        let mut parts: Vec<&str> = self.url.path().trim_matches('/').split('/').collect();
+        for part in written.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop()?),
+                part => parts.push(part),
+            }
+        }
+        let path = parts.join("/");
+        if path.is_empty() || path.chars().any(char::is_control) {
+            return None;
+        }
+        let mut url = self.url.clone();
+        url.set_path(&path);
+        url.set_query(None);
+        let resolved = Self { url, user: self.user.clone(), password: self.password.clone() };
+        resolved.check_parts().is_ok().then_some(resolved)
+    }
+
     /// The address without user and password.
     pub(crate) fn address(&self) -> &reqwest::Url {
         &self.url

@@ -1,10 +1,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use plumb_source::git::{Fetch, Fetched};
+use plumb_source::git::{Fetch, Fetched, Selection};
 use plumb_tree::{TreeError, TreePath};
 
-use crate::{Bench, read};
+use crate::{Bench, known, read};
 
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -31,7 +31,7 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 fn bytes_that_changed_in_a_pack_are_noticed_when_they_are_read() {
     let bench = Bench::new();
     bench.repo.write("file", "x".repeat(10_000)).unwrap().commit("one").unwrap();
-    let revision = bench.snapshot().revision;
+    let healthy = known(&bench.snapshot());
     let bench = bench.restart();
     for pack in files(bench.dir.path(), "pack") {
         // All of the pack but its header and its checksum.
@@ -40,10 +40,10 @@ fn bytes_that_changed_in_a_pack_are_noticed_when_they_are_read() {
             bytes[12..end].iter_mut().for_each(|byte| *byte = !*byte);
         });
     }
-    assert!(bench.store.snapshot(&bench.url(), &revision).is_none());
-    let known = Fetch { known: Some(revision.clone()), ..bench.main() };
+    assert!(bench.store.snapshot(&bench.url(), &healthy.revision, &Selection::default()).is_none());
+    let known = Fetch { known: Some(healthy.clone()), ..bench.main() };
     let Fetched::New(healed) = bench.fetch(&known).unwrap() else { panic!("the store is damaged") };
-    assert_eq!(healed.revision, revision);
+    assert_eq!(healed.revision, healthy.revision);
     assert_eq!(read(&healed, "file").len(), 10_000);
 }
 
@@ -51,13 +51,13 @@ fn bytes_that_changed_in_a_pack_are_noticed_when_they_are_read() {
 fn a_pack_that_is_gone_is_noticed_after_a_restart() {
     let bench = Bench::new();
     bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
-    let revision = bench.snapshot().revision;
+    let healthy = known(&bench.snapshot());
     let bench = bench.restart();
     files(bench.dir.path(), "pack")
         .iter()
         .chain(&files(bench.dir.path(), "idx"))
         .for_each(|file| fs::remove_file(file).unwrap());
-    assert!(bench.store.snapshot(&bench.url(), &revision).is_none());
+    assert!(bench.store.snapshot(&bench.url(), &healthy.revision, &Selection::default()).is_none());
     assert_eq!(read(&bench.snapshot(), "file"), "bytes");
 }
 
@@ -68,18 +68,18 @@ fn a_file_whose_bytes_are_not_what_its_id_says_is_never_handed_out() {
     let noise: Vec<u8> =
         (0..20_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
     bench.repo.write("noise", noise).unwrap().commit("one").unwrap();
-    let revision = bench.snapshot().revision;
+    let healthy = known(&bench.snapshot());
     let bench = bench.restart();
     change(&files(bench.dir.path(), "pack")[0], |bytes| {
         let middle = bytes.len() / 2;
         bytes[middle..middle + 64].iter_mut().for_each(|byte| *byte = !*byte);
     });
     // Commit and trees may be whole; then only reading the file shows it.
-    if let Some(snapshot) = bench.store.snapshot(&bench.url(), &revision) {
+    if let Some(snapshot) = bench.store.snapshot(&bench.url(), &healthy.revision, &Selection::default()) {
         let damaged = snapshot.tree.read(&TreePath::new("noise").unwrap(), 1 << 20);
         assert!(matches!(damaged, Err(TreeError::Failed { .. })), "{damaged:?}");
     }
-    let known = Fetch { known: Some(revision), ..bench.main() };
+    let known = Fetch { known: Some(healthy.clone()), ..bench.main() };
     let Fetched::New(healed) = bench.fetch(&known).unwrap() else { panic!("the store is damaged") };
     assert_eq!(healed.tree.read(&TreePath::new("noise").unwrap(), 1 << 20).unwrap().len(), 80_000);
 }
@@ -88,11 +88,14 @@ fn a_file_whose_bytes_are_not_what_its_id_says_is_never_handed_out() {
 fn what_a_killed_process_left_is_cleaned_up() {
     let bench = Bench::new();
     bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
-    let revision = bench.snapshot().revision;
+    let healthy = known(&bench.snapshot());
     let repository = files(bench.dir.path(), "pack")[0].ancestors().nth(4).unwrap().to_owned();
     let left = repository.join("7");
     fs::create_dir_all(left.join("objects/pack")).unwrap();
     let bench = bench.restart();
-    assert_eq!(read(&bench.store.snapshot(&bench.url(), &revision).unwrap(), "file"), "bytes");
+    assert_eq!(
+        read(&bench.store.snapshot(&bench.url(), &healthy.revision, &Selection::default()).unwrap(), "file"),
+        "bytes"
+    );
     assert!(!left.exists());
 }

@@ -3,6 +3,7 @@
 
 mod a_damaged_store_is_fetched_anew;
 mod a_fetch_ends_in_time;
+mod a_selection_is_what_users_see;
 mod a_snapshot_reads_the_commit;
 mod an_archive_is_unpacked_or_refused;
 mod every_reference_leads_to_its_commit;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use plumb_api::GitReference;
 use plumb_source::Cancel;
 use plumb_source::git::{
-    Credentials, Fetch, Fetched, GitError, GitStore, GitUrl, Limits, OpenError, Snapshot,
+    Credentials, Fetch, Fetched, GitError, GitStore, GitUrl, Known, Limits, OpenError, Selection, Snapshot,
 };
 use plumb_test_support::{GitRepo, GitServer, GitServerOptions};
 use tempfile::TempDir;
@@ -84,6 +85,7 @@ fn fetch_of(url: GitUrl, reference: GitReference) -> Fetch {
         reference,
         credentials: Credentials::default(),
         timeout: Duration::from_secs(60),
+        selection: Selection::default(),
         known: None,
     }
 }
@@ -93,6 +95,10 @@ fn snapshot(fetched: Result<Fetched, GitError>) -> Snapshot {
         Fetched::New(snapshot) => snapshot,
         Fetched::Unchanged(revision) => panic!("{revision} is not new"),
     }
+}
+
+fn known(snapshot: &Snapshot) -> Known {
+    Known { revision: snapshot.revision.clone(), digest: snapshot.digest.clone() }
 }
 
 fn read(snapshot: &Snapshot, path: &str) -> String {

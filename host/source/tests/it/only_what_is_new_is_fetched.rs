@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use plumb_source::Cancel;
-use plumb_source::git::{Fetch, Fetched, GitStore, Limits, OpenError};
+use plumb_source::git::{Fetch, Fetched, GitStore, Limits, OpenError, Selection};
 
-use crate::{Bench, read, snapshot};
+use crate::{Bench, known, read, snapshot};
 
 #[test]
 fn a_revision_that_is_known_costs_no_objects() {
@@ -11,7 +11,7 @@ fn a_revision_that_is_known_costs_no_objects() {
     bench.repo.write("file", "1").unwrap().commit("one").unwrap();
     let first = bench.snapshot();
     assert_eq!(bench.server.asked_for_objects().len(), 1);
-    let known = Fetch { known: Some(first.revision.clone()), ..bench.main() };
+    let known = Fetch { known: Some(known(&first)), ..bench.main() };
     for _ in 0..3 {
         let Fetched::Unchanged(revision) = bench.fetch(&known).unwrap() else {
             panic!("nothing has changed")
@@ -55,14 +55,14 @@ fn the_history_is_not_fetched() {
 fn what_was_fetched_survives_a_restart() {
     let bench = Bench::new();
     bench.repo.write("file", "1").unwrap().commit("one").unwrap();
-    let first = bench.snapshot().revision;
+    let first = known(&bench.snapshot());
     let mut bench = bench.restart();
     let known = Fetch { known: Some(first.clone()), ..bench.main() };
     assert!(matches!(bench.fetch(&known).unwrap(), Fetched::Unchanged(_)));
     assert_eq!(bench.server.asked_for_objects().len(), 1);
     bench.server.stop();
-    let again = bench.store.snapshot(&bench.url(), &first).unwrap();
-    assert_eq!((read(&again, "file"), again.revision), ("1".to_owned(), first));
+    let again = bench.store.snapshot(&bench.url(), &first.revision, &Selection::default()).unwrap();
+    assert_eq!((read(&again, "file"), again.revision), ("1".to_owned(), first.revision));
 }
 
 #[test]
@@ -120,12 +120,12 @@ fn repositories_that_nobody_uses_are_deleted() {
     bench.repo.write("file", "1").unwrap().commit("one").unwrap();
     let used = bench.snapshot();
     bench.store.retain(&[bench.url()]).unwrap();
-    assert!(bench.store.snapshot(&bench.url(), &used.revision).is_some());
+    assert!(bench.store.snapshot(&bench.url(), &used.revision, &Selection::default()).is_some());
     for _ in 0..2 {
         bench.store.retain(&[]).unwrap();
         assert_eq!(read(&used, "file"), "1");
     }
-    assert!(bench.store.snapshot(&bench.url(), &used.revision).is_none());
+    assert!(bench.store.snapshot(&bench.url(), &used.revision, &Selection::default()).is_none());
     drop(used);
     bench.store.retain(&[]).unwrap();
     assert_eq!(std::fs::read_dir(bench.dir.path()).unwrap().count(), 1, "only the lock is left");

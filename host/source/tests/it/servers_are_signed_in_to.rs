@@ -11,7 +11,7 @@ use plumb_test_support::{
 use rstest::rstest;
 use tempfile::TempDir;
 
-use crate::{Bench, fetch_of, read, snapshot};
+use crate::{Bench, fetch_of, known, read, snapshot};
 
 fn secret(url: &GitUrl, data: &[(&str, &[u8])]) -> Credentials {
     let data: BTreeMap<String, Vec<u8>> =
@@ -65,7 +65,7 @@ fn and_not_with_anything_else(#[case] auth: Auth, #[case] data: &[(&str, &str)])
 fn a_known_revision_is_not_told_to_who_may_not_read() {
     let bench = bench(basic());
     let first = snapshot(bench.fetch(&signed_in(&bench, &[("username", "ada"), ("password", "correct")])));
-    let stranger = Fetch { known: Some(first.revision), ..bench.main() };
+    let stranger = Fetch { known: Some(known(&first)), ..bench.main() };
     assert!(matches!(bench.fetch(&stranger), Err(GitError::AuthenticationFailed { .. })));
 }
 

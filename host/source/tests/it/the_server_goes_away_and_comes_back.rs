@@ -1,4 +1,4 @@
-use plumb_source::git::GitError;
+use plumb_source::git::{GitError, Selection};
 use plumb_test_support::Behaviour;
 
 use crate::{Bench, read};
@@ -12,7 +12,7 @@ fn what_was_fetched_stays_usable() {
     let error = bench.fetch(&bench.main()).unwrap_err();
     assert!(matches!(error, GitError::Unreachable { .. }), "{error:?}");
     assert_eq!(read(&first, "file"), "1");
-    assert!(bench.store.snapshot(&bench.url(), &first.revision).is_some());
+    assert!(bench.store.snapshot(&bench.url(), &first.revision, &Selection::default()).is_some());
     bench.server.restart().unwrap();
     bench.repo.write("file", "2").unwrap().commit("two").unwrap();
     assert_eq!(read(&bench.snapshot(), "file"), "2");
@@ -33,7 +33,10 @@ fn a_branch_that_is_deleted_is_named_and_its_last_commit_stays_usable() {
             bench.server.url()
         )
     );
-    assert_eq!(read(&bench.store.snapshot(&bench.url(), &first.revision).unwrap(), "file"), "1");
+    assert_eq!(
+        read(&bench.store.snapshot(&bench.url(), &first.revision, &Selection::default()).unwrap(), "file"),
+        "1"
+    );
 }
 
 #[test]
