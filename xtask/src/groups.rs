@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use crate::checkout::Checkout;
 use crate::devcluster::{Cluster, Life};
 use crate::progress::{self, Progress};
-use crate::{host, plugins};
+use crate::{host, plugins, servers};
 
 /// Tests that need the same surroundings.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -61,6 +61,7 @@ pub(crate) fn run(
     if only != Some(Group::Go) {
         plugins::build_all(checkout, progress)?;
         host::build(checkout, progress)?;
+        servers::build(checkout, progress)?;
     }
     let runner = Runner { checkout, progress, filter };
     let mut results = Vec::new();
@@ -120,6 +121,7 @@ impl Runner<'_> {
         test.args(self.filter).args(["--", "--quiet"]);
         test.env("PLUMB_PLUGIN_DIR", self.checkout.plugins());
         test.env("PLUMB_BIN", self.checkout.root().join("target/release/plumb"));
+        test.env("PLUMB_TEST_SERVERS", self.checkout.root().join("target/servers"));
         if let Some(cluster) = cluster {
             cluster.put_into(&mut test);
             // They wait for the cluster more than they work.

@@ -13,6 +13,7 @@ mod host;
 mod lint;
 mod plugins;
 mod progress;
+mod servers;
 mod tools;
 
 use std::path::PathBuf;
@@ -54,6 +55,8 @@ enum Command {
         /// Only tests with this text in their name
         filter: Option<String>,
     },
+    /// Build target/servers, which tests fetch from; `test` does that too
+    Servers,
     /// Check formatting and lints
     Check,
     /// Start or stop a Kubernetes cluster on this machine, without containers
@@ -108,6 +111,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test { group, filter } => {
             tools::check(&[Need::Build, Need::Test])?;
             groups::run(&checkout, &progress, group, filter.as_deref())
+        }
+        Command::Servers => {
+            tools::check(&[Need::Build])?;
+            servers::build(&checkout, &progress)
         }
         Command::Check => {
             tools::check(&[Need::Build, Need::Lint])?;

@@ -12,11 +12,13 @@ pub mod controller;
 mod git_repo;
 mod git_server;
 mod proxy_server;
+mod servers;
 mod ssh_server;
 mod tls;
 
 pub use git_repo::GitRepo;
 pub use git_server::{Auth, Behaviour, GitServer, GitServerOptions, Seen};
 pub use proxy_server::ProxyServer;
+pub use servers::{Registry, S3, registry, s3};
 pub use ssh_server::SshServer;
 pub use tls::Authority;

@@ -17,6 +17,7 @@ pub struct Authority {
     ca_pem: String,
     ca: CertificateDer<'static>,
     certificate: CertificateDer<'static>,
+    certificate_pem: String,
     key: Arc<KeyPair>,
     client_pem: String,
     client_key_pem: String,
@@ -42,6 +43,7 @@ impl Authority {
             ca_pem: ca_certificate.pem(),
             ca: ca_certificate.der().clone(),
             certificate: certificate.der().clone(),
+            certificate_pem: certificate.pem(),
             key: Arc::new(key),
             client_pem: client.pem(),
             client_key_pem: client_key.serialize_pem(),
@@ -52,6 +54,11 @@ impl Authority {
     /// The same, but its servers let in only who shows a certificate of this authority.
     pub fn demanding_certificates(self) -> Self {
         Self { demands_certificates: true, ..self }
+    }
+
+    /// The certificate of a server and its key in PEM, for servers that read them from files.
+    pub fn server(&self) -> (&str, String) {
+        (&self.certificate_pem, self.key.serialize_pem())
     }
 
     /// The certificate of a client and its key in PEM, as `tls.crt` and `tls.key` of a Secret have them.
