@@ -89,7 +89,7 @@ impl ApiServer {
     }
 
     pub(crate) async fn get(&self, place: Place<'_>, deadline: Instant) -> Result<Answer, Refusal> {
-        let request = place.request()?.get(place.name, &kube::api::GetParams::default());
+        let request = place.request()?.get(&place.segment()?, &kube::api::GetParams::default());
         self.send_for_object(Verb::Get, request.map_err(malformed)?, deadline).await
     }
 
@@ -106,7 +106,7 @@ impl ApiServer {
         let dry_run = effect == Effect::DryRun;
         let params = PatchParams { dry_run, ..PatchParams::apply(manager).force() };
         let request =
-            place.request()?.patch(place.name, &params, &Patch::Apply(object)).map_err(malformed)?;
+            place.request()?.patch(&place.segment()?, &params, &Patch::Apply(object)).map_err(malformed)?;
         let verb = if dry_run { Verb::DryRun } else { Verb::Apply };
         self.send_for_object(verb, request, deadline).await
     }
@@ -120,7 +120,7 @@ impl ApiServer {
     ) -> Result<Answer, Refusal> {
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         let mut request =
-            place.request()?.patch(place.name, &params, &Patch::Merge(patch)).map_err(malformed)?;
+            place.request()?.patch(&place.segment()?, &params, &Patch::Merge(patch)).map_err(malformed)?;
         // kube has a type for JSON Patch only together with the crate json-patch; the request differs in this header.
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json-patch+json"));
         self.send_for_object(Verb::Patch, request, deadline).await
@@ -137,7 +137,7 @@ impl ApiServer {
         let preconditions =
             uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
         let params = DeleteParams { preconditions, ..DeleteParams::background() };
-        let request = place.request()?.delete(place.name, &params).map_err(malformed)?;
+        let request = place.request()?.delete(&place.segment()?, &params).map_err(malformed)?;
         let (_, body) = self.send(Verb::Delete, request, deadline).await?;
         // A `Status` of success has no name.
         Ok(serde_json::from_slice(&body).ok().and_then(|value| Object::new(value).ok()))
@@ -214,7 +214,8 @@ fn is_final(verb: Verb, refusal: &Refusal) -> bool {
 }
 
 impl Place<'_> {
-    /// kube checks the name. The namespace goes into the path as well and comes from a repository, so it is checked here.
+    /// Namespace and name go into the path and come from a repository, or from an inventory that somebody else may have written; kube takes
+    /// them as they are.
     fn request(&self) -> Result<Request, Refusal> {
         if let Some(namespace) = self.namespace
             && !is_dns_label(namespace)
@@ -225,9 +226,33 @@ impl Place<'_> {
         }
         Ok(Request::new(DynamicObject::url_path(self.resource, self.namespace)))
     }
+
+    /// The name as a segment of the path. The API server lets some names have every character but these (RBAC, for one).
+    fn segment(&self) -> Result<String, Refusal> {
+        if !is_path_segment(self.name) {
+            return Err(Refusal::Malformed(format!(
+                "metadata.name {:?} cannot be a name: it must not be empty, . or .., and must not have / or %",
+                self.name
+            )));
+        }
+        Ok(encoded(self.name))
+    }
 }
 
-fn is_dns_label(text: &str) -> bool {
+/// As Kubernetes has it (`ValidatePathSegmentName`).
+pub(crate) fn is_path_segment(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '%'])
+}
+
+/// Percent-encoded, but for what may stand in a segment (RFC 3986, 3.3).
+fn encoded(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte);
+    let encode =
+        |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    name.bytes().map(encode).collect()
+}
+
+pub(crate) fn is_dns_label(text: &str) -> bool {
     let inside = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     inside && (1..=63).contains(&text.len())
 }
@@ -319,6 +344,22 @@ mod tests {
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", "ConfigMap"));
         let place = Place { resource: &resource, namespace: Some(namespace), name: "a" };
         assert_eq!(place.request().is_ok(), expected);
+    }
+
+    #[rstest]
+    #[case("web", Some("web"))]
+    #[case("system:node", Some("system:node"))]
+    #[case("a b?c#d", Some("a%20b%3Fc%23d"))]
+    #[case("ü", Some("%C3%BC"))]
+    #[case("a/status", None)]
+    #[case("..", None)]
+    #[case(".", None)]
+    #[case("", None)]
+    #[case("a%2fb", None)]
+    fn a_name_is_one_segment_of_the_path(#[case] name: &str, #[case] expected: Option<&str>) {
+        let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", "ConfigMap"));
+        let place = Place { resource: &resource, namespace: None, name };
+        assert_eq!(place.segment().ok().as_deref(), expected);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use plumb_api::ObjectId;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::api_server::{is_dns_label, is_path_segment};
 use crate::discovery::Kind;
 use crate::live::{LiveCache, LiveChange, LiveChangeKind, refusal, slim};
 use crate::managed_fields::OverrideManagers;
@@ -47,7 +48,7 @@ impl References {
     }
 
     /// From now on `owner` follows these objects and no others; with none, it is forgotten. Returns those that cannot be followed,
-    /// because too many are already: their state stays unknown.
+    /// because too many are already, or because nothing can have such a name: their state stays unknown.
     pub fn follow(&self, owner: &Owner, references: &[(ObjectId, Kind)]) -> Vec<ObjectId> {
         let mut followed = self.followed.write();
         for (id, entry) in followed.iter_mut() {
@@ -60,7 +61,7 @@ impl References {
         for (id, kind) in references {
             if let Some(entry) = followed.get_mut(id) {
                 entry.followers.insert(owner.clone());
-            } else if followed.len() >= AT_MOST {
+            } else if followed.len() >= AT_MOST || !can_be_watched(id, kind) {
                 refused.push(id.clone());
             } else {
                 let watch = AbortOnDropHandle::new(tokio::spawn(self.watch(id.clone(), kind.clone())));
@@ -107,6 +108,12 @@ impl References {
             .await;
         }
     }
+}
+
+/// Whether namespace and name can go into a path and a field selector.
+fn can_be_watched(id: &ObjectId, kind: &Kind) -> bool {
+    let is_name = is_path_segment(&id.name) && !id.name.contains([',', '=', '\\']);
+    is_name && (!kind.is_namespaced || is_dns_label(&id.namespace))
 }
 
 async fn watch_one(
