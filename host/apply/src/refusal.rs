@@ -152,6 +152,10 @@ fn explain_status(status: &Status, id: &ObjectId, hides: bool, immutable: bool) 
                     kustomize.toolkit.fluxcd.io/force: enabled, or set spec.force";
         return (format!("{said} ({hint})"), FailureKind::Immutable);
     }
+    if status.message.contains("failed calling webhook") {
+        let hint = "the webhook has to answer, or be removed with its ValidatingWebhookConfiguration or MutatingWebhookConfiguration";
+        return (format!("{said} ({hint})"), FailureKind::Unavailable);
+    }
     let kind = match status.code {
         _ if lacks_field(status) => FailureKind::Rejected,
         401 => FailureKind::Forbidden,
@@ -185,6 +189,17 @@ fn without_preamble(status: &Status, id: &ObjectId) -> String {
     }
 }
 
+/// The admission webhook that a refusal names: it does not answer, or says no. Its name is that of a DNS record, which has no room for a
+/// value.
+fn webhook(message: &str) -> Option<&str> {
+    let (_, rest) = ["failed calling webhook \"", "admission webhook \""]
+        .iter()
+        .find_map(|before| message.split_once(before))?;
+    let (name, _) = rest.split_once('"')?;
+    let is_dns = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    (is_dns && name.len() <= 253).then_some(name)
+}
+
 /// What of a refusal can be shown when the object is a Secret, whose values the API server quotes in what it finds wrong: the
 /// fields, and messages that have no room for a value.
 fn without_values(status: &Status) -> String {
@@ -194,6 +209,7 @@ fn without_values(status: &Status) -> String {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     let fields: Vec<_> =
         causes.filter(|cause| !cause.field.is_empty()).map(|cause| cause.field.as_str()).collect();
+    let webhook = webhook(&status.message).map(|name| format!(" (webhook {name:?})")).unwrap_or_default();
     let at = if fields.is_empty() { String::new() } else { format!(" at {}", fields.join(", ")) };
     let immutable = if IMMUTABLE.iter().any(|words| status.message.contains(words)) {
         ": the field is immutable"
@@ -201,7 +217,7 @@ fn without_values(status: &Status) -> String {
         ""
     };
     format!(
-        "the API server refuses the Secret ({} {}){at}{immutable}; its message is withheld because it can quote the secret. \
+        "the API server refuses the Secret ({} {}){webhook}{at}{immutable}; its message is withheld because it can quote the secret. \
          Values under data must be base64, those under stringData text",
         status.code,
         if status.reason.is_empty() { "without a reason" } else { &status.reason },
