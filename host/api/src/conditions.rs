@@ -143,6 +143,10 @@ words! {
         IncludeChange,
         /// A path of an included source leads out of its root.
         IllegalPath,
+        /// A source includes itself, directly or through others. Not in Flux.
+        IncludeCycle,
+        /// The signature of a tag is asked for, but no tag is followed.
+        InvalidVerificationMode,
         /// A directory could not be made.
         DirectoryCreationFailed,
         /// A file could not be looked up.

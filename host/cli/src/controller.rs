@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use plumb_controller::{Config, Election, KubeConfigPolicy, Tenancy};
+use plumb_controller::{Config, Election, Kind, KubeConfigPolicy, Tenancy};
+use plumb_source::transport::AddressPolicy;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::{cluster, local, prepare};
 
-/// Runs the controller: reconciles the GitRepository and Kustomization objects of a cluster until it is told to stop.
+/// Runs the controller: reconciles the sources and the Kustomizations of a cluster until it is told to stop.
 ///
 /// The cluster is the one of KUBECONFIG, or the one that the pod runs in.
 #[derive(Debug, Args)]
@@ -20,6 +21,14 @@ pub(crate) struct Controller {
     /// Reconcile the objects of this namespace only.
     #[arg(long, env = "PLUMB_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
+    /// Reconcile objects of these kinds only, separated by commas. A source of another kind is still used, as its own controller says in
+    /// `status.artifact`: so one moves from Flux kind by kind.
+    #[arg(long, value_delimiter = ',', default_values_t = Kind::ALL)]
+    kinds: Vec<Kind>,
+    /// Never fetch from these networks, separated by commas, whatever a source says. By default these are the link-local ones, where
+    /// clouds hand out credentials.
+    #[arg(long, default_value = "169.254.0.0/16,fe80::/10,fd00:ec2::254", value_parser = AddressPolicy::parse)]
+    denied_source_addresses: AddressPolicy,
     /// How many objects of a kind are reconciled at once.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     concurrent: u16,
@@ -166,6 +175,8 @@ impl Controller {
             storage_path: storage,
             plugin_dir: self.plugins.find()?,
             watch_namespace: self.watch_namespace,
+            kinds: self.kinds.into_iter().collect(),
+            addresses: self.denied_source_addresses,
             concurrent: self.concurrent,
             requeue_dependency: self.requeue_dependency,
             min_retry_delay: self.min_retry_delay,

@@ -231,8 +231,9 @@ impl Context {
         others.find(|(other, _)| is_active(other)).map(|(other, _)| other.clone())
     }
 
-    /// Has every Kustomization looked at that renders the source.
+    /// Has every Kustomization looked at that renders the source, and every source that is made of it.
     pub(crate) fn wake_users_of(&self, source: &SourceId) {
+        sources::wake_users_of(&self.sources, source);
         for object in self.kustomizations.state() {
             let key = Key::of(object.as_ref());
             if kustomization::source_of(&object, &key) == *source {

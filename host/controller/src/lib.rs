@@ -15,6 +15,7 @@ mod context;
 mod events;
 mod finalizers;
 mod inputs;
+mod kinds;
 mod kubeconfig;
 mod kustomization;
 mod leader;
@@ -27,6 +28,7 @@ mod status;
 mod wakes;
 mod watch;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +40,7 @@ use anyhow::Context as _;
 use kube::ResourceExt as _;
 use plumb_api::GitRepository;
 use plumb_apply::Owner;
+use plumb_source::transport::AddressPolicy;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -45,6 +48,7 @@ use crate::context::{Context, Writers};
 use crate::metrics::Metrics;
 use crate::server::Probes;
 
+pub use kinds::{Kind, UnknownKind};
 pub use kubeconfig::KubeConfigPolicy;
 pub use leader::Election;
 
@@ -59,6 +63,10 @@ pub struct Config {
     pub plugin_dir: PathBuf,
     /// The namespace whose objects are reconciled; all of them without one.
     pub watch_namespace: Option<String>,
+    /// The kinds whose objects are reconciled. Sources of other kinds are used as their own controllers publish them.
+    pub kinds: HashSet<Kind>,
+    /// Where sources must not be fetched from.
+    pub addresses: AddressPolicy,
     /// How many objects of a kind are reconciled at once.
     pub concurrent: u16,
     /// How long a Kustomization whose dependencies are not ready waits when nothing wakes it.

@@ -24,8 +24,8 @@ fn the_help_says_what_there_is() {
       resume      Goes on with the reconciliation of a suspended object
       install     Installs Plumbline into a cluster: the custom resource definitions, its namespace, its
                   permissions and its Deployment
-      controller  Runs the controller: reconciles the GitRepository and Kustomization objects of a
-                  cluster until it is told to stop
+      controller  Runs the controller: reconciles the sources and the Kustomizations of a cluster
+                  until it is told to stop
       completion  Prints a script that completes the commands and flags of plumb in a shell
       version     Prints the version
       help        Print this message or the help of the given subcommand(s)

@@ -1,9 +1,11 @@
-use plumb_api::Reason;
-use plumb_source::git::GitError;
+use plumb_api::{ConditionType, Reason};
+use plumb_source::git::{GitError, InvalidSelection};
 
 /// Why there is no new revision.
 #[derive(Debug)]
 pub(crate) struct Failure {
+    /// How far it got.
+    pub(super) stage: Stage,
     /// The reason of the conditions.
     pub(super) reason: Reason,
     /// The message of the conditions.
@@ -12,20 +14,54 @@ pub(crate) struct Failure {
     pub(super) stalled: bool,
 }
 
+/// What can fail, in the order in which it is done. Each has a condition that tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// The sources that are to be put in are looked up.
+    Include,
+    /// The source is asked for its newest revision, which is fetched.
+    Fetch,
+    /// The signature is verified.
+    Verify,
+    /// What was fetched becomes the artifact.
+    Store,
+}
+
+impl Stage {
+    pub(super) const ALL: [Self; 4] = [Self::Include, Self::Fetch, Self::Verify, Self::Store];
+
+    /// The condition that tells of a failure.
+    pub(super) fn condition(self) -> ConditionType {
+        match self {
+            Self::Include => ConditionType::IncludeUnavailable,
+            Self::Fetch => ConditionType::FetchFailed,
+            Self::Verify => ConditionType::SourceVerified,
+            Self::Store => ConditionType::StorageOperationFailed,
+        }
+    }
+}
+
 impl Failure {
     /// One that may pass by itself, or when something other than the spec is mended.
-    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), stalled: false }
+    pub(super) fn new(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
+        Self { stage, reason, message: message.into(), stalled: false }
     }
 
     /// One that only a change of the spec can mend.
-    pub(super) fn stalled(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), stalled: true }
+    pub(super) fn stalled(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
+        Self { stage, reason, message: message.into(), stalled: true }
     }
 }
 
 impl From<GitError> for Failure {
     fn from(error: GitError) -> Self {
-        Self { reason: error.reason(), message: error.to_string(), stalled: error.needs_a_change() }
+        let (stage, reason) = match &error {
+            GitError::Unverified { .. } => (Stage::Verify, error.reason()),
+            GitError::Selection(InvalidSelection::Path { .. }) => (Stage::Store, Reason::IllegalPath),
+            GitError::Selection(InvalidSelection::Include { .. }) => (Stage::Store, Reason::CopyFailure),
+            GitError::Selection(InvalidSelection::Ignore(_)) => (Stage::Store, Reason::SourceIgnoreError),
+            _ => (Stage::Fetch, error.reason()),
+        };
+        Self { stage, reason, message: error.to_string(), stalled: error.needs_a_change() }
     }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::store::Writer;
@@ -35,6 +36,7 @@ use crate::context::Context;
 use crate::status::Written;
 use crate::wakes::Wakes;
 use failure::Failure;
+use git::include::Included;
 use recall::Recall;
 
 pub(crate) use reconcile::run;
@@ -47,6 +49,12 @@ const FETCHES: usize = 8;
 pub(crate) struct SourceId {
     pub(crate) kind: SourceKind,
     pub(crate) key: Key,
+}
+
+impl SourceId {
+    fn of<K: Source>(object: &K) -> Self {
+        Self { kind: K::KIND, key: Key::of(object) }
+    }
 }
 
 impl fmt::Display for SourceId {
@@ -88,15 +96,11 @@ pub(crate) trait Fetch: Source {
     /// What was fetched before a restart, if it is still there. Blocks on the disk.
     fn recall(&self, context: &Context) -> Option<Artifact>;
 
-    /// Looks for a newer revision than the one that is `known`, and fetches it.
-    fn fetch(
-        &self,
-        context: &Arc<Context>,
-        known: Option<Artifact>,
-    ) -> impl Future<Output = Result<Fetched, Failure>> + Send;
+    /// The newest revision, which is fetched unless it is here.
+    fn fetch(&self, context: &Arc<Context>) -> impl Future<Output = Result<Fetched, Failure>> + Send;
 
     /// Notes in the status what the artifact was made with.
-    fn note(&self, fetched: &Fetched, status: &mut Self::Status);
+    fn note(&self, fetched: &Fetched, now: Timestamp, status: &mut Self::Status);
 }
 
 /// When to fetch.
@@ -118,6 +122,8 @@ pub(crate) struct Standing<'a> {
 #[derive(Debug)]
 pub(crate) struct Fetched {
     artifact: Artifact,
+    /// The artifacts of others that were put in.
+    included: Vec<Included>,
     /// What the upstream says about the artifact.
     metadata: BTreeMap<String, String>,
 }
@@ -212,6 +218,11 @@ impl Sources {
             SourceKind::OciRepository | SourceKind::Bucket | SourceKind::ExternalArtifact => false,
         }
     }
+}
+
+/// Has every source looked at that is made of another one too.
+pub(crate) fn wake_users_of(sources: &Sources, source: &SourceId) {
+    git::include::wake_users_of(sources, source);
 }
 
 /// Forgets a source that is gone.

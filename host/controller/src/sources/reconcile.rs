@@ -11,7 +11,7 @@ use plumb_api::Reason;
 use plumb_api::annotations::REQUESTED_AT;
 use tokio_util::sync::CancellationToken;
 
-use super::failure::Failure;
+use super::failure::{Failure, Stage};
 use super::report::{Report, success_message};
 use super::{Fetch, Fetched, Memory, SourceId};
 use crate::Key;
@@ -43,8 +43,7 @@ impl<K: Fetch> Reconciler for Fetching<K> {
         }
         let all = K::all(&context.sources);
         let mut memory = all.take_memory(&key, object.uid().unwrap_or_default());
-        let run =
-            Run { context: &context, object: &object, source: SourceId { kind: K::KIND, key: key.clone() } };
+        let run = Run { context: &context, object: &object, source: SourceId::of(object.as_ref()) };
         let action = run.reconcile(&mut memory).await;
         all.put_memory(key.clone(), memory);
         // It may be gone by now, and then nothing is to be remembered.
@@ -59,11 +58,11 @@ impl<K: Fetch> Reconciler for Fetching<K> {
     }
 
     async fn report_panic(object: Arc<K>, context: Arc<Context>, message: String) {
-        let source = SourceId { kind: K::KIND, key: Key::of(object.as_ref()) };
+        let source = SourceId::of(object.as_ref());
         let before = object.status().cloned().unwrap_or_default();
         let mut after = before.clone();
         let run = Run { context: &context, object: &object, source };
-        let failure = Failure::new(Reason::Failed, format!("internal error: {message}"));
+        let failure = Failure::new(Stage::Fetch, Reason::Failed, format!("internal error: {message}"));
         run.report().fail(&mut K::standing(&mut after), &failure);
         let _ = run.write_status(&before, &after).await;
     }
@@ -98,8 +97,7 @@ impl<K: Fetch> Run<'_, K> {
             tracing::debug!(source = %self.source, "suspended");
             return Action::await_change();
         }
-        let known = context.artifacts.get(&self.source);
-        let fetched = self.object.fetch(context, known).await;
+        let fetched = self.object.fetch(context).await;
         if fetched.is_err() && context.is_called_off() {
             // What was interrupted by the end of this process is not a failure, and another replica may be at it already.
             return Action::await_change();
@@ -164,8 +162,9 @@ impl<K: Fetch> Run<'_, K> {
         let mut after = before.clone();
         let is_new = match fetched {
             Ok(fetched) => {
-                self.object.note(fetched, &mut after);
-                self.report().succeed(&mut K::standing(&mut after), &self.source, fetched)
+                let report = self.report();
+                self.object.note(fetched, report.now, &mut after);
+                report.succeed(&mut K::standing(&mut after), &self.source, fetched)
             }
             Err(failure) => {
                 self.report().fail(&mut K::standing(&mut after), failure);

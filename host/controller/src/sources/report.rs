@@ -1,5 +1,7 @@
 //! What a reconciliation of a source writes into the status. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plumb_api::conditions::remove;
@@ -7,8 +9,9 @@ use plumb_api::{
     Artifact as ArtifactStatus, ConditionStatus, ConditionType, Reason, Revision, set_condition,
 };
 
-use super::failure::Failure;
+use super::failure::{Failure, Stage};
 use super::{Fetched, SourceId, Standing};
+use crate::artifacts::Artifact;
 
 /// A reconciliation as the status tells of it.
 pub(super) struct Report {
@@ -26,27 +29,13 @@ impl Report {
             .as_ref()
             .is_none_or(|before| before.revision != revision || before.digest != artifact.digest);
         if is_new {
-            let path = path(source, &artifact.revision);
-            *standing.artifact = Some(ArtifactStatus {
-                digest: artifact.digest.clone(),
-                // Nothing is served at a URL: trees are handed over within the process.
-                url: format!("plumbline://{path}"),
-                path,
-                revision,
-                last_update_time: Time(self.now),
-                size: None,
-                metadata: fetched.metadata.clone(),
-            });
+            *standing.artifact = Some(published(source, artifact, fetched.metadata.clone(), self.now));
         }
         *standing.observed_generation = self.generation;
-        for gone in [
-            ConditionType::Reconciling,
-            ConditionType::Stalled,
-            ConditionType::FetchFailed,
-            ConditionType::ArtifactOutdated,
-        ] {
+        for gone in [ConditionType::Reconciling, ConditionType::Stalled, ConditionType::ArtifactOutdated] {
             remove(standing.conditions, gone);
         }
+        Stage::ALL.into_iter().for_each(|stage| passed(standing, stage));
         let message = success_message(&artifact.revision);
         for holds in [ConditionType::Ready, ConditionType::ArtifactInStorage] {
             self.set(standing, holds, ConditionStatus::True, Reason::Succeeded, &message);
@@ -56,7 +45,7 @@ impl Report {
 
     /// What was fetched before remains available, if anything was.
     pub(super) fn fail(&self, standing: &mut Standing<'_>, failure: &Failure) {
-        let Failure { reason, message, stalled } = failure;
+        let Failure { stage, reason, message, stalled } = failure;
         // A stalled object was looked at to the end; one that is tried again was not.
         if *stalled {
             *standing.observed_generation = self.generation;
@@ -67,7 +56,12 @@ impl Report {
             let why = Reason::ProgressingWithRetry;
             self.set(standing, ConditionType::Reconciling, ConditionStatus::True, why, message);
         }
-        self.set(standing, ConditionType::FetchFailed, ConditionStatus::True, *reason, message);
+        Stage::ALL.into_iter().filter(|before| before < stage).for_each(|stage| passed(standing, stage));
+        let holds = match stage {
+            Stage::Verify => ConditionStatus::False,
+            Stage::Include | Stage::Fetch | Stage::Store => ConditionStatus::True,
+        };
+        self.set(standing, stage.condition(), holds, *reason, message);
         self.set(standing, ConditionType::Ready, ConditionStatus::False, *reason, message);
     }
 
@@ -80,6 +74,33 @@ impl Report {
         message: &str,
     ) {
         set_condition(standing.conditions, type_, holds, reason, message, self.generation, self.now);
+    }
+}
+
+/// A stage has been passed. That a signature is good is told by who has verified it.
+fn passed(standing: &mut Standing<'_>, stage: Stage) {
+    if stage != Stage::Verify {
+        remove(standing.conditions, stage.condition());
+    }
+}
+
+/// An artifact, as a status tells of it.
+pub(super) fn published(
+    source: &SourceId,
+    artifact: &Artifact,
+    metadata: BTreeMap<String, String>,
+    now: Timestamp,
+) -> ArtifactStatus {
+    let path = path(source, &artifact.revision);
+    ArtifactStatus {
+        digest: artifact.digest.clone(),
+        // Nothing is served at a URL: trees are handed over within the process.
+        url: format!("plumbline://{path}"),
+        path,
+        revision: artifact.revision.to_string(),
+        last_update_time: Time(now),
+        size: None,
+        metadata,
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use plumb_api::{LocalObjectReference, Reason};
+use plumb_source::transport::{InvalidSecret, Proxy};
 
-use super::failure::Failure;
+use super::failure::{Failure, Stage};
 use crate::context::Context;
 use crate::status::{bounded, said};
 
@@ -23,7 +24,7 @@ pub(super) async fn read(
     // A Secret can be mended without touching the source: it is looked at again.
     let failed = |why: String| {
         let message = format!("the Secret {namespace}/{name} with {purpose} {why}");
-        Failure::new(Reason::AuthenticationFailed, message)
+        Failure::new(Stage::Fetch, Reason::AuthenticationFailed, message)
     };
     match bounded(api.get_opt(name)).await {
         Ok(Some(secret)) => {
@@ -32,4 +33,22 @@ pub(super) async fn read(
         Ok(None) => Err(failed(format!("does not exist; create it, or remove {field}"))),
         Err(error) => Err(failed(format!("cannot be read: {}", said(&error)))),
     }
+}
+
+/// The proxy of the Secret that `spec.proxySecretRef` names, if it names one.
+pub(super) async fn proxy(
+    context: &Context,
+    namespace: &str,
+    reference: Option<&LocalObjectReference>,
+) -> Result<Option<Proxy>, Failure> {
+    if reference.is_none() {
+        return Ok(None);
+    }
+    let data = read(context, namespace, reference, "spec.proxySecretRef", "the proxy").await?;
+    Proxy::from_secret(&data).map(Some).map_err(|error| unusable(&error))
+}
+
+/// A Secret that lacks something can be mended without touching the source: it is looked at again.
+pub(super) fn unusable(error: &InvalidSecret) -> Failure {
+    Failure::new(Stage::Fetch, Reason::AuthenticationFailed, error.to_string())
 }

@@ -1,0 +1,162 @@
+//! `GitRepository`: a commit of a Git repository.
+
+pub(super) mod include;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use plumb_api::{GitProvider, GitRepository, GitRepositorySpec, GitRepositoryStatus, Reason, SourceKind};
+use plumb_source::git::{self, Credentials, GitError, GitUrl, Known, Selection, Snapshot, Submodules};
+
+use super::failure::{Failure, Stage};
+use super::report::published;
+use super::{All, Fetch, Fetched, Schedule, Source, SourceId, Sources, Standing, secrets};
+use crate::artifacts::Artifact;
+use crate::context::Context;
+use include::Included;
+
+impl Source for GitRepository {
+    const KIND: SourceKind = SourceKind::GitRepository;
+    type Status = GitRepositoryStatus;
+
+    fn all(sources: &Sources) -> &All<Self> {
+        &sources.git_repositories
+    }
+
+    fn status(&self) -> Option<&GitRepositoryStatus> {
+        self.status.as_ref()
+    }
+}
+
+impl Fetch for GitRepository {
+    fn schedule(&self) -> Schedule {
+        Schedule { interval: self.spec.interval.to_std(), is_suspended: self.spec.suspend }
+    }
+
+    fn standing(status: &mut GitRepositoryStatus) -> Standing<'_> {
+        Standing {
+            observed_generation: &mut status.observed_generation,
+            conditions: &mut status.conditions,
+            artifact: &mut status.artifact,
+            last_handled_reconcile_at: &mut status.last_handled_reconcile_at,
+        }
+    }
+
+    fn recall(&self, context: &Context) -> Option<Artifact> {
+        let (sources, url) = (&context.sources, &self.spec.url);
+        let revision = sources.recall.revision(&self.uid().unwrap_or_default(), url)?;
+        let selection = selection(&self.spec, &include::find(self, context).ok()?);
+        sources.git.snapshot(&GitUrl::parse(url).ok()?, &revision, &selection).map(artifact)
+    }
+
+    async fn fetch(&self, context: &Arc<Context>) -> Result<Fetched, Failure> {
+        if let Some(field) = not_honoured(&self.spec) {
+            let message = format!(
+                "{field} is not supported yet; remove it, or let Flux's source-controller reconcile this object"
+            );
+            return Err(Failure::stalled(Stage::Fetch, Reason::UnsupportedField, message));
+        }
+        let included = include::find(self, context)?;
+        let known = context.artifacts.get(&SourceId::of(self));
+        let request = request(self, context, selection(&self.spec, &included), known.as_ref()).await?;
+        let artifact = fetch(request, context, known).await?;
+        let uid = self.uid().unwrap_or_default();
+        context.sources.recall.remember(&uid, &self.spec.url, &artifact.revision);
+        Ok(Fetched { artifact, included, metadata: BTreeMap::new() })
+    }
+
+    fn note(&self, fetched: &Fetched, now: Timestamp, status: &mut GitRepositoryStatus) {
+        let spec = &self.spec;
+        status.observed_ignore = spec.ignore.clone();
+        status.observed_recurse_submodules = spec.recurse_submodules;
+        status.observed_include = spec.include.clone();
+        status.observed_sparse_checkout = spec.sparse_checkout.clone();
+        let before = std::mem::take(&mut status.included_artifacts);
+        let included = fetched.included.iter().map(|included| {
+            let now = published(&included.source, &included.artifact, BTreeMap::new(), now);
+            let same = before.iter().find(|old| (&old.path, &old.digest) == (&now.path, &now.digest));
+            same.cloned().unwrap_or(now)
+        });
+        status.included_artifacts = included.collect();
+    }
+}
+
+/// What is to be seen of the commit, and besides it.
+fn selection(spec: &GitRepositorySpec, included: &[Included]) -> Selection {
+    Selection {
+        submodules: if spec.recurse_submodules { Submodules::Recurse } else { Submodules::Opaque },
+        sparse_checkout: spec.sparse_checkout.clone(),
+        include: included.iter().map(Included::selection).collect(),
+        ignore: spec.ignore.clone(),
+    }
+}
+
+/// What the store is asked for, with all that the Secrets hold.
+async fn request(
+    object: &GitRepository,
+    context: &Context,
+    selection: Selection,
+    known: Option<&Artifact>,
+) -> Result<git::Fetch, Failure> {
+    let spec = &object.spec;
+    let stalled = |message| Failure::stalled(Stage::Fetch, Reason::GitOperationFailed, message);
+    let reference = spec.reference().map_err(|error| stalled(error.to_string()))?;
+    let url = GitUrl::parse(&spec.url).map_err(GitError::from)?;
+    let namespace = object.namespace().unwrap_or_default();
+    let secret = spec.secret_ref.as_ref();
+    let data = secrets::read(context, &namespace, secret, "spec.secretRef", "the credentials").await?;
+    let mut credentials = Credentials::from_secret(&data, &url).map_err(|error| secrets::unusable(&error))?;
+    credentials.transport.proxy = secrets::proxy(context, &namespace, spec.proxy_secret_ref.as_ref()).await?;
+    credentials.transport.addresses = context.config.addresses.clone();
+    let known =
+        known.map(|artifact| Known { revision: artifact.revision.clone(), digest: artifact.digest.clone() });
+    Ok(git::Fetch { url, reference, credentials, timeout: spec.timeout(), selection, known })
+}
+
+/// The commit that is asked for. The store says when it is the one that is `known`.
+async fn fetch(
+    request: git::Fetch,
+    context: &Arc<Context>,
+    known: Option<Artifact>,
+) -> Result<Artifact, Failure> {
+    let permit = context.sources.permits.clone().acquire_owned().await;
+    let working = context.clone();
+    let fetched = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        working.sources.git.fetch(&request, &working.sources.cancel)
+    });
+    let failed = |message| Failure::new(Stage::Fetch, Reason::GitOperationFailed, message);
+    match (fetched.await.map_err(|error| failed(format!("internal error: {error}")))??, known) {
+        (git::Fetched::New(snapshot), _) => Ok(artifact(snapshot)),
+        (git::Fetched::Unchanged(_), Some(known)) => Ok(known),
+        (git::Fetched::Unchanged(revision), None) => {
+            Err(failed(format!("the tree of {revision} is not in the store")))
+        }
+    }
+}
+
+fn artifact(snapshot: Snapshot) -> Artifact {
+    let Snapshot { revision, tree, digest, .. } = snapshot;
+    Artifact { revision, tree, digest }
+}
+
+/// The first field that asks for something that is not done yet. It is never silently ignored.
+fn not_honoured(spec: &GitRepositorySpec) -> Option<&'static str> {
+    let asked = [
+        ("spec.provider", spec.provider() != GitProvider::Generic),
+        ("spec.serviceAccountName", spec.service_account_name.is_some()),
+        ("spec.verify", spec.verify.is_some()),
+    ];
+    asked.into_iter().find_map(|(field, is_asked)| is_asked.then_some(field))
+}
+
+/// Deletes the objects of repositories that no GitRepository names any longer. Blocks on the disk.
+pub(super) fn sweep(sources: &Sources) {
+    let all = sources.git_repositories.store.state();
+    let urls: Vec<GitUrl> = all.iter().filter_map(|object| GitUrl::parse(&object.spec.url).ok()).collect();
+    if let Err(error) = sources.git.retain(&urls) {
+        tracing::warn!(%error, "could not delete the objects of repositories that are no longer used");
+    }
+}
