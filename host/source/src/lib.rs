@@ -8,6 +8,7 @@ pub mod content;
 mod deadline;
 mod foreign;
 pub mod git;
+pub mod identity;
 pub mod ignore;
 mod percent;
 pub mod transport;

@@ -7,6 +7,7 @@
     reason = "this crate is used by tests only"
 )]
 
+mod api_server;
 pub mod cluster;
 pub mod controller;
 mod git_repo;
@@ -16,6 +17,7 @@ mod servers;
 mod ssh_server;
 mod tls;
 
+pub use api_server::{ApiRequest, ApiServer};
 pub use git_repo::GitRepo;
 pub use git_server::{Auth, Behaviour, GitServer, GitServerOptions, Seen};
 pub use proxy_server::ProxyServer;

@@ -4,6 +4,7 @@ pub(crate) use crate::foreign::{printable, said, with_causes};
 use crate::git::selection::InvalidSelection;
 use crate::git::url::{GitUrl, InvalidUrl};
 use crate::git::verify::VerifyError;
+use crate::identity::IdentityError;
 use crate::transport::{AddressRefused, InvalidSecret, TransportError};
 
 /// Why a repository could not be fetched. Every message names the repository without user and password, and holds no secret.
@@ -60,6 +61,22 @@ pub enum GitError {
         url: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// `spec.provider` does not fit the URL or the Secret.
+    #[error("cannot sign in to {url}: {reason}")]
+    Provider {
+        /// The repository.
+        url: String,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// The provider gives no token.
+    #[error("cannot sign in to {url}: {error}")]
+    Identity {
+        /// The repository.
+        url: String,
+        /// Why not.
+        error: IdentityError,
     },
     /// The host, the proxy, or what a redirect leads to, is at an address that must not be reached.
     #[error("cannot fetch {url}: {refused}")]
@@ -249,9 +266,11 @@ impl GitError {
         match self {
             Self::Url(_) => Reason::URLInvalid,
             Self::Unverified { error, .. } => error.reason(),
-            Self::Credentials(_) | Self::AuthenticationFailed { .. } | Self::ClientCertificate { .. } => {
-                Reason::AuthenticationFailed
-            }
+            Self::Credentials(_)
+            | Self::AuthenticationFailed { .. }
+            | Self::ClientCertificate { .. }
+            | Self::Identity { .. } => Reason::AuthenticationFailed,
+            Self::Provider { .. } => Reason::InvalidProviderConfiguration,
             Self::Submodule { error, .. } => error.reason(),
             _ => Reason::GitOperationFailed,
         }
@@ -260,7 +279,10 @@ impl GitError {
     /// Whether trying again changes nothing until somebody changes the object or its Secret.
     pub fn needs_a_change(&self) -> bool {
         match self {
-            Self::Url(_) | Self::Credentials(_) | Self::InvalidReference { .. } => true,
+            Self::Url(_) | Self::Credentials(_) | Self::InvalidReference { .. } | Self::Provider { .. } => {
+                true
+            }
+            Self::Identity { error, .. } => error.needs_a_change(),
             Self::Unverified { error: VerifyError::NotATag, .. } => true,
             Self::Selection(error) => error.needs_a_change(),
             _ => false,

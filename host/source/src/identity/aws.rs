@@ -1,0 +1,253 @@
+use hmac::{Hmac, Mac as _};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use plumb_api::Sensitive;
+use reqwest::Method;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use crate::identity::Tokens;
+use crate::identity::azure::whose;
+use crate::identity::cache::Key;
+use crate::identity::error::IdentityError;
+use crate::identity::exchange::Endpoint;
+use crate::identity::workload::Workload;
+use crate::transport::Transport;
+
+/// Whom the tokens of service accounts are for.
+const AUDIENCE: &str = "sts.amazonaws.com";
+const ROLE: &str = "eks.amazonaws.com/role-arn";
+const HINT: &str = "EKS sets it in pods whose service account has the annotation eks.amazonaws.com/role-arn";
+/// Of the name of a session.
+const MAX_NAME: usize = 64;
+
+/// Keys of AWS that are good for some time.
+#[derive(Clone)]
+pub struct AwsCredentials {
+    /// The name of the key.
+    pub access_key_id: String,
+    /// The key.
+    pub secret_access_key: Sensitive<String>,
+    /// What has to be sent along with everything that the key signs.
+    pub session_token: Sensitive<String>,
+    /// When they are over.
+    pub expires: Timestamp,
+}
+
+/// A part of AWS with names and accounts of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AwsPartition {
+    /// All but China.
+    World,
+    /// China.
+    China,
+}
+
+impl AwsPartition {
+    /// The one of a region.
+    pub fn of_region(region: &str) -> Self {
+        if region.starts_with("cn-") { Self::China } else { Self::World }
+    }
+
+    /// What the names of its hosts end in.
+    pub fn domain(self) -> &'static str {
+        match self {
+            Self::World => "amazonaws.com",
+            Self::China => "amazonaws.com.cn",
+        }
+    }
+}
+
+/// A role, and how a session of it is called.
+struct Role {
+    arn: String,
+    session: String,
+    endpoint: Url,
+}
+
+impl Role {
+    fn of(workload: &Workload, region: &str) -> Result<Self, IdentityError> {
+        let (arn, session, environment) = match workload {
+            Workload::Controller(environment) => {
+                let session = environment.get("AWS_ROLE_SESSION_NAME").unwrap_or("plumbline");
+                (environment.need("AWS_ROLE_ARN", HINT)?, session.to_owned(), environment)
+            }
+            // As Flux calls it: policies may ask for the name.
+            Workload::ServiceAccount(account) => (
+                account.annotation(ROLE)?,
+                format!("{}.{}.{region}.fluxcd.io", account.name, account.namespace),
+                &account.environment,
+            ),
+        };
+        if !is_region(region) {
+            return Err(IdentityError::Malformed { what: "the name of the region" });
+        }
+        let endpoint = match environment.get("AWS_ENDPOINT_URL_STS") {
+            Some(endpoint) => endpoint.to_owned(),
+            None => format!("https://sts.{region}.{}/", AwsPartition::of_region(region).domain()),
+        };
+        let endpoint = Url::parse(&endpoint)
+            .map_err(|_| IdentityError::Malformed { what: "the URL in AWS_ENDPOINT_URL_STS" })?;
+        Ok(Self { arn: arn.to_owned(), session: session.chars().take(MAX_NAME).collect(), endpoint })
+    }
+}
+
+impl Tokens {
+    /// Keys for the role that the identity has, in a region. Source: AWS, `AssumeRoleWithWebIdentity`.
+    pub async fn aws(
+        &self,
+        workload: &Workload,
+        region: &str,
+        transport: &Transport,
+    ) -> Result<AwsCredentials, IdentityError> {
+        let (now, role) = (Timestamp::now(), Role::of(workload, region)?);
+        let key = Key::of(&[
+            b"aws",
+            whose(workload).as_bytes(),
+            role.arn.as_bytes(),
+            role.session.as_bytes(),
+            role.endpoint.as_str().as_bytes(),
+        ]);
+        if let Some(credentials) = self.aws.get(&key, now) {
+            return Ok(credentials);
+        }
+        let token = match workload {
+            Workload::Controller(environment) => {
+                environment.token("AWS_WEB_IDENTITY_TOKEN_FILE", HINT).await?
+            }
+            Workload::ServiceAccount(account) => account.token(AUDIENCE).await?,
+        };
+        let form = [
+            ("Action", "AssumeRoleWithWebIdentity"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", role.arn.as_str()),
+            ("RoleSessionName", role.session.as_str()),
+            ("WebIdentityToken", token.expose()),
+        ];
+        // Without the header, it answers in XML.
+        let answer: Assumed = Endpoint::new(transport)?
+            .ask(Method::POST, role.endpoint, "keys of AWS", |request| {
+                request.header("accept", "application/json").form(&form)
+            })
+            .await?;
+        let Keys { access_key_id, secret_access_key, session_token, expiration } =
+            answer.response.result.credentials;
+        let credentials = AwsCredentials {
+            access_key_id,
+            secret_access_key: Sensitive::new(secret_access_key),
+            session_token: Sensitive::new(session_token),
+            // Seconds since 1970, with a fraction. What is no time is over at once.
+            expires: Timestamp::from_second(expiration as i64).unwrap_or(now),
+        };
+        self.aws.put(key, credentials.clone(), credentials.expires, now);
+        Ok(credentials)
+    }
+}
+
+#[derive(Deserialize)]
+struct Assumed {
+    #[serde(rename = "AssumeRoleWithWebIdentityResponse")]
+    response: Response,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    #[serde(rename = "AssumeRoleWithWebIdentityResult")]
+    result: Outcome,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Outcome {
+    credentials: Keys,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Keys {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: String,
+    expiration: f64,
+}
+
+fn is_region(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '-')
+}
+
+/// The region of a repository of CodeCommit; `None` when the URL is not that of one.
+pub fn code_commit_region(url: &Url) -> Option<&str> {
+    let host = url.host_str().filter(|_| url.scheme() == "https" && url.port().is_none())?;
+    let rest = host.strip_prefix("git-codecommit.").or_else(|| host.strip_prefix("git-codecommit-fips."))?;
+    let (region, domain) = rest.split_once('.')?;
+    (is_region(region) && domain == AwsPartition::of_region(region).domain()).then_some(region)
+}
+
+/// The user name and the password with which CodeCommit lets one in for some 15 minutes: a signature (SigV4) of a request that only has a host and a path.
+pub fn code_commit_login(
+    url: &Url,
+    region: &str,
+    credentials: &AwsCredentials,
+    now: Timestamp,
+) -> (String, Sensitive<String>) {
+    let time = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S").to_string();
+    let date = &time[..8];
+    let request = format!("GIT\n{}\n\nhost:{}\n\nhost\n", url.path(), url.host_str().unwrap_or_default());
+    let request = hex::encode(Sha256::digest(request.as_bytes()));
+    let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{date}/{region}/codecommit/aws4_request\n{request}");
+    let first = Sensitive::new(format!("AWS4{}", credentials.secret_access_key.expose()).into_bytes());
+    let parts = [date, region, "codecommit", "aws4_request", &to_sign];
+    let signature = parts.iter().fold(first, |key, part| Sensitive::new(sign(key.expose(), part)));
+    let username = format!("{}%{}", credentials.access_key_id, credentials.session_token.expose());
+    (username, Sensitive::new(format!("{time}Z{}", hex::encode(signature.expose()))))
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
+fn sign(key: &[u8], text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/app", Some("eu-west-1"))]
+    #[case("https://git-codecommit-fips.us-east-1.amazonaws.com/v1/repos/app", Some("us-east-1"))]
+    #[case("https://git-codecommit.cn-north-1.amazonaws.com.cn/v1/repos/app", Some("cn-north-1"))]
+    #[case("http://git-codecommit.eu-west-1.amazonaws.com/v1/repos/app", None)]
+    #[case("https://git-codecommit.eu-west-1.amazonaws.com:8443/v1/repos/app", None)]
+    #[case("https://git-codecommit.eu-west-1.amazonaws.com.example.com/v1/repos/app", None)]
+    #[case("https://git-codecommit.eu-west-1.evil.amazonaws.com/v1/repos/app", None)]
+    #[case("https://git-codecommit.eu-west-1.amazonaws.com.cn/v1/repos/app", None)]
+    #[case("https://example.com/git-codecommit.eu-west-1.amazonaws.com", None)]
+    fn the_region_is_that_of_the_url(#[case] url: &str, #[case] region: Option<&str>) {
+        assert_eq!(code_commit_region(&Url::parse(url).unwrap()), region);
+    }
+
+    /// The expected signature was computed with Python's `hmac`, after the description of Signature Version 4.
+    #[test]
+    fn the_login_of_code_commit_is_a_signature() {
+        let url = Url::parse("https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/app").unwrap();
+        let credentials = AwsCredentials {
+            access_key_id: "ASIAEXAMPLE".to_owned(),
+            secret_access_key: Sensitive::new("secret".to_owned()),
+            session_token: Sensitive::new("session".to_owned()),
+            expires: Timestamp::MAX,
+        };
+        let now = "2026-11-23T08:09:10.5Z".parse().unwrap();
+        let (username, password) = code_commit_login(&url, "eu-west-1", &credentials, now);
+        assert_eq!(username, "ASIAEXAMPLE%session");
+        assert_eq!(
+            password.expose(),
+            "20261123T080910Z962bdf7e106e2027e51cb38f4305a6d8abb06a551d8f1a29e01952475a37758d"
+        );
+    }
+}

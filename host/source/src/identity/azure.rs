@@ -1,0 +1,120 @@
+use jiff::{SignedDuration, Timestamp};
+use plumb_api::Sensitive;
+use reqwest::Method;
+use serde::Deserialize;
+use url::Url;
+
+use crate::identity::cache::Key;
+use crate::identity::error::IdentityError;
+use crate::identity::exchange::Endpoint;
+use crate::identity::workload::{Environment, Workload};
+use crate::identity::{Token, Tokens};
+use crate::transport::Transport;
+
+/// What a token for Azure DevOps is for.
+pub const DEVOPS_SCOPE: &str = "499b84ac-1321-427f-aa17-267ca6975798/.default";
+/// Whom the tokens of service accounts are for.
+const AUDIENCE: &str = "api://AzureADTokenExchange";
+const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com/";
+const HINT: &str =
+    "the webhook of Azure Workload Identity sets it in pods with the label azure.workload.identity/use";
+
+/// An application of a tenant of Microsoft Entra.
+struct Application {
+    tenant: String,
+    client: String,
+    authority: Url,
+}
+
+impl Application {
+    fn of(workload: &Workload) -> Result<Self, IdentityError> {
+        let (tenant, client, environment) = match workload {
+            Workload::Controller(environment) => (
+                environment.need("AZURE_TENANT_ID", HINT)?,
+                environment.need("AZURE_CLIENT_ID", HINT)?,
+                environment,
+            ),
+            Workload::ServiceAccount(account) => (
+                account.annotation("azure.workload.identity/tenant-id")?,
+                account.annotation("azure.workload.identity/client-id")?,
+                &account.environment,
+            ),
+        };
+        let is_name = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '.');
+        if !tenant.chars().all(is_name) || tenant.starts_with('.') {
+            return Err(IdentityError::Malformed { what: "the id of the tenant" });
+        }
+        Ok(Self { tenant: tenant.to_owned(), client: client.to_owned(), authority: authority(environment)? })
+    }
+
+    fn token_url(&self) -> Url {
+        let mut url = self.authority.clone();
+        // It has a host, so it has a path.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend([self.tenant.as_str(), "oauth2", "v2.0", "token"]);
+        }
+        url
+    }
+}
+
+fn authority(environment: &Environment) -> Result<Url, IdentityError> {
+    let authority = environment.get("AZURE_AUTHORITY_HOST").unwrap_or(PUBLIC_AUTHORITY);
+    let url = Url::parse(authority).ok().filter(Url::has_host);
+    url.ok_or(IdentityError::Malformed { what: "the URL in AZURE_AUTHORITY_HOST" })
+}
+
+impl Tokens {
+    /// A token of Azure for a scope, for example [`DEVOPS_SCOPE`]. Source: Microsoft identity platform, client credentials with a federated credential.
+    pub async fn azure(
+        &self,
+        workload: &Workload,
+        scope: &str,
+        transport: &Transport,
+    ) -> Result<Token, IdentityError> {
+        let (now, application) = (Timestamp::now(), Application::of(workload)?);
+        let key = Key::of(&[
+            b"azure",
+            whose(workload).as_bytes(),
+            application.token_url().as_str().as_bytes(),
+            application.client.as_bytes(),
+            scope.as_bytes(),
+        ]);
+        if let Some(token) = self.tokens.get(&key, now) {
+            return Ok(token);
+        }
+        let assertion = match workload {
+            Workload::Controller(environment) => {
+                environment.token("AZURE_FEDERATED_TOKEN_FILE", HINT).await?
+            }
+            Workload::ServiceAccount(account) => account.token(AUDIENCE).await?,
+        };
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", application.client.as_str()),
+            ("scope", scope),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", assertion.expose()),
+        ];
+        let answer: AccessToken = Endpoint::new(transport)?
+            .ask(Method::POST, application.token_url(), "a token of Azure", |request| request.form(&form))
+            .await?;
+        let lasts = SignedDuration::from_secs(i64::from(answer.expires_in));
+        let token = Token { secret: Sensitive::new(answer.access_token), expires: now + lasts };
+        self.tokens.put(key, token.clone(), token.expires, now);
+        Ok(token)
+    }
+}
+
+#[derive(Deserialize)]
+struct AccessToken {
+    access_token: String,
+    expires_in: u32,
+}
+
+/// Tells identities apart that may have the same annotations.
+pub(super) fn whose(workload: &Workload) -> String {
+    match workload {
+        Workload::Controller(_) => "the controller".to_owned(),
+        Workload::ServiceAccount(account) => account.account(),
+    }
+}

@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::foreign::with_causes;
+use crate::identity::error::IdentityError;
+use crate::transport::{AddressRefused, Transport};
+
+/// How long an endpoint may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Tokens have a few KiB.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// GitHub answers nobody without a name.
+const AGENT: &str = concat!("plumbline/", env!("CARGO_PKG_VERSION"));
+
+/// Asks an endpoint for tokens.
+pub(crate) struct Endpoint {
+    client: reqwest::Client,
+    transport: Transport,
+}
+
+impl Endpoint {
+    pub(crate) fn new(transport: &Transport) -> Result<Self, IdentityError> {
+        // Credentials are never sent where an answer leads.
+        let builder = transport
+            .client_builder()?
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(AGENT)
+            .timeout(TIMEOUT);
+        Ok(Self { client: transport.build(builder)?, transport: transport.clone() })
+    }
+
+    /// Sends a request that `fill` completes, and reads the answer.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        what: &'static str,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<T, IdentityError> {
+        self.transport.check(&url)?;
+        let endpoint = url.host_str().unwrap_or_default().to_owned();
+        let unreachable = |error: reqwest::Error| match AddressRefused::among(&error) {
+            Some(refused) => refused.clone().into(),
+            None => IdentityError::Unreachable {
+                endpoint: endpoint.clone(),
+                reason: with_causes(&error.without_url()),
+            },
+        };
+        let mut answer = fill(self.client.request(method, url)).send().await.map_err(unreachable)?;
+        if !answer.status().is_success() {
+            return Err(IdentityError::Denied { endpoint, status: answer.status().as_u16(), what });
+        }
+        let mut body = plumb_api::Sensitive::new(Vec::new());
+        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+            if body.expose().len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(IdentityError::Answer { endpoint, what });
+            }
+            body = plumb_api::Sensitive::new([body.expose().as_slice(), &chunk].concat());
+        }
+        serde_json::from_slice(body.expose()).map_err(|_| IdentityError::Answer { endpoint, what })
+    }
+}

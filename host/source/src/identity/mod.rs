@@ -1,0 +1,45 @@
+//! Identities that sign in without a stored password: GitHub Apps, and workloads in clouds.
+//!
+//! In goes who one is, as a Secret, the environment or a service account tells it. Out come tokens that last for an hour or so, which are kept until shortly before their end.
+
+mod aws;
+mod azure;
+mod cache;
+mod error;
+mod exchange;
+mod github;
+mod workload;
+
+use jiff::Timestamp;
+use plumb_api::Sensitive;
+
+pub use aws::{AwsCredentials, AwsPartition, code_commit_login, code_commit_region};
+pub use azure::DEVOPS_SCOPE;
+pub use error::IdentityError;
+pub use github::GitHubApp;
+pub use workload::{Environment, ServiceAccount, ServiceAccountTokens, Workload};
+
+use cache::Cache;
+
+/// What a server takes instead of a password, until it expires.
+#[derive(Clone)]
+pub struct Token {
+    /// The token itself.
+    pub secret: Sensitive<String>,
+    /// When it is over.
+    pub expires: Timestamp,
+}
+
+/// The tokens that were got and have not expired. There is one for all that sign in, and it holds a bounded number of them.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    tokens: Cache<Token>,
+    aws: Cache<AwsCredentials>,
+}
+
+impl Tokens {
+    /// Without any.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
