@@ -43,6 +43,18 @@ pub struct GitServerOptions {
     pub auth: Auth,
     /// With this authority's certificate, over `https`.
     pub tls: Option<Authority>,
+    /// Which version of the protocol, whatever the client asks for.
+    pub protocol: Protocol,
+}
+
+/// A version of the protocol of Git.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// The second.
+    #[default]
+    V2,
+    /// The one from before there were numbers.
+    V0,
 }
 
 /// What the server does with requests from now on.
@@ -55,6 +67,8 @@ pub enum Behaviour {
     Hang,
     /// Sends the first half of every answer, and never the rest.
     HangHalfway,
+    /// Answers who wants this commit that no reference points to it, as servers do that hand out no others.
+    Refuse(String),
     /// Answers all with this status.
     Fail(u16),
     /// Sends all to the same path of another server, given as `http://HOST:PORT`.
@@ -234,7 +248,12 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             let target = format!("{origin}{}", parts.uri.path_and_query().map_or("/", |path| path.as_str()));
             return (StatusCode::FOUND, [(header::LOCATION, target)]).into_response();
         }
-        Behaviour::Serve | Behaviour::HangHalfway => {}
+        Behaviour::Refuse(commit) if contains(&body, format!("want {commit}").as_bytes()) => {
+            let line = format!("ERR upload-pack: not our ref {commit}");
+            let result = (header::CONTENT_TYPE, "application/x-git-upload-pack-result");
+            return ([result], format!("{:04x}{line}", line.len() + 4)).into_response();
+        }
+        Behaviour::Serve | Behaviour::HangHalfway | Behaviour::Refuse(_) => {}
     }
     if !is_allowed(&shared.options.auth, &parts.headers) {
         let challenge = match shared.options.auth {
@@ -243,8 +262,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         };
         return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
     }
-    let (status, headers, output) =
-        backend(&shared.root, &parts, &body).await.expect("git http-backend runs");
+    let (status, headers, output) = backend(&shared, &parts, &body).await.expect("git http-backend runs");
     lock(&shared.seen)[at].answer_bytes = output.len();
     let body = if behaviour == Behaviour::HangHalfway { halfway(output) } else { Body::from(output) };
     (status, headers, body).into_response()
@@ -275,12 +293,17 @@ fn is_allowed(auth: &Auth, headers: &HeaderMap) -> bool {
 
 /// Runs `git http-backend` as the CGI program that it is.
 async fn backend(
-    root: &Path,
+    shared: &Shared,
     parts: &axum::http::request::Parts,
     body: &[u8],
 ) -> anyhow::Result<(StatusCode, HeaderMap, Bytes)> {
     let header =
         |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let root = &shared.root;
+    let protocol = match shared.options.protocol {
+        Protocol::V2 => header("git-protocol"),
+        Protocol::V0 => "",
+    };
     let mut command = tokio::process::Command::from(isolated_git(root));
     command
         .arg("http-backend")
@@ -292,7 +315,7 @@ async fn backend(
         .env("CONTENT_TYPE", header("content-type"))
         .env("CONTENT_LENGTH", body.len().to_string())
         .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
-        .env("GIT_PROTOCOL", header("git-protocol"))
+        .env("GIT_PROTOCOL", protocol)
         .env("REMOTE_ADDR", "127.0.0.1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

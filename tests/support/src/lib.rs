@@ -19,7 +19,7 @@ mod tls;
 
 pub use api_server::{ApiRequest, ApiServer};
 pub use git_repo::GitRepo;
-pub use git_server::{Auth, Behaviour, GitServer, GitServerOptions, Seen};
+pub use git_server::{Auth, Behaviour, GitServer, GitServerOptions, Protocol, Seen};
 pub use proxy_server::ProxyServer;
 pub use servers::{Registry, S3, registry, s3};
 pub use ssh_server::SshServer;

@@ -236,3 +236,68 @@ impl std::fmt::Debug for Generation {
         f.debug_struct("Generation").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// Writes a loose object, as `git hash-object -w` does.
+    fn put(generation: &Generation, kind: Kind, bytes: &[u8]) -> ObjectId {
+        let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes).unwrap();
+        let hex = id.to_string();
+        let dir = generation.dir.join("objects").join(&hex[..2]);
+        fs::create_dir_all(&dir).unwrap();
+        let file = fs::File::create(dir.join(&hex[2..])).unwrap();
+        let mut writer = flate2::write::ZlibEncoder::new(file, flate2::Compression::fast());
+        write!(writer, "{kind} {}\0", bytes.len()).unwrap();
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap();
+        id
+    }
+
+    fn tree_of(blob: ObjectId) -> Vec<u8> {
+        [b"100644 file\0".as_slice(), blob.as_slice()].concat()
+    }
+
+    fn commit_of(generation: &Generation, tree: ObjectId) -> ObjectId {
+        let who = "Ada Lovelace <ada@example.com> 1700000000 +0000";
+        let text = format!("tree {tree}\nauthor {who}\ncommitter {who}\n\nmessage\n");
+        put(generation, Kind::Commit, text.as_bytes())
+    }
+
+    /// A server that leaves an object out of what it sends does no harm to what others have fetched.
+    #[test]
+    fn what_was_never_here_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let generation = Generation::create(&dir.path().join("0")).unwrap();
+        let blob = put(&generation, Kind::Blob, b"bytes");
+        let tree = put(&generation, Kind::Tree, &tree_of(blob));
+        let whole = commit_of(&generation, tree);
+        generation.add(whole).unwrap();
+        let missing = ObjectId::from_hex(&[b'1'; 40]).unwrap();
+        let tree = put(&generation, Kind::Tree, &tree_of(missing));
+        let incomplete = commit_of(&generation, tree);
+        let error = completeness::check(&generation, incomplete).unwrap_err();
+        assert!(error.to_string().contains("11111"), "{error}");
+        assert!(!generation.is_damaged() && generation.has(whole));
+        assert!(!generation.has(incomplete), "it was not added");
+    }
+
+    #[test]
+    fn what_was_here_and_is_gone_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let generation = Generation::create(&dir.path().join("0")).unwrap();
+        let missing = ObjectId::from_hex(&[b'1'; 40]).unwrap();
+        let tree = put(&generation, Kind::Tree, &tree_of(missing));
+        let commit = commit_of(&generation, tree);
+        generation.add(commit).unwrap();
+        generation.keep();
+        drop(generation);
+        let generation = Generation::open(&dir.path().join("0")).unwrap();
+        assert!(!generation.has(commit) && generation.is_damaged());
+    }
+}

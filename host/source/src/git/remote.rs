@@ -209,7 +209,11 @@ impl Remote {
 }
 
 fn is_refusal(reason: &str) -> bool {
-    ["not our ref", "unadvertised object", "no such remote ref"].iter().any(|words| reason.contains(words))
+    // Before version 2 of the protocol, gix takes the line `ERR …` for a part of the pack: the number is that of its first letter.
+    let misread = "non-side channel line or input was malformed: 69";
+    ["not our ref", "unadvertised object", "no such remote ref", misread]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 fn open(

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use plumb_source::git::{Fetch, Fetched, Selection};
 use plumb_tree::{TreeError, TreePath};
+use rstest::rstest;
 
 use crate::{Bench, known, read};
 
@@ -82,6 +83,46 @@ fn a_file_whose_bytes_are_not_what_its_id_says_is_never_handed_out() {
     let known = Fetch { known: Some(healthy.clone()), ..bench.main() };
     let Fetched::New(healed) = bench.fetch(&known).unwrap() else { panic!("the store is damaged") };
     assert_eq!(healed.tree.read(&TreePath::new("noise").unwrap(), 1 << 20).unwrap().len(), 80_000);
+}
+
+/// What may happen to a file of the store while nobody looks.
+#[rstest]
+#[case::the_pack_is_cut("pack", |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2))]
+#[case::the_pack_is_empty("pack", |bytes: &mut Vec<u8>| bytes.clear())]
+#[case::the_index_is_cut("idx", |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2))]
+#[case::the_index_is_empty("idx", |bytes: &mut Vec<u8>| bytes.clear())]
+#[case::a_byte_of_the_pack_is_flipped("pack", |bytes: &mut Vec<u8>| bytes[20] ^= 0x55)]
+#[case::a_byte_of_the_offsets_is_flipped("idx", |bytes: &mut Vec<u8>| { let at = bytes.len() - 43; bytes[at] ^= 0x55 })]
+fn it_is_noticed_rebuilt_and_nothing_is_lost(#[case] extension: &str, #[case] happens: fn(&mut Vec<u8>)) {
+    let bench = Bench::new();
+    for number in 0..20 {
+        bench.repo.write(&format!("dir/{number}"), format!("file {number}")).unwrap();
+    }
+    bench.repo.commit("one").unwrap();
+    let healthy = known(&bench.snapshot());
+    let bench = bench.restart();
+    change(&files(bench.dir.path(), extension)[0], happens);
+    // Whatever is still handed out is what was committed.
+    let all_files = |snapshot: &plumb_source::git::Snapshot| {
+        (0..20).all(|number| {
+            let bytes = snapshot.tree.read(&TreePath::new(&format!("dir/{number}")).unwrap(), 99);
+            assert!(bytes.as_ref().map_or(true, |bytes| *bytes == format!("file {number}").as_bytes()));
+            bytes.is_ok()
+        })
+    };
+    let is_whole = bench
+        .store
+        .snapshot(&bench.url(), &healthy.revision, &Selection::default())
+        .is_some_and(|snapshot| all_files(&snapshot));
+    assert!(!is_whole, "it was damaged");
+    let again = Fetch { known: Some(healthy.clone()), ..bench.main() };
+    let Fetched::New(healed) = bench.fetch(&again).unwrap() else { panic!("the store is damaged") };
+    assert!(healed.revision == healthy.revision && all_files(&healed));
+    // And it stays so: nothing is fetched any more, also after the next restart.
+    let asked = bench.server.asked_for_objects().len();
+    let bench = bench.restart();
+    assert!(matches!(bench.fetch(&again), Ok(Fetched::Unchanged(_))));
+    assert_eq!(bench.server.asked_for_objects().len(), asked);
 }
 
 #[test]

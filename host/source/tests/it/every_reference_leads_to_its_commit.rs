@@ -1,7 +1,9 @@
 use plumb_api::GitReference;
-use plumb_source::git::GitError;
+use plumb_source::git::{Fetch, Fetched, GitError, Limits};
+use plumb_test_support::{Behaviour, GitServerOptions, Protocol};
+use rstest::rstest;
 
-use crate::{Bench, fetch_of, read, snapshot};
+use crate::{Bench, fetch_of, known, read, snapshot};
 
 fn revision(bench: &Bench, reference: GitReference) -> String {
     snapshot(bench.fetch(&fetch_of(bench.url(), reference))).revision.to_string()
@@ -63,6 +65,19 @@ fn a_commit_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_server_of_the_old_protocol_is_understood() {
+    let options = GitServerOptions { protocol: Protocol::V0, ..GitServerOptions::default() };
+    let bench = Bench::with(options, Limits::default());
+    let first = bench.repo.write("file", "1").unwrap().commit("one").unwrap();
+    bench.repo.write("file", "2").unwrap().commit("two").unwrap();
+    assert_eq!(read(&bench.snapshot(), "file"), "2");
+    let commit = |sha: String| fetch_of(bench.url(), GitReference::Commit { branch: None, sha });
+    assert_eq!(read(&snapshot(bench.fetch(&commit(first))), "file"), "1");
+    let error = bench.fetch(&commit("1234567890".repeat(4))).unwrap_err();
+    assert!(matches!(&error, GitError::CommitNotFound { .. }), "{error}");
+}
+
+#[test]
 fn a_tag_of_a_file_is_not_a_commit() {
     let bench = Bench::new();
     bench.repo.write("file", "1").unwrap().commit("one").unwrap();
@@ -81,4 +96,59 @@ fn an_empty_repository_has_no_branch() {
         error,
         GitError::ReferenceNotFound { url: bench.server.url(), reference: "branch \"main\"".to_owned() }
     );
+}
+
+/// As in Flux: a commit that is named together with a branch has to be on that branch. Anybody may push the head of a pull request.
+#[rstest]
+#[case::with_a_server_that_leaves_files_out("true")]
+#[case::with_one_that_cannot("false")]
+fn a_commit_has_to_be_on_the_branch_that_is_named_with_it(#[case] allow_filter: &str) {
+    let mut bench = Bench::new();
+    let bare = bench.repo.bare();
+    bench
+        .repo
+        .git(&["--git-dir", bare.to_str().unwrap(), "config", "uploadpack.allowFilter", allow_filter])
+        .unwrap();
+    let first = bench.repo.write("file", "1").unwrap().commit("one").unwrap();
+    bench.repo.write("file", "2").unwrap().commit("two").unwrap();
+    bench.repo.branch("other").unwrap();
+    let elsewhere = bench.repo.write("file", "3").unwrap().commit("three").unwrap();
+    let on_main = |sha: &str| {
+        fetch_of(bench.url(), GitReference::Commit { branch: Some("main".into()), sha: sha.to_owned() })
+    };
+    let error = bench.fetch(&on_main(&elsewhere)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the branch \"main\" of {} does not have the commit {elsewhere}; name the branch that has it, or remove spec.ref.branch",
+            bench.server.url()
+        )
+    );
+    let found = snapshot(bench.fetch(&on_main(&first)));
+    assert_eq!(read(&found, "file"), "1");
+    // The history is not fetched for it again.
+    let asked = bench.server.asked_for_objects().len();
+    let again = Fetch { known: Some(known(&found)), ..on_main(&first) };
+    assert!(matches!(bench.fetch(&again), Ok(Fetched::Unchanged(_))));
+    snapshot(bench.fetch(&on_main(&first)));
+    assert_eq!(bench.server.asked_for_objects().len(), asked);
+    // What is here for others is no reason to hand it out.
+    snapshot(bench.fetch(&fetch_of(bench.url(), GitReference::Branch("other".into()))));
+    assert!(matches!(bench.fetch(&on_main(&elsewhere)), Err(GitError::NotOnBranch { .. })));
+}
+
+#[rstest]
+#[case::named_alone(None)]
+#[case::with_its_branch(Some("main"))]
+fn a_server_that_hands_out_no_single_commits_sends_the_history(#[case] branch: Option<&str>) {
+    let bench = Bench::new();
+    let first = bench.repo.write("file", "1").unwrap().commit("one").unwrap();
+    bench.repo.write("file", "2").unwrap().commit("two").unwrap();
+    assert_eq!(read(&bench.snapshot(), "file"), "2");
+    bench.server.set(Behaviour::Refuse(first.clone()));
+    let reference = GitReference::Commit { branch: branch.map(str::to_owned), sha: first };
+    assert_eq!(read(&snapshot(bench.fetch(&fetch_of(bench.url(), reference))), "file"), "1");
+    // What comes next is incremental again.
+    bench.repo.write("file", "3").unwrap().commit("three").unwrap();
+    assert_eq!(read(&bench.snapshot(), "file"), "3");
 }

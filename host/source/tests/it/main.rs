@@ -13,6 +13,7 @@ mod providers_are_asked_for_tokens;
 mod servers_are_signed_in_to;
 mod some_addresses_are_never_reached;
 mod stored_content_is_whole_or_not_there;
+mod submodules_are_where_they_belong;
 mod tarball;
 mod the_server_goes_away_and_comes_back;
 mod the_way_leads_through_a_proxy;

@@ -28,7 +28,8 @@ fn bearer() -> Auth {
 }
 
 fn bench(auth: Auth) -> Bench {
-    let bench = Bench::with(GitServerOptions { auth, tls: None }, Limits::default());
+    let bench =
+        Bench::with(GitServerOptions { auth, tls: None, ..GitServerOptions::default() }, Limits::default());
     bench.repo.write("file", "secret bytes").unwrap().commit("one").unwrap();
     bench
 }
@@ -80,7 +81,11 @@ fn with_a_user_in_the_url() {
 #[test]
 fn over_tls_when_its_authority_is_in_the_secret() {
     let authority = Authority::new().unwrap();
-    let options = GitServerOptions { auth: Auth::Anonymous, tls: Some(authority.clone()) };
+    let options = GitServerOptions {
+        auth: Auth::Anonymous,
+        tls: Some(authority.clone()),
+        ..GitServerOptions::default()
+    };
     let bench = Bench::with(options, Limits::default());
     bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
     let trusting = signed_in(&bench, &[("ca.crt", authority.ca_pem())]);
@@ -92,7 +97,11 @@ fn over_tls_when_its_authority_is_in_the_secret() {
 #[case::of_somebody_else(Some(Authority::new().unwrap().ca_pem().to_owned()))]
 #[case::unreadable(Some("not a certificate".to_owned()))]
 fn not_over_tls_without_the_right_authority(#[case] ca: Option<String>) {
-    let options = GitServerOptions { auth: Auth::Anonymous, tls: Some(Authority::new().unwrap()) };
+    let options = GitServerOptions {
+        auth: Auth::Anonymous,
+        tls: Some(Authority::new().unwrap()),
+        ..GitServerOptions::default()
+    };
     let bench = Bench::with(options, Limits::default());
     bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
     let data: Vec<_> = ca.iter().map(|ca| ("ca.crt", ca.as_str())).collect();
@@ -102,8 +111,11 @@ fn not_over_tls_without_the_right_authority(#[case] ca: Option<String>) {
 }
 
 fn mutual(authority: &Authority) -> Bench {
-    let options =
-        GitServerOptions { auth: Auth::Anonymous, tls: Some(authority.clone().demanding_certificates()) };
+    let options = GitServerOptions {
+        auth: Auth::Anonymous,
+        tls: Some(authority.clone().demanding_certificates()),
+        ..GitServerOptions::default()
+    };
     let bench = Bench::with(options, Limits::default());
     bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
     bench
@@ -168,7 +180,11 @@ fn credentials_do_not_follow_a_redirect_to_another_server() {
 fn a_redirect_from_https_to_http_is_refused() {
     let authority = Authority::new().unwrap();
     let bench = Bench::with(
-        GitServerOptions { auth: Auth::Anonymous, tls: Some(authority.clone()) },
+        GitServerOptions {
+            auth: Auth::Anonymous,
+            tls: Some(authority.clone()),
+            ..GitServerOptions::default()
+        },
         Limits::default(),
     );
     bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();

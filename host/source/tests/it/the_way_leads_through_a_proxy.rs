@@ -19,7 +19,10 @@ fn proxy(address: &str, login: Option<(&str, &str)>) -> Option<Proxy> {
 }
 
 fn bench(tls: Option<Authority>) -> Bench {
-    let bench = Bench::with(GitServerOptions { auth: Auth::Anonymous, tls }, Limits::default());
+    let bench = Bench::with(
+        GitServerOptions { auth: Auth::Anonymous, tls, ..GitServerOptions::default() },
+        Limits::default(),
+    );
     bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
     bench
 }
