@@ -12,5 +12,6 @@ pub mod identity;
 pub mod ignore;
 mod percent;
 pub mod transport;
+mod versions;
 
 pub use deadline::Cancel;

@@ -10,7 +10,6 @@ mod error;
 mod generation;
 mod http;
 mod meter;
-mod range;
 mod remote;
 mod repository;
 mod selection;

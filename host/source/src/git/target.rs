@@ -5,8 +5,8 @@ use plumb_api::{GitReference, Revision};
 use semver::Version;
 
 use crate::git::error::GitError;
-use crate::git::range::{Range, version_of_tag};
 use crate::git::url::GitUrl;
+use crate::versions::{Range, version_of_tag};
 
 /// What a reference leads to on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
