@@ -10,6 +10,7 @@ mod foreign;
 pub mod git;
 pub mod identity;
 pub mod ignore;
+pub mod oci;
 mod percent;
 pub mod transport;
 mod versions;

@@ -8,6 +8,7 @@ mod a_snapshot_reads_the_commit;
 mod an_archive_is_unpacked_or_refused;
 mod every_reference_leads_to_its_commit;
 mod files_are_left_out_as_in_flux;
+mod oci;
 mod only_what_is_new_is_fetched;
 mod providers_are_asked_for_tokens;
 mod servers_are_signed_in_to;
