@@ -98,7 +98,7 @@ impl Runner<'_> {
                     &["--workspace", "--exclude", "plumb-e2e", "--exclude", "plumb-conformance"],
                     None,
                 );
-                self.rust_guest("plugins/yaml").and(host)
+                self.rust_guest("plugins/substitute").and(self.rust_guest("plugins/yaml")).and(host)
             }
             Group::Conformance => self.cargo_test(group, &["--workspace", "--test", "conformance"], None),
             Group::Go => self.go(),

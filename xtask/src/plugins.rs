@@ -2,7 +2,7 @@
 //! their sources: a plugin that nobody touched costs a copy.
 
 pub(crate) mod kustomize;
-pub(crate) mod yaml;
+pub(crate) mod rust;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,10 @@ struct Plugin {
     build: fn(&Context<'_>, &Path) -> anyhow::Result<()>,
 }
 
-const PLUGINS: [Plugin; 2] = [
+const PLUGINS: [Plugin; 3] = [
     Plugin { name: "kustomize", steps: "xtask/src/plugins/kustomize.rs", build: kustomize::build },
-    Plugin { name: "yaml", steps: "xtask/src/plugins/yaml.rs", build: yaml::build },
+    Plugin { name: "substitute", steps: "xtask/src/plugins/rust.rs", build: rust::transformer },
+    Plugin { name: "yaml", steps: "xtask/src/plugins/rust.rs", build: rust::renderer },
 ];
 
 /// Brings `target/plugins/*.wasm` up to date.

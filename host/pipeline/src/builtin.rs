@@ -59,15 +59,25 @@ impl Builtins {
 
     /// The built-in renderer `name`. Compiles it when this machine has not done so before, which takes some seconds.
     pub fn renderer(&self, name: &str) -> Result<Plugin, BuiltinError> {
+        self.load(name, World::Renderer)
+    }
+
+    /// The built-in transformer `name`, as [`Self::renderer`].
+    pub fn transformer(&self, name: &str) -> Result<Plugin, BuiltinError> {
+        self.load(name, World::Transformer)
+    }
+
+    fn load(&self, name: &str, world: World) -> Result<Plugin, BuiltinError> {
         if let Some(plugin) = self.loaded.lock().get(name) {
             return Ok(plugin.clone());
         }
         let path = self.directory.join(format!("{name}.wasm"));
         // Not under the lock: whoever loads the same plugin meanwhile gets the same one from the host.
-        let plugin = self
-            .host
-            .load_file(name, &path, World::Renderer)
-            .map_err(|source| BuiltinError::Load { name: name.to_owned(), path, source })?;
+        let plugin = self.host.load_file(name, &path, world).map_err(|source| BuiltinError::Load {
+            name: name.to_owned(),
+            path,
+            source,
+        })?;
         self.loaded.lock().insert(name.to_owned(), plugin.clone());
         Ok(plugin)
     }

@@ -19,7 +19,7 @@ pub struct Step {
     pub name: String,
     /// What runs: a renderer as the first step, transformers after it.
     pub plugin: Plugin,
-    /// What the plugin is told, a JSON object.
+    /// What the plugin is told, a JSON object. It may have secrets in it: nobody shows it, and of it the cache keeps a hash only.
     pub parameters: Value,
 }
 

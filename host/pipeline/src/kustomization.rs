@@ -1,10 +1,10 @@
 //! A Flux `Kustomization` as a pipeline.
 
 use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
-use plumb_api::{KustomizationSpec, Object, SourceKind};
+use plumb_api::{KustomizationSpec, Object, PostBuild, SourceKind, SubstituteStrategy};
 use serde_json::{Map, Value, json};
 
-use crate::{BuiltinError, Builtins, Step};
+use crate::{BuiltinError, Builtins, Step, Variables};
 
 /// The fields of the spec that are merged into the `kustomization.yaml`, as Flux's generator does.
 const OVERLAY: [&str; 8] = [
@@ -23,7 +23,10 @@ const OVERLAY: [&str; 8] = [
 pub fn not_honoured(spec: &KustomizationSpec) -> Vec<&'static str> {
     let asked = [
         ("spec.decryption", spec.decryption.is_some()),
-        ("spec.postBuild", spec.post_build.is_some()),
+        (
+            "spec.postBuild.substituteFrom",
+            spec.post_build.as_ref().is_some_and(|post_build| !post_build.substitute_from.is_empty()),
+        ),
         ("spec.healthCheckExprs", !spec.health_check_exprs.is_empty()),
         ("spec.ignore", !spec.ignore.is_empty()),
         (
@@ -35,10 +38,32 @@ pub fn not_honoured(spec: &KustomizationSpec) -> Vec<&'static str> {
     asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect()
 }
 
-/// The steps that render a Kustomization: kustomize, with what the spec adds to the `kustomization.yaml`.
-pub fn steps(spec: &KustomizationSpec, builtins: &Builtins) -> Result<Vec<Step>, BuiltinError> {
+/// The steps that render a Kustomization: kustomize, with what the spec adds to the `kustomization.yaml`, and then, if `spec.postBuild`
+/// asks for it, the variables.
+///
+/// # Errors
+///
+/// When a plugin cannot be loaded.
+pub fn steps(
+    spec: &KustomizationSpec,
+    variables: &Variables,
+    builtins: &Builtins,
+) -> Result<Vec<Step>, BuiltinError> {
     let plugin = builtins.renderer("kustomize")?;
-    Ok(vec![Step { name: "kustomize".to_owned(), plugin, parameters: parameters(spec) }])
+    let mut steps = vec![Step { name: "kustomize".to_owned(), plugin, parameters: parameters(spec) }];
+    if substitutes(spec.post_build.as_ref(), variables) {
+        let plugin = builtins.transformer("substitute")?;
+        steps.push(Step { name: "substitute".to_owned(), plugin, parameters: variables.parameters() });
+    }
+    Ok(steps)
+}
+
+/// Without variables nothing is replaced, unless that is asked for: `${name:=default}` then stays as it is.
+fn substitutes(post_build: Option<&PostBuild>, variables: &Variables) -> bool {
+    post_build.is_some_and(|post_build| match post_build.substitute_strategy() {
+        SubstituteStrategy::WithVariables => !variables.is_empty(),
+        SubstituteStrategy::Always => true,
+    })
 }
 
 fn parameters(spec: &KustomizationSpec) -> Value {
@@ -91,6 +116,17 @@ mod tests {
         let overlaid = spec(json!({"namePrefix": "a-", "images": [{"name": "x", "newTag": "2"}]}));
         let overlay = json!({"namePrefix": "a-", "images": [{"name": "x", "newTag": "2"}]});
         assert_eq!(parameters(&overlaid), json!({"path": "", "overlay": overlay}));
+    }
+
+    #[test]
+    fn variables_are_put_in_when_there_are_some_or_always() {
+        let some = Variables::merge([], &[("a".to_owned(), "b".to_owned())].into());
+        let asks =
+            |json: Value, variables: &Variables| substitutes(spec(json).post_build.as_ref(), variables);
+        assert!(!asks(json!({}), &some));
+        assert!(asks(json!({"postBuild": {}}), &some));
+        assert!(!asks(json!({"postBuild": {}}), &Variables::default()));
+        assert!(asks(json!({"postBuild": {"substituteStrategy": "Always"}}), &Variables::default()));
     }
 
     #[test]

@@ -9,7 +9,9 @@ mod builtin;
 mod cache;
 mod engine;
 pub mod kustomization;
+mod variables;
 
 pub use builtin::{BuiltinError, Builtins};
 pub use cache::CacheLimits;
 pub use engine::{Engine, RenderError, Rendered, Request, Step};
+pub use variables::{Variables, VariablesError, variables_of};

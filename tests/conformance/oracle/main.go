@@ -1,8 +1,9 @@
 // The oracle says what upstream kustomize makes of the conformance cases, natively and from the real disk.
 //
-//	oracle render CASES   one JSON line a case: what it renders to, or the error
-//	oracle fields         every field of a kustomization and every builtin plugin that kustomize knows, one a line
-//	oracle used CASES     one JSON line a case: which of those fields and plugins it uses
+//	oracle render CASES      one JSON line a case: what it renders to, or the error
+//	oracle substitute FILE   one JSON line a case of the file: what Flux makes of it after the build, or the error
+//	oracle fields            every field of a kustomization and every builtin plugin that kustomize knows, one a line
+//	oracle used CASES        one JSON line a case: which of those fields and plugins it uses
 package main
 
 import (
@@ -28,6 +29,11 @@ func run(args []string) error {
 			return err
 		}
 		return eachCase(args[1], func(name, root string) (any, error) { return renderCase(name, root) })
+	case len(args) == 2 && args[0] == "substitute":
+		if err := forbidNetwork(); err != nil {
+			return err
+		}
+		return substituteFile(args[1])
 	case len(args) == 1 && args[0] == "fields":
 		for _, field := range knownFields() {
 			fmt.Println(field)
@@ -36,7 +42,7 @@ func run(args []string) error {
 	case len(args) == 2 && args[0] == "used":
 		return eachCase(args[1], func(name, root string) (any, error) { return usedFields(name, root) })
 	}
-	return errors.New("usage: oracle render CASES | oracle fields | oracle used CASES")
+	return errors.New("usage: oracle render CASES | oracle fields | oracle used CASES | oracle substitute FILE")
 }
 
 // eachCase writes what `work` makes of each directory in `cases`, in the order of their names.

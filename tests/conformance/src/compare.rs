@@ -1,28 +1,28 @@
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::{Case, Rendering};
+use crate::Rendering;
 
-/// Says in which way what the plugin returned for a case differs from what kustomize makes of it; `None` when it does not.
+/// Says in which way what the plugin returned differs from what upstream makes of the same; `None` when it does not.
 ///
 /// Objects are equal when their JSON texts are, in their order, written by the same encoder: how a text marks `<` or a
-/// large number is not part of it. Errors are equal when their texts are, but for [addresses](without_addresses).
-pub fn differences(case: &Case, native: &Rendering, plugin: &Rendering) -> Option<String> {
+/// large number is not part of it. Where the plugin has words of its own for an error, those are expected. Errors are equal when their texts are, but for [addresses](without_addresses).
+pub fn differences(own_words: Option<&str>, native: &Rendering, plugin: &Rendering) -> Option<String> {
     match (native, plugin) {
         (Rendering::Objects(native), Rendering::Objects(plugin)) => {
             let (native, plugin) = (readable(native), readable(plugin));
             (native != plugin).then(|| diff(&native, &plugin))
         }
         (Rendering::Error(native), Rendering::Error(plugin)) => {
-            let expected = case.own_words.as_ref().map_or(native, |words| &words.plugin);
+            let expected = own_words.unwrap_or(native);
             let (expected, plugin) = (without_addresses(expected), without_addresses(plugin));
             (expected != plugin).then(|| format!("another error:\n{}", diff(&expected, &plugin)))
         }
         (Rendering::Objects(native), Rendering::Error(plugin)) => {
-            Some(format!("kustomize renders {} objects, and the plugin fails:\n{plugin}\n", native.len()))
+            Some(format!("upstream returns {} objects, and the plugin fails:\n{plugin}\n", native.len()))
         }
         (Rendering::Error(native), Rendering::Objects(plugin)) => {
-            Some(format!("kustomize fails, and the plugin renders {} objects:\n{native}\n", plugin.len()))
+            Some(format!("upstream fails, and the plugin returns {} objects:\n{native}\n", plugin.len()))
         }
     }
 }
@@ -37,7 +37,7 @@ fn readable(objects: &[String]) -> String {
 }
 
 fn diff(native: &str, plugin: &str) -> String {
-    TextDiff::from_lines(native, plugin).unified_diff().header("kustomize", "plugin").to_string()
+    TextDiff::from_lines(native, plugin).unified_diff().header("upstream", "plugin").to_string()
 }
 
 /// Some of kustomize's messages hold the addresses of structures in memory (`&{0x1cb87fd7b380 <nil>}`), which differ from

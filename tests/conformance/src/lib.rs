@@ -1,4 +1,4 @@
-//! Compares the kustomize plugin with upstream kustomize, case by case.
+//! Compares the kustomize plugin with upstream kustomize, and the plugin that puts in variables with Flux, case by case.
 //!
 //! In goes a directory of cases, each a small repository. The [`Oracle`], a Go program, renders them with upstream kustomize
 //! on the real disk; [`Rendering`] has the plugin do the same in its sandbox. Out come the [`differences`]: none when
@@ -9,11 +9,13 @@ mod case;
 mod compare;
 mod oracle;
 mod plugin;
+mod substitution;
 
 pub use case::{Case, OwnWords, cases};
 pub use compare::differences;
 pub use oracle::{Native, Oracle, Used};
-pub use plugin::Plugin;
+pub use plugin::{Plugin, Substitute};
+pub use substitution::{Substituted, Substitution, substitutions, substitutions_file};
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Rendering, folder};
+use crate::{Rendering, Substituted, folder};
 
 /// The Go program that says what upstream kustomize makes of the cases.
 #[derive(Debug)]
@@ -63,6 +63,11 @@ impl Oracle {
     /// Renders every case of a folder, in the order of their names.
     pub fn render(&self, cases: &Path) -> anyhow::Result<Vec<Native>> {
         self.lines(&["render".as_ref(), cases.as_os_str()])
+    }
+
+    /// Puts variables into the objects of every case of a file.
+    pub fn substitute(&self, file: &Path) -> anyhow::Result<Vec<Substituted>> {
+        self.lines(&["substitute".as_ref(), file.as_os_str()])
     }
 
     /// The dotted path of every field of a kustomization, such as `patches.target.kind`, and every builtin plugin, such

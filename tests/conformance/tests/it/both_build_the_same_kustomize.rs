@@ -25,5 +25,8 @@ fn the_plugin_and_the_oracle_require_the_same_versions() {
     let oracle = kustomize(&folder().join("oracle/go.mod"));
     assert!(plugin.contains_key("sigs.k8s.io/kustomize/api"), "no kustomize among {plugin:?}");
     assert!(plugin.contains_key("sigs.k8s.io/kustomize/kyaml"), "no kyaml among {plugin:?}");
-    assert_eq!(plugin, oracle, "give both go.mod files the same versions");
+    // The oracle has more: what Flux needs to put variables in.
+    let shared: BTreeMap<_, _> =
+        oracle.into_iter().filter(|(module, _)| plugin.contains_key(module)).collect();
+    assert_eq!(plugin, shared, "give both go.mod files the same versions");
 }

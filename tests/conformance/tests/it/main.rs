@@ -1,10 +1,11 @@
-//! The kustomize plugin against upstream kustomize of the same version.
+//! The kustomize plugin against upstream kustomize of the same version, and the plugin that puts in variables against Flux.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod both_build_the_same_kustomize;
 mod every_case_renders_as_kustomize_renders_it;
 mod every_difference_is_told;
 mod every_field_of_a_kustomization_is_used;
+mod every_substitution_is_that_of_flux;
 
 use std::path::Path;
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! Builds `plugins/yaml`: plain YAML files, in Rust, as a component.
+//! Builds the plugins that are written in Rust as components.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,25 +8,34 @@ use crate::tools::WasmStd;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Builds the plugin and writes the finished component to `out`.
+/// Builds a renderer and writes the finished component to `out`.
 ///
 /// Fails with the output of the step that failed.
-pub(crate) fn build(context: &Context<'_>, out: &Path) -> anyhow::Result<()> {
+pub(crate) fn renderer(context: &Context<'_>, out: &Path) -> anyhow::Result<()> {
+    build(context, "renderer", out)
+}
+
+/// The same for a transformer.
+pub(crate) fn transformer(context: &Context<'_>, out: &Path) -> anyhow::Result<()> {
+    build(context, "transformer", out)
+}
+
+fn build(context: &Context<'_>, world: &str, out: &Path) -> anyhow::Result<()> {
     let target_dir = context.compiler_cache();
     context.run(
-        "compile the reader of plain files",
+        "compile it",
         cargo(context)
-            .current_dir(context.root().join("plugins/yaml"))
+            .current_dir(context.root().join("plugins").join(context.plugin))
             .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
             .arg(&target_dir),
     )?;
-    let module = target_dir.join(TARGET).join("release/plumb_yaml.wasm");
+    let module = target_dir.join(TARGET).join(format!("release/plumb_{}.wasm", context.plugin));
     let componentize = context.componentize()?;
     context.run(
         "make it a component",
         Command::new(&componentize)
             .current_dir(context.root())
-            .arg("rust")
+            .args(["rust", "--world", world])
             .arg(&module)
             .arg("--out")
             .arg(out),

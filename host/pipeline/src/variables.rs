@@ -1,0 +1,152 @@
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use plumb_api::{Object, Sensitive};
+use serde_json::{Map, Value, json};
+
+/// The variables of `spec.postBuild`, merged. Any of them may come from a Secret.
+#[derive(Clone, Default)]
+pub struct Variables(BTreeMap<String, Sensitive<String>>);
+
+/// Why an object gives no variables. No message has a value in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VariablesError {
+    /// It is neither a ConfigMap nor a Secret.
+    #[error("{0} is neither a ConfigMap nor a Secret")]
+    Kind(String),
+    /// A value is not text.
+    #[error("{object}: the value of {key:?} is not text")]
+    NotText {
+        /// `Secret cluster-vars`.
+        object: String,
+        /// The key.
+        key: String,
+    },
+    /// A value of a Secret is not the base64 of text.
+    #[error("{object}: the value of {key:?} is not the base64 of text in UTF-8")]
+    NotBase64 {
+        /// `Secret cluster-vars`.
+        object: String,
+        /// The key.
+        key: String,
+    },
+}
+
+impl Variables {
+    /// Merges as Flux does: of the objects of `substituteFrom` a later one goes before an earlier one, and `substitute` goes before all.
+    /// Line breaks are taken out of all values.
+    pub fn merge<'a>(
+        from: impl IntoIterator<Item = &'a BTreeMap<String, Sensitive<String>>>,
+        substitute: &BTreeMap<String, String>,
+    ) -> Self {
+        let mut merged = BTreeMap::new();
+        let one_line = |value: &str| Sensitive::new(value.replace('\n', ""));
+        for variables in from {
+            merged.extend(variables.iter().map(|(name, value)| (name.clone(), one_line(value.expose()))));
+        }
+        merged.extend(substitute.iter().map(|(name, value)| (name.clone(), one_line(value))));
+        Self(merged)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// As the plugin `substitute` wants them. The values are in it.
+    pub fn parameters(&self) -> Value {
+        let values: Map<String, Value> =
+            self.0.iter().map(|(name, value)| (name.clone(), Value::from(value.expose().as_str()))).collect();
+        json!({ "variables": values })
+    }
+}
+
+/// The variables that a ConfigMap or a Secret of `substituteFrom` has: its keys and values.
+///
+/// # Errors
+///
+/// When it is another object, or a value is not text.
+pub fn variables_of(object: &Object) -> Result<BTreeMap<String, Sensitive<String>>, VariablesError> {
+    let name = format!("{} {}", object.kind(), object.name());
+    let is_secret = match (object.api_version(), object.kind()) {
+        ("v1", "ConfigMap") => false,
+        ("v1", "Secret") => true,
+        _ => return Err(VariablesError::Kind(name)),
+    };
+    let mut variables = BTreeMap::new();
+    for (key, value) in entries(object, "/data") {
+        let not_text = || VariablesError::NotText { object: name.clone(), key: key.clone() };
+        let text = value.as_str().ok_or_else(not_text)?;
+        let value = if is_secret {
+            let decoded = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            decoded.ok_or_else(|| VariablesError::NotBase64 { object: name.clone(), key: key.clone() })?
+        } else {
+            text.to_owned()
+        };
+        variables.insert(key.clone(), Sensitive::new(value));
+    }
+    if is_secret {
+        for (key, value) in entries(object, "/stringData") {
+            let not_text = || VariablesError::NotText { object: name.clone(), key: key.clone() };
+            let text = value.as_str().ok_or_else(not_text)?;
+            variables.insert(key.clone(), Sensitive::new(text.to_owned()));
+        }
+    }
+    Ok(variables)
+}
+
+fn entries<'a>(object: &'a Object, pointer: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    object.pointer(pointer).and_then(Value::as_object).into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn object(value: Value) -> Object {
+        Object::new(value).unwrap()
+    }
+
+    fn plain(variables: &BTreeMap<String, Sensitive<String>>) -> Vec<(&str, &str)> {
+        variables.iter().map(|(name, value)| (name.as_str(), value.expose().as_str())).collect()
+    }
+
+    #[test]
+    fn the_later_goes_before_the_earlier_and_substitute_before_all() {
+        let config = object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"},
+            "data": {"a": "1", "b": "1", "c": "1"}}));
+        let secret = object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+            "data": {"b": "Mg==", "c": "Mg=="}, "stringData": {"d": "2\n2\n"}}));
+        let from = [variables_of(&config).unwrap(), variables_of(&secret).unwrap()];
+        assert_eq!(plain(&from[1]), [("b", "2"), ("c", "2"), ("d", "2\n2\n")]);
+        let merged = Variables::merge(&from, &BTreeMap::from([("c".to_owned(), "3\n".to_owned())]));
+        assert_eq!(merged.parameters(), json!({"variables": {"a": "1", "b": "2", "c": "3", "d": "22"}}));
+        assert!(!merged.is_empty());
+        assert!(Variables::merge([], &BTreeMap::new()).is_empty());
+    }
+
+    /// Attack 19 (Secrets): what cannot be decoded is not shown.
+    #[test]
+    fn what_is_wrong_is_told_without_the_value() {
+        let wrong = [
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "hunter2!"}}),
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "//8="}}),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": {"hunter2": 1}}}),
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "data": {"k": "hunter2"}}),
+        ];
+        let told: Vec<String> =
+            wrong.into_iter().map(|wrong| variables_of(&object(wrong)).err().unwrap().to_string()).collect();
+        assert_eq!(
+            told,
+            [
+                "Secret s: the value of \"k\" is not the base64 of text in UTF-8",
+                "Secret s: the value of \"k\" is not the base64 of text in UTF-8",
+                "ConfigMap c: the value of \"k\" is not text",
+                "Pod p is neither a ConfigMap nor a Secret",
+            ]
+        );
+    }
+}
