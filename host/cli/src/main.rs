@@ -15,6 +15,7 @@ mod output;
 mod prepare;
 mod reconcile;
 mod render;
+mod substitution;
 mod suspend;
 
 use std::process::ExitCode;

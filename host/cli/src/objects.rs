@@ -5,6 +5,17 @@ use plumb_api::Kustomization;
 use serde::Deserialize as _;
 use serde_json::Value;
 
+/// The documents of a text that are not empty.
+pub(crate) fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
+    let read = |(index, document)| {
+        // What is wrong with it may be a Secret: the place has to do.
+        Value::deserialize(document).map_err(|_| anyhow::anyhow!("document {} is not YAML", index + 1))
+    };
+    let documents: Vec<Value> =
+        serde_yaml::Deserializer::from_str(text).enumerate().map(read).collect::<Result<_, _>>()?;
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
 /// Every Flux Kustomization among the documents of a text; other objects are passed over.
 pub(crate) fn kustomizations(text: &str) -> anyhow::Result<Vec<Kustomization>> {
     let mut found = Vec::new();

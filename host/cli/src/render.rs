@@ -5,12 +5,13 @@ use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use plumb_api::{Kustomization, KustomizationSpec, Object};
-use plumb_pipeline::{Request, Step, kustomization as pipeline};
+use plumb_pipeline::{Request, Step, Variables, kustomization as pipeline};
 use plumb_plugin::Call;
 use serde_json::json;
 
 use crate::local::{self, PluginDir, Source};
 use crate::output::{self, Format};
+use crate::substitution::Substitution;
 
 /// Renders a directory, or a Kustomization, and prints the objects. Needs no cluster.
 ///
@@ -18,7 +19,8 @@ use crate::output::{self, Format};
 /// the file is rendered: its spec.path is looked for in the Git work tree that holds the current directory, or in --root.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  plumb render clusters/production\n  plumb render -f apps.yaml --root ../k8s-manifests"
+    after_help = "Examples:\n  plumb render clusters/production\n  plumb render -f apps.yaml --root ../k8s-manifests\n  \
+                  plumb render clusters/production --set region=eu"
 )]
 pub(crate) struct Render {
     #[command(flatten)]
@@ -52,6 +54,8 @@ pub(crate) struct What {
     #[arg(long)]
     root: Option<PathBuf>,
     #[command(flatten)]
+    substitution: Substitution,
+    #[command(flatten)]
     plugins: PluginDir,
 }
 
@@ -84,7 +88,7 @@ impl What {
         match (&self.file, &self.path) {
             (Some(file), _) => self.render_file(file),
             (None, Some(path)) => {
-                let spec = spec_of_directory(path)?;
+                let spec = self.substitution.asked_of(spec_of_directory(path)?);
                 let source = Source::open(path, self.root.as_deref())?;
                 Ok(Local { objects: self.run_steps(&spec, source)?, kustomization: None })
             }
@@ -94,7 +98,13 @@ impl What {
 
     fn render_file(&self, file: &Path) -> anyhow::Result<Local> {
         let kustomization = read_kustomization(file)?;
-        let fields = pipeline::not_honoured(&kustomization.spec);
+        let kustomization =
+            Kustomization { spec: self.substitution.asked_of(kustomization.spec.clone()), ..kustomization };
+        // What substituteFrom names is looked for in files here, whatever the controller does.
+        let fields: Vec<_> = pipeline::not_honoured(&kustomization.spec)
+            .into_iter()
+            .filter(|field| *field != "spec.postBuild.substituteFrom")
+            .collect();
         if !fields.is_empty() {
             bail!(
                 "{} is not supported yet, and the controller would refuse this Kustomization",
@@ -114,7 +124,7 @@ impl What {
 
     fn run_steps(&self, spec: &KustomizationSpec, source: Source) -> anyhow::Result<Vec<Object>> {
         let spec = KustomizationSpec { path: Some(source.path), ..spec.clone() };
-        let steps = self.load_steps(&spec)?;
+        let steps = self.load_steps(&spec, &self.substitution.variables(&spec)?)?;
         let call = Call::default();
         let request = Request { scope: "plumb", tree: &source.tree, steps: &steps, call: &call };
         let rendered = local::engine().render(&request)?;
@@ -125,12 +135,12 @@ impl What {
     }
 
     /// Loads the plugins: the first time on a machine they are compiled, which is long enough to say so.
-    fn load_steps(&self, spec: &KustomizationSpec) -> anyhow::Result<Vec<Step>> {
+    fn load_steps(&self, spec: &KustomizationSpec, variables: &Variables) -> anyhow::Result<Vec<Step>> {
         let progress = ProgressBar::new_spinner()
             .with_style(ProgressStyle::with_template("{spinner} {msg} ({elapsed})")?)
             .with_message("loading plugins; they are compiled when they are first used");
         progress.enable_steady_tick(std::time::Duration::from_millis(200));
-        let steps = self.plugins.load().and_then(|builtins| Ok(pipeline::steps(spec, &builtins)?));
+        let steps = self.plugins.load().and_then(|builtins| Ok(pipeline::steps(spec, variables, &builtins)?));
         progress.finish_and_clear();
         steps
     }

@@ -59,6 +59,13 @@ fn the_help_of_render_gives_examples() {
               The directory that stands for the root of the repository: nothing outside it can be read.
               Default: the Git work tree around PATH, or PATH itself where there is none
 
+          --set <NAME=VALUE>
+              A variable, put in place of ${NAME}. It goes before those of the Kustomization
+
+          --substitute-from <FILE>
+              A file of ConfigMaps and Secrets. With --file, those that spec.postBuild.substituteFrom
+              names are taken; with a PATH, all
+
           --plugin-dir <PLUGIN_DIR>
               The directory of the built-in plugins. By default it is looked for beside the plumb binary
 
@@ -82,6 +89,7 @@ fn the_help_of_render_gives_examples() {
     Examples:
       plumb render clusters/production
       plumb render -f apps.yaml --root ../k8s-manifests
+      plumb render clusters/production --set region=eu
     ");
 }
 
@@ -108,6 +116,13 @@ fn the_help_of_diff_tells_the_exit_codes() {
           --root <ROOT>
               The directory that stands for the root of the repository: nothing outside it can be read.
               Default: the Git work tree around PATH, or PATH itself where there is none
+
+          --set <NAME=VALUE>
+              A variable, put in place of ${NAME}. It goes before those of the Kustomization
+
+          --substitute-from <FILE>
+              A file of ConfigMaps and Secrets. With --file, those that spec.postBuild.substituteFrom
+              names are taken; with a PATH, all
 
           --plugin-dir <PLUGIN_DIR>
               The directory of the built-in plugins. By default it is looked for beside the plumb binary

@@ -8,5 +8,6 @@ mod a_directory_is_rendered;
 mod a_kustomization_in_a_file_is_rendered;
 mod a_mistake_is_told_with_its_place;
 mod help_and_completion;
+mod variables_are_put_in;
 mod what_is_installed_can_be_exported;
 mod without_a_cluster_it_is_told_what_to_do;

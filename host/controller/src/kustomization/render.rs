@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use plumb_api::{GroupVersionKind, Object, ObjectId, Reason};
-use plumb_pipeline::{Rendered, Request, kustomization as pipeline};
+use plumb_pipeline::{Rendered, Request, Variables, kustomization as pipeline};
 use plumb_plugin::{Call, Limits};
 use tokio::time::Instant;
 
@@ -51,7 +51,11 @@ pub(super) async fn render(
     let tree = artifact.tree.clone();
     let rendering = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let steps = pipeline::steps(&spec, &working.builtins).map_err(|error| error.to_string())?;
+        let substitute =
+            spec.post_build.as_ref().map(|post_build| post_build.substitute.clone()).unwrap_or_default();
+        let variables = Variables::merge([], &substitute);
+        let steps =
+            pipeline::steps(&spec, &variables, &working.builtins).map_err(|error| error.to_string())?;
         let limits =
             Limits { wall_time: spec.timeout().min(Limits::default().wall_time), ..Limits::default() };
         let call = Call { limits, cancelled: working.renders_cancelled.clone(), ..Call::default() };

@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn a_field_that_is_not_honoured_stalls_the_object_and_is_named() -> anyhow::Result<()> {
     let scene = Scene::with_files("stalled", &[("a.yaml", &config_map("settings", "one"))]).await?;
-    let apps = scene.kustomization("apps", json!({"postBuild": {"substitute": {"key": "value"}}}));
+    let apps = scene.kustomization("apps", json!({"decryption": {"provider": "sops"}}));
     scene.cluster.apply(&apps).await?;
     let stalled = |object: &Value| {
         condition(object, "Stalled")
-            .is_some_and(|(status, _, message)| status == "True" && message.contains("spec.postBuild"))
+            .is_some_and(|(status, _, message)| status == "True" && message.contains("spec.decryption"))
     };
     scene.wait(&apps, "it is stalled", stalled).await?;
     assert!(scene.cluster.get(&scene.config_map("settings")).await?.is_none());
 
-    scene.cluster.edit(&apps, &json!({"spec": {"postBuild": null}})).await?;
+    scene.cluster.edit(&apps, &json!({"spec": {"decryption": null}})).await?;
     scene.wait_applied(&apps, &scene.repository.head()?).await?;
 
     let mut source = scene.source();

@@ -30,4 +30,5 @@ mod one_replica_leads;
 mod requests_and_metrics;
 mod tenants_are_locked_in;
 mod two_kustomizations_that_claim_one_object;
+mod variables_are_put_in;
 mod what_is_removed_from_git_is_pruned;
