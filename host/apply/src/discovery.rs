@@ -182,6 +182,7 @@ impl Kinds {
             }
         }
         if !errors.is_empty() {
+            errors.sort_by_key(ToString::to_string);
             return Err(errors);
         }
         let mut deferred = Vec::new();

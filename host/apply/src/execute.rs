@@ -21,7 +21,7 @@ use crate::api_server::{ApiServer, Place};
 use crate::discovery::{Kind, KindError, Kinds};
 use crate::live::LiveCache;
 use crate::order::{Stage, Stages};
-use crate::plan::{Action, Applied, Change, Owner, Plan, PlannedStage, Policy};
+use crate::plan::{Action, Applied, Change, Conflict, Owner, Plan, PlannedStage, Policy};
 use crate::refusal::{Failure, FailureKind};
 use depends::Dependencies;
 use rehearse::Rehearsed;
@@ -68,18 +68,15 @@ impl Executor {
         let depends = Dependencies::of(plan, &context.policy.stages);
         let mut decided = self.rehearse_plan(plan, &depends, context).await;
         outcome.failed = take_failures(&mut decided, context.policy);
-        if !outcome.failed.is_empty() {
-            outcome.conflicts.extend(decided.into_values().filter_map(|rehearsed| match rehearsed {
-                Ok(Rehearsed::Conflict(conflict)) => Some(conflict),
-                Ok(Rehearsed::Go(_)) | Err(_) => None,
-            }));
-            return outcome;
-        }
         for stage in &plan.stages {
-            Box::pin(self.execute_stage(stage, &depends, &mut decided, context, &mut outcome)).await;
             if !outcome.failed.is_empty() {
-                return outcome;
+                break;
             }
+            Box::pin(self.execute_stage(stage, &depends, &mut decided, context, &mut outcome)).await;
+        }
+        if !outcome.failed.is_empty() {
+            outcome.conflicts.extend(conflicts(decided));
+            return outcome;
         }
         let pruned = if outcome.being_deleted.is_empty() {
             self.prune(&plan.prune, &context.policy.owner, context.deadline).await
@@ -127,10 +124,10 @@ impl Executor {
             .filter(|action| depends.has_to_wait(action) && !decided.contains_key(&action.id));
         let mut late = self.rehearse_all(waited.filter(|action| is_change(action)), depends, context).await;
         outcome.failed = take_failures(&mut late, context.policy);
+        decided.extend(late);
         if !outcome.failed.is_empty() {
             return;
         }
-        decided.extend(late);
 
         let mut to_apply = Vec::new();
         for action in &stage.actions {
@@ -211,6 +208,14 @@ fn take_failures(decided: &mut Decided, policy: &Policy) -> Vec<Failure> {
     decided.retain(|_, result| result.is_ok());
     failures.sort_by(|left, right| policy.stages.compare(&left.id, &right.id));
     failures
+}
+
+/// What is another Kustomization's, of the stages that were not begun: it is told with the failures.
+fn conflicts(decided: Decided) -> impl Iterator<Item = Conflict> {
+    decided.into_values().filter_map(|rehearsed| match rehearsed {
+        Ok(Rehearsed::Conflict(conflict)) => Some(conflict),
+        Ok(Rehearsed::Go(_)) | Err(_) => None,
+    })
 }
 
 /// Whether the action may lead to a request.

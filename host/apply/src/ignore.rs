@@ -144,7 +144,7 @@ impl IgnoreRules {
         let mut live_without = live.clone();
         for pointer in pointers {
             if let Some(place) = Place::find(pointer, &value, &live, &owned.everybodys) {
-                let kept = place.kept(&live, &owned.ours, &owned.others);
+                let kept = place.kept(&value, &live, &owned.ours, &owned.others);
                 if kept.is_none() {
                     place.remove(&mut live_without);
                 }

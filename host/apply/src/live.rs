@@ -321,3 +321,39 @@ impl LiveState for LiveView {
         found.map_or(Live::Unknown, |object| Live::Present(Arc::clone(object)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use axum::Router;
+    use kube::core::ApiResource;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn when_a_watch_has_panicked_nothing_is_known_until_the_next_list() {
+        let cache = LiveCache::new(Client::new(Router::new(), "default"));
+        let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", "ConfigMap"));
+        let kind = Kind { resource, is_namespaced: true, is_watchable: true };
+        let watched = WatchedKind { store: Store::default(), state: WatchState::Running };
+        cache.shared.kinds.write().insert(kind.gvk(), watched);
+        let labels = json!({annotations::OWNER_NAME: "apps", annotations::OWNER_NAMESPACE: "flux-system"});
+        let metadata = json!({"name": "a", "namespace": "default", "labels": labels});
+        let object: DynamicObject = serde_json::from_value(json!({"metadata": metadata})).unwrap();
+        for event in [Event::Init, Event::InitApply(object), Event::InitDone] {
+            cache.shared.handle(&kind, event);
+        }
+        let kinds = std::slice::from_ref(&kind);
+        assert_eq!(cache.not_watched(kinds), []);
+        assert_eq!(cache.len(), 1);
+
+        let mut changes = cache.subscribe();
+        cache.shared.forget(&kind);
+        let why = WhyNotWatched::NotListed;
+        assert_eq!(cache.not_watched(kinds), [NotWatched { gvk: kind.gvk(), why }]);
+        assert!(cache.is_empty());
+        assert_eq!(changes.next().await.owner.name, "apps", "whoever relied on it looks again");
+    }
+}

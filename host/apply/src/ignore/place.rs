@@ -61,11 +61,14 @@ impl Place {
     }
 
     /// What applying has to send so that nothing changes here: what of the live value is ours, without what `others` have applied too.
-    pub(super) fn kept(&self, live: &Value, ours: &FieldSet, others: &FieldSet) -> Option<Value> {
-        let live = self.live.iter().try_fold(live, |value, step| match step {
-            Step::Field(field) => value.get(field),
-            Step::Item(index) => value.get(index),
-        })?;
+    pub(super) fn kept(
+        &self,
+        desired: &Value,
+        live: &Value,
+        ours: &FieldSet,
+        others: &FieldSet,
+    ) -> Option<Value> {
+        let live = walk(live, &self.live)?;
         if self.is_inside_whole {
             // Such a list is sent with all its items or not at all.
             return Some(live.clone());
@@ -74,8 +77,11 @@ impl Place {
         for (depth, key) in self.owned.iter().enumerate() {
             match owned.get(key).and_then(Value::as_object) {
                 Some(below) => owned = below,
-                // Above is something that is owned as a whole.
-                None if depth > 0 && is_leaf(owned) => return Some(live.clone()),
+                // Above is something that is owned as a whole, or an empty map that others have filled.
+                None if depth > 0 && is_leaf(owned) => {
+                    let above = self.desired.get(..depth).and_then(|steps| walk(desired, steps));
+                    return (!above.is_some_and(is_empty_map)).then(|| live.clone());
+                }
                 None => return None,
             }
         }
@@ -150,6 +156,13 @@ fn put_item(item: &mut Value, rest: &[Step], kept: Option<Value>, owned: usize) 
 
 fn is_empty_map(value: &Value) -> bool {
     value.as_object().is_some_and(Map::is_empty)
+}
+
+fn walk<'a>(value: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+    steps.iter().try_fold(value, |value, step| match step {
+        Step::Field(field) => value.get(field),
+        Step::Item(index) => value.get(index),
+    })
 }
 
 fn items(value: Option<&Value>) -> &[Value] {

@@ -1,9 +1,11 @@
 //! `spec.ignore`, by objects as the API server shows them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plumb_api::{IgnoreRule, Object};
 use plumb_apply::{Action, Applied, Change, IgnoreRules, Live, Owner, Policy, desired_digest, plan_object};
+use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -278,4 +280,66 @@ fn a_rule_that_cannot_be_followed_is_named(#[case] rule: Value, #[case] expected
 fn no_rule_changes_nothing() {
     let action = decide(json!({"replicas": 2}), live(json!({"replicas": 5}), vec![]), &policy(&[]));
     assert!(Arc::ptr_eq(&action.sent, &action.desired));
+}
+
+/// Who owns a field: some of us, another that applies, one that updates.
+type Owners = (bool, bool, bool);
+
+/// Fields of `/spec`, each with its live value, its desired value, and its owners.
+fn fields() -> impl Strategy<Value = BTreeMap<String, (u8, Option<u8>, Owners)>> {
+    let field = (0..3_u8, proptest::option::of(0..3_u8), any::<Owners>());
+    proptest::collection::btree_map("[abc](\\.[xyz]){0,1}", field, 0..5).prop_filter(
+        "a field is a map or not",
+        |fields| {
+            fields.keys().all(|field| {
+                field.len() > 1
+                    || !fields.keys().any(|other| other.len() > 1 && other.starts_with(field.as_str()))
+            })
+        },
+    )
+}
+
+/// `a.x` is the field `x` in the map `a`.
+fn nest(fields: impl Iterator<Item = (String, Value)>, prefix: &str) -> Value {
+    let mut spec = json!({});
+    for (field, value) in fields {
+        match field.split_once('.') {
+            Some((map, field)) => spec[format!("{prefix}{map}")][format!("{prefix}{field}")] = value,
+            None => spec[format!("{prefix}{field}")] = value,
+        }
+    }
+    spec
+}
+
+proptest! {
+    #[test]
+    fn whoever_owns_what_applying_changes_nothing_that_is_ignored(fields in fields(), ignored in "[abc](/[xyz]){0,1}") {
+        let owned = |of: fn(&Owners) -> bool| {
+            let theirs = fields.iter().filter(move |(_, (_, _, owners))| of(owners));
+            nest(theirs.map(|(field, _)| (field.clone(), json!({}))), "f:")
+        };
+        let live_spec = nest(fields.iter().map(|(field, (live, ..))| (field.clone(), json!(live))), "");
+        let desired = fields.iter().filter_map(|(field, (_, desired, _))| Some((field.clone(), json!((*desired)?))));
+        // Something is always ours: that we own an empty map looks like owning a map as a whole.
+        let mut ours = owned(|owners| owners.0);
+        ours["f:d"] = json!({});
+        let entries = vec![
+            entry(MANAGER, "Apply", ours),
+            entry("other", "Apply", owned(|owners| owners.1)),
+            entry("tool", "Update", owned(|owners| owners.2)),
+        ];
+        let action = decide(nest(desired, ""), live(live_spec, entries), &policy(&[&format!("/spec/{ignored}")]));
+        let sent = sent(&action);
+        for (field, (live, desired, owners)) in &fields {
+            let path = field.replace('.', "/");
+            let is_ignored = path == ignored || path.starts_with(&format!("{ignored}/"));
+            let found = sent.pointer(&format!("/{path}")).cloned();
+            let expected = match (is_ignored, owners) {
+                (false, _) => desired.map(|value| json!(value)),
+                (true, (true, false, _)) => Some(json!(live)),
+                (true, _) => None,
+            };
+            prop_assert_eq!(found, expected, "{} in {}", field, sent);
+        }
+    }
 }

@@ -35,7 +35,7 @@ pub(super) struct Engine {
     pub(super) namespace: String,
     pub(super) policy: Policy,
     pub(super) executor: Executor,
-    kinds: Arc<Kinds>,
+    pub(super) kinds: Arc<Kinds>,
     counter: Arc<Counter>,
     applied: HashMap<ObjectId, Applied>,
     inventory: Inventory,

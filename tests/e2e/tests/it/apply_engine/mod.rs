@@ -11,3 +11,5 @@ mod what_comes_first_may_come_in_the_same_plan;
 mod what_is_no_longer_desired_is_pruned;
 mod what_is_not_ours_can_be_followed;
 mod what_kubectl_applied_is_taken_over;
+mod what_others_may_change_is_left_to_them;
+mod what_waits_is_told_when_it_can_go_on;
