@@ -22,13 +22,13 @@ var (
 	atLine     = regexp.MustCompile(`\bline (\d+)\b`)
 )
 
-// locate makes an error of kustomize's one that names a file and line. The text stays as it is.
+// locate makes an error of kustomize's one that names a file and line. The text stays as it is, but for what it quotes of files.
 func (r *renderer) locate(err error) *Error {
 	text := err.Error()
 	if object, ok := errors.AsType[*objectError](err); ok {
-		return &Error{Kind: InvalidInput, Message: text, Hint: "Look at the object " + object.object + "."}
+		return &Error{Kind: InvalidInput, Message: conceal(text), Hint: "Look at the object " + object.object + "."}
 	}
-	e := &Error{Kind: InvalidInput, Message: text, Line: lineIn(text)}
+	e := &Error{Kind: InvalidInput, Message: conceal(text), Line: lineIn(text)}
 	switch {
 	case strings.HasPrefix(text, "recovered from"):
 		e.Kind = Internal

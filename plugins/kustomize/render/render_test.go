@@ -379,7 +379,6 @@ func TestTextsAreThoseOfKustomizeOnDisk(t *testing.T) {
 		"no kustomization":    {"app/kustomization.yaml": "resources: [../base]\n", "base/a.yaml": deployment},
 		"a cycle":             {"app/kustomization.yaml": "resources: [../base]\n", "base/kustomization.yaml": "resources: [../app]\n"},
 		"two files":           {"app/kustomization.yaml": "resources: [../base]\n", "base/kustomization.yaml": "", "base/kustomization.yml": ""},
-		"a missing patch":     {"app/kustomization.yaml": "patches: [{path: x/p.yaml}]\n"},
 		"a missing value":     {"app/kustomization.yaml": "configMapGenerator: [{name: c, files: [v]}]\n"},
 		"a missing schema":    {"app/kustomization.yaml": "openapi: {path: s.json}\n"},
 		"broken YAML":         {"app/kustomization.yaml": "resources: [a.yaml]\n", "app/a.yaml": "a: [\n"},
@@ -515,5 +514,15 @@ func TestOutputIsTheSameEveryTime(t *testing.T) {
 func TestErrorsOfTheTreeAreThoseOfGo(t *testing.T) {
 	if !errors.Is(treefs.ErrNotFound, fs.ErrNotExist) {
 		t.Error("a missing file must be fs.ErrNotExist")
+	}
+}
+
+func TestAnErrorOfAPatchDoesNotQuoteIt(t *testing.T) {
+	_, errs := renderAt(t, treefs.Memory(map[string]string{
+		"kustomization.yaml": "resources: [a.yaml]\npatches:\n- patch: hunter2\n  target: {kind: ConfigMap}\n",
+		"a.yaml":             configMap("a"),
+	}), `{"path": ""}`)
+	if len(errs) != 1 || errs[0].Message != "trouble configuring builtin PatchTransformer: unable to parse SM or JSON patch from [patch]" {
+		t.Errorf("%v", errs)
 	}
 }
