@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::record::{Observation, Recorder};
+use crate::record::{Full, Observation, Recorder};
 use crate::{EntryKind, InvalidPath, Record, Tree, TreeError, TreePath};
 
 /// As Linux does (`PATH_MAX`); what a guest asks for is taken apart outside its own memory.
@@ -69,7 +69,6 @@ impl View {
             return Err(TreeError::NotADirectory(path.to_owned()));
         }
         let entries = self.tree.list(&resolved)?;
-        self.recorder.add(&resolved, Observation::names(&entries));
         let kind_of = |entry: &crate::Entry| match entry.kind {
             EntryKind::File => NodeKind::File,
             EntryKind::Directory => NodeKind::Directory,
@@ -80,7 +79,13 @@ impl View {
                 _ => NodeKind::Opaque,
             },
         };
-        Ok(entries.iter().map(|entry| ViewEntry { name: entry.name.clone(), kind: kind_of(entry) }).collect())
+        let found: Vec<ViewEntry> = entries
+            .iter()
+            .map(|entry| ViewEntry { name: entry.name.clone(), kind: kind_of(entry) })
+            .collect();
+        // At last, so that it fails when what the links lead to could not be remembered.
+        self.remember(&resolved, Observation::names(&entries))?;
+        Ok(found)
     }
 
     /// What is at a path.
@@ -90,7 +95,7 @@ impl View {
             EntryKind::Directory => Node { kind: NodeKind::Directory, size: 0, resolved },
             EntryKind::File => {
                 // The size follows from the bytes, so the bytes are what was looked at.
-                self.recorder.add(&resolved, Observation::Bytes(self.tree.id(&resolved)?));
+                self.remember(&resolved, Observation::Bytes(self.tree.id(&resolved)?))?;
                 Node { kind: NodeKind::File, size: self.tree.size(&resolved)?, resolved }
             }
             EntryKind::Link | EntryKind::Opaque => Node { kind: NodeKind::Opaque, size: 0, resolved },
@@ -102,7 +107,7 @@ impl View {
         let (resolved, kind) = self.resolve(path)?;
         match kind {
             EntryKind::File => {
-                self.recorder.add(&resolved, Observation::Bytes(self.tree.id(&resolved)?));
+                self.remember(&resolved, Observation::Bytes(self.tree.id(&resolved)?))?;
                 self.tree.read(&resolved, self.max_file_bytes)
             }
             EntryKind::Directory => Err(TreeError::IsADirectory(path.to_owned())),
@@ -113,6 +118,13 @@ impl View {
     /// What has been looked at so far.
     pub fn record(&self) -> Record {
         self.recorder.record()
+    }
+
+    fn remember(&self, path: &TreePath, seen: Observation) -> Result<(), TreeError> {
+        self.recorder.add(path, seen).map_err(|Full| TreeError::Failed {
+            path: path.to_string(),
+            reason: "more files and directories were looked at than one call may".to_owned(),
+        })
     }
 
     fn check_time(&self, path: &str) -> Result<(), TreeError> {
@@ -150,7 +162,7 @@ impl View {
             }
             let next = at.child(&part);
             let found = self.tree.kind(&next)?;
-            self.recorder.add(&next, Observation::Kind(found));
+            self.remember(&next, Observation::Kind(found))?;
             match found {
                 None => return Err(TreeError::NotFound(path.to_owned())),
                 Some(EntryKind::Link) => {
@@ -158,7 +170,7 @@ impl View {
                     if links > MAX_LINKS {
                         return Err(denied());
                     }
-                    self.recorder.add(&next, Observation::Bytes(self.tree.id(&next)?));
+                    self.remember(&next, Observation::Bytes(self.tree.id(&next)?))?;
                     let target = self.tree.read_link(&next)?;
                     if target.starts_with('/') || target.contains('\0') {
                         return Err(denied());
