@@ -17,7 +17,7 @@ static HOST: LazyLock<(Host, TempDir)> = LazyLock::new(|| {
     (Host::new(config).unwrap(), cache)
 });
 
-fn plugin(name: &str) -> Plugin {
+pub(crate) fn plugin(name: &str) -> Plugin {
     let directory = std::env::var_os("PLUMB_PLUGIN_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
     let file = directory.join(format!("{name}.wasm"));

@@ -7,6 +7,7 @@ mod heard;
 mod a_broken_guest_harms_nobody;
 mod a_plugin_that_does_not_fit_is_refused;
 mod all_four_worlds_work;
+mod built_in_plugins_survive_hostile_files;
 mod builtin;
 mod calls_run_side_by_side;
 mod compiled_components_are_kept;
