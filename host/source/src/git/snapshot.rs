@@ -8,6 +8,7 @@ use plumb_tree::Tree;
 use crate::git::completeness::{self, Incomplete, MAX_COMMIT_BYTES};
 use crate::git::generation::Generation;
 use crate::git::tree::GitTree;
+use crate::git::verify::Verified;
 
 /// A commit and its files, read from the disk as they are asked for. What it needs stays on the disk for as long as it lives.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub digest: String,
     /// Who made the commit, when and why.
     pub commit: Commit,
+    /// What was signed, and by whom, as this fetch has verified it. Empty when that was not asked for, and for what was fetched before.
+    pub verified: Vec<Verified>,
 }
 
 /// What a commit says of itself. Anybody can write anything there.
@@ -40,7 +43,7 @@ pub struct Commit {
 impl Snapshot {
     pub(crate) fn new(revision: Revision, stored: Stored, tree: Arc<dyn Tree>, digest: String) -> Self {
         let Stored { tree: _, tree_id, commit } = stored;
-        Self { revision, tree, tree_id, digest, commit }
+        Self { revision, tree, tree_id, digest, commit, verified: Vec::new() }
     }
 }
 

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gix::ObjectId;
+use gix::objs::Kind;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use plumb_api::{GitReference, Revision};
 use plumb_tree::Tree;
 use sha2::{Digest as _, Sha256};
 
 use crate::deadline::Cancel;
-use crate::git::completeness;
+use crate::git::completeness::{self, MAX_COMMIT_BYTES};
 use crate::git::credentials::Credentials;
 use crate::git::error::GitError;
 use crate::git::generation::Generation;
@@ -21,9 +23,10 @@ use crate::git::repository::{self, Repository};
 use crate::git::selection::{Selection, Submodules};
 use crate::git::snapshot::{Snapshot, Stored};
 use crate::git::submodules::{self, FindTree, Recursion};
-use crate::git::target::{self, Target};
+use crate::git::target::{self, Tag, Target};
 use crate::git::tree::GitTree;
 use crate::git::url::GitUrl;
+use crate::git::verify::{self, Verified, Verify, VerifyError};
 
 /// How much a server may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct Fetch {
     pub credentials: Credentials,
     /// How long all of it may take.
     pub timeout: Duration,
+    /// What of it has to be signed, and by whom.
+    pub verify: Option<Verify>,
     /// What of it is seen.
     pub selection: Selection,
     /// What the caller already has, if anything.
@@ -123,8 +128,13 @@ impl GitStore {
         let patience = Patience::new(fetch.timeout, cancel);
         let visit = Visit { url: &fetch.url, credentials: &fetch.credentials, patience: &patience };
         let known = fetch.known.as_ref().map(|known| &known.revision);
-        let Here { generation, target, was_received } =
+        let Here { generation, target, tag, was_received } =
             self.fetch_reference(&visit, &fetch.reference, known)?;
+        // Also what the caller has already: a key may have been taken away since.
+        let verified = match &fetch.verify {
+            Some(verify) => self.verify(&visit, verify, &generation, target.commit, tag)?,
+            None => Vec::new(),
+        };
         let (revision, stored) = (target.revision(), open(&fetch.url, generation, target.commit)?);
         let known = Known { revision: revision.clone(), digest: fetch.selection.digest(&stored.tree_id) };
         let mut here = |url: &GitUrl, commit| self.find(url, commit);
@@ -145,7 +155,8 @@ impl GitStore {
             let repository = self.repository(&fetch.url).map_err(|error| store_error(&fetch.url, &error))?;
             repository.note_submodules(&submodules);
         }
-        Ok(Fetched::New(Snapshot::new(revision, stored, tree, known.digest)))
+        let snapshot = Snapshot::new(revision, stored, tree, known.digest);
+        Ok(Fetched::New(Snapshot { verified, ..snapshot }))
     }
 
     /// A revision that was fetched before, with what the selection shows of it, from the disk; `None` when it is not all there, or damaged.
@@ -199,6 +210,7 @@ impl GitStore {
         let mut remote = self.connect(visit)?;
         let refs = remote.refs(&target::prefix(reference))?;
         let target = target::choose(reference, &refs, visit.url)?;
+        let tag = target::tag(reference, &target, &refs);
         if known != Some(&target.revision())
             && let Some((branch, tip)) = target.has_to_be_on()
             && !repository.is_on_branch(branch, target.commit)
@@ -207,13 +219,54 @@ impl GitStore {
             remote = self.connect(visit)?;
         }
         if let Some(generation) = repository.current().filter(|generation| generation.has(target.commit)) {
-            return Ok(Here { generation, target, was_received: false });
+            return Ok(Here { generation, target, tag, was_received: false });
         }
         let generation = match target.is_advertised() {
             true => self.receive(visit, &repository, remote, target.commit)?,
             false => self.receive_commit(visit, &repository, remote, &target)?,
         };
-        Ok(Here { generation, target, was_received: true })
+        Ok(Here { generation, target, tag, was_received: true })
+    }
+
+    /// Who signed a commit and its tag, if they are signed as the caller asks for.
+    fn verify(
+        &self,
+        visit: &Visit<'_>,
+        verify: &Verify,
+        generation: &Generation,
+        commit: ObjectId,
+        tag: Option<Tag>,
+    ) -> Result<Vec<Verified>, GitError> {
+        let unverified = |error| GitError::Unverified { url: visit.url.to_string(), error };
+        let read = |id, kind| {
+            completeness::object(generation, id, kind, MAX_COMMIT_BYTES)
+                .map_err(|error| store_error(visit.url, &error))
+        };
+        let (now, mut verified) = (Timestamp::now(), Vec::new());
+        if verify.mode.verifies_tag() {
+            let Tag { name, object } = tag.ok_or(VerifyError::NotATag).map_err(unverified)?;
+            let Some(id) = object else { return Err(unverified(VerifyError::Lightweight(name))) };
+            self.receive_tag(visit, generation, id)?;
+            let bytes = read(id, Kind::Tag)?;
+            let outcome = verify::verify_tag(&bytes, &name, id, commit, &verify.keys, now);
+            verified.push(outcome.map_err(unverified)?);
+        }
+        if verify.mode.verifies_head() {
+            let bytes = read(commit, Kind::Commit)?;
+            let outcome = verify::verify_commit(&bytes, commit, &verify.keys, now);
+            verified.push(outcome.map_err(unverified)?);
+        }
+        Ok(verified)
+    }
+
+    /// The object of a tag, whose commit is here, unless it is here too.
+    fn receive_tag(&self, visit: &Visit<'_>, generation: &Generation, tag: ObjectId) -> Result<(), GitError> {
+        if generation.contains(tag) {
+            return Ok(());
+        }
+        let repository = self.repository(visit.url).map_err(|error| store_error(visit.url, &error))?;
+        let _turn = repository.wait_for_turn(visit.url, visit.patience)?;
+        self.connect(visit)?.receive(tag, generation)
     }
 
     /// The commit of a submodule, fetched. Whoever fetches has to be let in there too, even if the commit is here already.
@@ -353,6 +406,8 @@ struct Visit<'a> {
 struct Here {
     generation: Arc<Generation>,
     target: Target,
+    /// The tag by which it was found.
+    tag: Option<Tag>,
     /// Whether it was not there before.
     was_received: bool,
 }

@@ -51,6 +51,31 @@ impl Target {
     }
 }
 
+/// The tag by which a target was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// Without `refs/tags/`.
+    pub(crate) name: String,
+    /// Its own object, if it is annotated.
+    pub(crate) object: Option<ObjectId>,
+}
+
+/// The tag of the server's list by which a target was found, if it was by one.
+pub(crate) fn tag(reference: &GitReference, target: &Target, refs: &[Ref]) -> Option<Tag> {
+    const TAGS: &str = "refs/tags/";
+    let name = match reference {
+        GitReference::Tag(_) | GitReference::Semver(_) => target.name.as_deref(),
+        GitReference::Name(name) => name.strip_prefix(TAGS),
+        GitReference::Branch(_) | GitReference::Commit { .. } => None,
+    }?;
+    let full = format!("{TAGS}{name}");
+    let object = refs.iter().find_map(|reference| match reference {
+        Ref::Peeled { full_ref_name, tag, .. } if *full_ref_name == full.as_str() => Some(*tag),
+        _ => None,
+    });
+    Some(Tag { name: name.to_owned(), object })
+}
+
 /// What the server is to list. It may list more.
 pub(crate) fn prefix(reference: &GitReference) -> String {
     match reference {
@@ -200,6 +225,24 @@ mod tests {
         #[case] commit: char,
     ) {
         assert_eq!(find(&reference), Ok(format!("{name}@sha1:{}", id(commit))));
+    }
+
+    #[rstest]
+    #[case(GitReference::Tag("v1.10.0".into()), Some(("v1.10.0", Some('e'))))]
+    #[case(GitReference::Semver("1.10.0".into()), Some(("1.10.0+build", None)))]
+    #[case(GitReference::Name("refs/tags/v1.10.0".into()), Some(("v1.10.0", Some('e'))))]
+    #[case(GitReference::Tag("latest".into()), Some(("latest", None)))]
+    #[case(GitReference::Branch("main".into()), None)]
+    #[case(GitReference::Name("refs/heads/main".into()), None)]
+    #[case(GitReference::Commit { branch: None, sha: "a".repeat(40) }, None)]
+    fn the_tag_is_found_with_its_object(
+        #[case] reference: GitReference,
+        #[case] expected: Option<(&str, Option<char>)>,
+    ) {
+        let refs = refs();
+        let target = choose(&reference, &refs, &GitUrl::parse("https://h/r").unwrap()).unwrap();
+        let expected = expected.map(|(name, object)| Tag { name: name.to_owned(), object: object.map(id) });
+        assert_eq!(tag(&reference, &target, &refs), expected);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod every_reference_leads_to_its_commit;
 mod files_are_left_out_as_in_flux;
 mod oci;
 mod only_what_is_new_is_fetched;
+mod only_what_is_signed_is_taken;
 mod providers_are_asked_for_tokens;
 mod servers_are_signed_in_to;
 mod some_addresses_are_never_reached;
@@ -88,6 +89,7 @@ fn fetch_of(url: GitUrl, reference: GitReference) -> Fetch {
         reference,
         credentials: Credentials::default(),
         timeout: Duration::from_secs(60),
+        verify: None,
         selection: Selection::default(),
         known: None,
     }

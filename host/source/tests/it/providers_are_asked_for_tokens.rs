@@ -61,7 +61,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn private(auth: Auth) -> Bench {
-    let bench = Bench::with(GitServerOptions { auth, tls: None }, Limits::default());
+    let bench = Bench::with(GitServerOptions { auth, ..GitServerOptions::default() }, Limits::default());
     bench.repo.write("file", "bytes").unwrap().commit("one").unwrap();
     bench
 }

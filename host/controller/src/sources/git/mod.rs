@@ -112,7 +112,8 @@ async fn request(
     credentials.transport.addresses = context.config.addresses.clone();
     let known =
         known.map(|artifact| Known { revision: artifact.revision.clone(), digest: artifact.digest.clone() });
-    Ok(git::Fetch { url, reference, credentials, timeout: spec.timeout(), selection, known })
+    let timeout = spec.timeout();
+    Ok(git::Fetch { url, reference, credentials, timeout, verify: None, selection, known })
 }
 
 /// The commit that is asked for. The store says when it is the one that is `known`.

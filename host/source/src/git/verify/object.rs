@@ -102,7 +102,7 @@ impl TagHead {
         if self.name != name {
             return Err(Flaw::OtherTag(printable(&self.name)));
         }
-        if self.kind != "commit" || self.target != target.to_string() {
+        if self.kind != "commit" || ObjectId::from_hex(self.target.as_bytes()).ok() != Some(target) {
             return Err(Flaw::OtherTarget(printable(&format!("{} {}", self.kind, self.target))));
         }
         Ok(())
