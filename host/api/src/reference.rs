@@ -39,10 +39,18 @@ pub struct NamespacedObjectKindReference {
     pub namespace: Option<String>,
 }
 
-/// Names another object of the same kind that has to be ready first.
+/// Names another object that has to be ready first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DependencyReference {
+    /// The API version of the object, for example `apps/v1`. For a Kustomization it need not be given; for other kinds it defaults to
+    /// `v1`. Not in Flux.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// The kind of the object, for example `Deployment`. It defaults to `Kustomization`. An object of another kind is ready when it is
+    /// healthy; it is read as the service account that the Kustomization is applied as. Not in Flux.
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// The name of the object that has to be ready first, for example `infrastructure`.
     pub name: String,
     /// The namespace of that object. It defaults to the namespace of the object that contains the reference.

@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+<<<<<<< HEAD
 use plumb_controller::{Config, Election, Kind, KubeConfigPolicy, Tenancy};
 use plumb_source::transport::AddressPolicy;
+=======
+use plumb_apply::{OverrideManagers, Stages};
+use plumb_controller::{Config, Election, KubeConfigPolicy, Tenancy};
+>>>>>>> 0633af9 (Wait for any object, tell health and readiness by expressions, and ask before much is pruned)
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -65,6 +70,12 @@ pub(crate) struct Controller {
     /// Wait so long for what has begun when told to stop.
     #[arg(long, default_value = "20s", value_parser = duration)]
     graceful_shutdown_timeout: Duration,
+    /// Apply these kinds before the rest, as GROUP/KIND separated by commas, after definitions, namespaces and classes.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    custom_apply_stage_kinds: Stages,
+    /// Take over the fields of managers whose names begin with this, besides those of kubectl. It can be given more than once.
+    #[arg(long)]
+    override_manager: Vec<String>,
     #[command(flatten)]
     tenancy: TenancyFlags,
     /// How logs are written.
@@ -185,6 +196,8 @@ impl Controller {
             serve,
             election,
             grace: self.graceful_shutdown_timeout,
+            stages: self.custom_apply_stage_kinds,
+            override_managers: OverrideManagers::new(self.override_manager).context("--override-manager")?,
             tenancy: self.tenancy.into(),
             instance: replica,
         })

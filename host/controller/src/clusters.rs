@@ -3,14 +3,14 @@
 //! A [`Cluster`] is one API server: its kinds, and one set of watches, read as whoever the connection belongs to. An [`Actor`] is a user
 //! of it: everything that is applied, deleted, or read because a tenant names it, is done as that user.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use kube::Client;
 use parking_lot::Mutex;
 use plumb_api::Kustomization;
-use plumb_apply::{ApiServer, CountRequests, Executor, Kinds, LiveCache, References};
+use plumb_apply::{ApiServer, CountRequests, Executor, Kinds, LiveCache, OverrideManagers, References};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Key;
@@ -65,6 +65,8 @@ pub(crate) struct Cluster {
     api: ApiServer,
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) live: LiveCache,
+    /// Who waits for a kind that the cluster does not know.
+    waiting: Arc<Mutex<HashSet<Key>>>,
     /// Kept by who acts, so that what nobody needs any longer goes.
     actors: Mutex<HashMap<Option<ServiceAccount>, Weak<Actor>>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
@@ -76,26 +78,50 @@ impl Cluster {
         id: ClusterId,
         connection: Connection,
         counter: Arc<dyn CountRequests>,
+        overridden: OverrideManagers,
         wakes: &Wakes,
     ) -> Arc<Self> {
         let Connection { client, refreshing } = connection;
-        let live = LiveCache::new(client.clone());
-        let (mut changes, wakes) = (live.subscribe(), wakes.clone());
+        let live = LiveCache::overriding(client.clone(), overridden);
+        let (mut changes, waking, wakes) = (live.subscribe(), wakes.clone(), wakes.clone());
         let drift = tokio::spawn(async move {
             loop {
-                wakes.wake(Key::from(&changes.next().await.owner));
+                waking.wake(Key::from(&changes.next().await.owner));
             }
         });
-        let tasks = refreshing.into_iter().chain([AbortOnDropHandle::new(drift)]).collect();
+        let kinds = Arc::new(Kinds::new(client.clone()));
+        let waiting: Arc<Mutex<HashSet<Key>>> = Arc::default();
+        let (mut changes, to_wake, wakes) = (kinds.changes(), waiting.clone(), wakes);
+        let new_kinds = tokio::spawn(async move {
+            loop {
+                changes.next().await;
+                for key in std::mem::take(&mut *to_wake.lock()) {
+                    wakes.wake(key);
+                }
+            }
+        });
+        let tasks = [drift, new_kinds].map(AbortOnDropHandle::new);
         Arc::new(Self {
             id,
             api: ApiServer::new(client.clone(), counter),
-            kinds: Arc::new(Kinds::new(client.clone())),
+            kinds,
+            waiting,
             live,
             client,
             actors: Mutex::default(),
-            _tasks: tasks,
+            _tasks: refreshing.into_iter().chain(tasks).collect(),
         })
+    }
+
+    /// As the controller, or whoever the connection belongs to.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Has a Kustomization looked at as soon as the cluster learns a kind.
+    pub(crate) fn await_kinds(&self, key: &Key) {
+        self.waiting.lock().insert(key.clone());
+        self.kinds.follow_definitions();
     }
 
     /// Somebody who acts on the cluster: a service account, or without one whoever the connection belongs to.
@@ -136,6 +162,7 @@ pub(crate) struct Clusters {
     host: Arc<Cluster>,
     remote: Mutex<HashMap<kubeconfig::Reference, Remote>>,
     metrics: Arc<Metrics>,
+    overridden: OverrideManagers,
     wakes: Wakes,
 }
 
@@ -148,10 +175,15 @@ struct Remote {
 
 impl Clusters {
     /// Only the host cluster is known at first.
-    pub(crate) fn new(client: Client, metrics: Arc<Metrics>, wakes: Wakes) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        metrics: Arc<Metrics>,
+        overridden: OverrideManagers,
+        wakes: Wakes,
+    ) -> Self {
         let connection = Connection { client, refreshing: None };
-        let host = Cluster::new(ClusterId::Host, connection, metrics.clone(), &wakes);
-        Self { host, remote: Mutex::default(), metrics, wakes }
+        let host = Cluster::new(ClusterId::Host, connection, metrics.clone(), overridden.clone(), &wakes);
+        Self { host, overridden, remote: Mutex::default(), metrics, wakes }
     }
 
     pub(crate) fn host(&self) -> &Arc<Cluster> {
@@ -176,7 +208,8 @@ impl Clusters {
         connection: Connection,
     ) -> Arc<Cluster> {
         let id = ClusterId::Remote(reference.clone());
-        let cluster = Cluster::new(id, connection, self.metrics.clone(), &self.wakes);
+        let cluster =
+            Cluster::new(id, connection, self.metrics.clone(), self.overridden.clone(), &self.wakes);
         let mut remote = self.remote.lock();
         remote.retain(|_, remote| remote.cluster.strong_count() > 0);
         remote.insert(reference.clone(), Remote { made_from, cluster: Arc::downgrade(&cluster) });

@@ -17,6 +17,7 @@ use crate::artifacts::Artifacts;
 use crate::clusters::{ClusterId, Clusters};
 use crate::events::Events;
 use crate::inputs::Inputs;
+use crate::kustomization::dependencies::{self, Standing};
 use crate::metrics::Metrics;
 use crate::sources::{self, SourceId, Sources};
 use crate::wakes::Wakes;
@@ -52,7 +53,7 @@ pub(crate) struct Context {
     /// The inventory of each Kustomization as it was written last: the watch may lag behind.
     listed: Mutex<HashMap<Key, Inventory>>,
     /// How each Kustomization that others may depend on stood when they were last woken.
-    standings: Mutex<HashMap<Key, String>>,
+    standings: Mutex<HashMap<Key, Standing>>,
 }
 
 /// What a Kustomization wants to be in the cluster.
@@ -94,7 +95,12 @@ impl Context {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let context = Self {
             events: Events::new(client.clone(), config.instance.clone()),
-            clusters: Clusters::new(client.clone(), metrics.clone(), kustomization_wakes.clone()),
+            clusters: Clusters::new(
+                client.clone(),
+                metrics.clone(),
+                config.override_managers.clone(),
+                kustomization_wakes.clone(),
+            ),
             inputs: Inputs::new(client.clone(), kustomization_wakes.clone()),
             client,
             config,
@@ -242,8 +248,8 @@ impl Context {
         }
     }
 
-    /// Has every Kustomization looked at that depends on `key`, if `standing` is not what they know of it.
-    pub(crate) fn wake_dependants_of(&self, key: &Key, standing: Option<String>) {
+    /// Has every Kustomization looked at that depends on `key`, if what it looks at is another than they know.
+    pub(crate) fn wake_dependants_of(&self, key: &Key, standing: Option<Standing>) {
         let before = match &standing {
             Some(standing) => self.standings.lock().insert(key.clone(), standing.clone()),
             None => self.standings.lock().remove(key),
@@ -251,12 +257,15 @@ impl Context {
         if before == standing {
             return;
         }
+        let is_readiness =
+            before.as_ref().map(Standing::readiness) != standing.as_ref().map(Standing::readiness);
         for object in self.kustomizations.state() {
             let dependant = Key::of(object.as_ref());
-            let depends = object.spec.depends_on.iter().any(|dependency| {
-                dependency.name == key.name && dependency.namespace_or(&dependant.namespace) == key.namespace
+            let concerns = object.spec.depends_on.iter().any(|dependency| {
+                dependencies::is_on(dependency, &dependant, key)
+                    && (is_readiness || dependency.ready_expr.is_some())
             });
-            if depends {
+            if concerns {
                 self.kustomization_wakes.wake(dependant);
             }
         }

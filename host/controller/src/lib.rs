@@ -39,8 +39,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::ResourceExt as _;
 use plumb_api::GitRepository;
+<<<<<<< HEAD
 use plumb_apply::Owner;
 use plumb_source::transport::AddressPolicy;
+=======
+use plumb_apply::{OverrideManagers, Owner, Stages};
+>>>>>>> 0633af9 (Wait for any object, tell health and readiness by expressions, and ask before much is pruned)
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -83,6 +87,10 @@ pub struct Config {
     pub election: Option<Election>,
     /// For how long a stop waits for what has begun.
     pub grace: Duration,
+    /// Which kinds are applied before the rest.
+    pub stages: Stages,
+    /// The field managers whose fields become ours.
+    pub override_managers: OverrideManagers,
     /// What tenants may do.
     pub tenancy: Tenancy,
     /// The name of this replica in events: the pod's, or the host's.

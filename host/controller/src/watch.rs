@@ -12,14 +12,14 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Resource, ResourceExt as _};
-use plumb_api::annotations::REQUESTED_AT;
+use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
 use plumb_api::{GitRepository, Kustomization};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::Key;
 use crate::context::{Context, Writers};
-use crate::kustomization::dependencies;
+use crate::kustomization::dependencies::Standing;
 use crate::sources::{self, Source, SourceId};
 
 /// Starts the watches. They end with the set.
@@ -45,7 +45,7 @@ enum Change<K> {
 struct Trigger {
     uid: Option<String>,
     generation: Option<i64>,
-    requested_at: Option<String>,
+    annotations: [Option<String>; 3],
     deleting: bool,
 }
 
@@ -55,7 +55,8 @@ impl Trigger {
         Self {
             uid: meta.uid.clone(),
             generation: meta.generation,
-            requested_at: object.annotations().get(REQUESTED_AT).cloned(),
+            annotations: [REQUESTED_AT, PRUNE_LIMIT, PRUNE_CONFIRMED]
+                .map(|name| object.annotations().get(name).cloned()),
             deleting: meta.deletion_timestamp.is_some(),
         }
     }
@@ -176,10 +177,10 @@ fn source_changed<K: Source>(context: &Arc<Context>, key: Key, change: Change<K>
 fn kustomization_changed(context: &Arc<Context>, key: Key, change: Change<Kustomization>) {
     match change {
         Change::Asked(object) => {
-            context.wake_dependants_of(&key, dependencies::standing(&object));
+            context.wake_dependants_of(&key, Some(Standing::of(&object)));
             context.kustomization_wakes.wake(key);
         }
-        Change::Touched(object) => context.wake_dependants_of(&key, dependencies::standing(&object)),
+        Change::Touched(object) => context.wake_dependants_of(&key, Some(Standing::of(&object))),
         Change::Gone => {
             context.forget_kustomization(&key);
             context.wake_dependants_of(&key, None);

@@ -74,6 +74,16 @@ impl Cluster {
         api.patch(&name, &params, &Patch::Merge(patch)).await.with_context(|| format!("cannot edit {name}"))
     }
 
+    /// Changes the status of an object, as its controller does.
+    pub async fn edit_status(&self, object: &Value, patch: &Value) -> anyhow::Result<DynamicObject> {
+        let (api, name) = self.api_of(object)?;
+        let params =
+            PatchParams { field_manager: Some("its-controller".to_owned()), ..PatchParams::default() };
+        api.patch_status(&name, &params, &Patch::Merge(patch))
+            .await
+            .with_context(|| format!("cannot edit the status of {name}"))
+    }
+
     /// The object as it is; `None` when there is none. Only its type, name and namespace are looked at.
     pub async fn get(&self, object: &Value) -> anyhow::Result<Option<Value>> {
         let (api, name) = self.api_of(object)?;

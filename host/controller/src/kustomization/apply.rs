@@ -4,15 +4,18 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant as Clock};
 
 use futures::future::join_all;
+use kube::ResourceExt as _;
+use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT};
 use plumb_api::{GroupVersionKind, Inventory, KustomizationStatus, ObjectId, Reason};
 use plumb_apply::{
     Action, AppliedAction, Apply, ApplyReason, Change, Context as PlanContext, Deletion, FIELD_MANAGER,
-    FailureKind, Inputs, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, PruneLimit, Stages, diff_fields,
-    plan, plan_deletion,
+    FailureKind, Inputs, Keep, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, PruneLimit, Terminating,
+    diff_fields, plan, plan_deletion,
 };
 use tokio::time::Instant;
 
 use super::Run;
+use super::expressions::Expressions;
 use super::failure::{Failure, Retry};
 use super::render::Desired;
 use crate::Key;
@@ -26,19 +29,22 @@ const LISTING: Duration = Duration::from_secs(20);
 const LONGEST_APPLY: Duration = Duration::from_secs(600);
 /// How long deletions wait for others that render the same source.
 const PRUNE_HELD: Duration = Duration::from_secs(3);
+/// While something is being deleted it is looked at this often, besides when a watch tells of it.
+const TERMINATING: Duration = Duration::from_secs(10);
 /// How many changes of fields a message about drift tells.
 const FIELDS: usize = 3;
 
-/// Brings the cluster to what is desired. Returns what was changed, as people read it.
+/// Brings the cluster to what is desired.
 pub(super) async fn apply(
     run: &mut Run<'_>,
     actor: &Actor,
+    expressions: &Expressions,
     desired: &Desired,
-) -> Result<Vec<String>, Failure> {
+) -> Result<(), Failure> {
     let context = run.context;
     let inventory = run.status.inventory.clone().unwrap_or_default();
     let view = watch(run, actor, desired, &inventory).await;
-    let policy = policy(run);
+    let policy = policy(run, expressions)?;
     let is_claimed =
         |owner: &Owner, id: &ObjectId| context.is_listed_by(&Key::from(owner), &actor.cluster.id, id);
     let mut plan = plan(Inputs {
@@ -47,16 +53,17 @@ pub(super) async fn apply(
         inventory: &inventory,
         applied: &run.memory.applied,
         is_claimed: &is_claimed,
-        deferred: Vec::new(),
-        heir: &|_| None,
+        deferred: desired.deferred.clone(),
+        heir: &|id| context.wanted_by_other(&run.key, &actor.cluster.id, id).map(|heir| heir.owner()),
         policy: &policy,
     })
     .map_err(|error| Failure::new(Reason::ReconciliationFailed, Retry::Interval, error.to_string()))?;
     let pruned = hold_prune(run, &mut plan);
-    hand_over(run, actor, &mut plan);
+    hand_over(run, &plan);
     let drifted = postpone_fights(run, &mut plan);
     if plan.is_unchanged() && inventory == plan.inventory_after {
-        return pruned.map(|()| Vec::new());
+        pruned?;
+        return expect_all(run, actor, &plan, &[]);
     }
     // Putting an object back that is listed already needs no announcement, and does not make the Kustomization less ready.
     let is_new = run.written.last_applied_revision != run.revision
@@ -76,7 +83,37 @@ pub(super) async fn apply(
     }
     conclude(&mut run.status, inventory, &plan, &outcome)?;
     pruned?;
-    Ok(changes(&outcome))
+    let gone: Vec<Terminating> = outcome.being_deleted.iter().map(|(_, object)| object.clone()).collect();
+    run.terminating.extend(outcome.pruned.terminating.iter().cloned());
+    run.memory.changes.extend(changes(&outcome));
+    expect_all(run, actor, &plan, &gone)
+}
+
+/// Fails while something of the plan has to wait for somebody else.
+fn expect_all(
+    run: &mut Run<'_>,
+    actor: &Actor,
+    plan: &Plan,
+    being_deleted: &[Terminating],
+) -> Result<(), Failure> {
+    run.terminating.extend(plan.terminating.iter().cloned());
+    if !being_deleted.is_empty() {
+        let message =
+            format!("waiting until these are gone: {}", lines(being_deleted.iter().map(ToString::to_string)));
+        return Err(Failure::new(Reason::Progressing, Retry::Health(TERMINATING), message));
+    }
+    if !plan.deferred.is_empty() {
+        actor.cluster.await_kinds(&run.key);
+        let message = lines(plan.deferred.iter().map(ToString::to_string));
+        return Err(Failure::new(Reason::ReconciliationFailed, Retry::Dependency, message));
+    }
+    match &plan.withheld {
+        Some(withheld) => {
+            let message = withheld.to_string();
+            Err(Failure::new(Reason::PruneFailed, Retry::Confirmation, message))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Watches everything that is, or was, applied.
@@ -98,13 +135,26 @@ async fn watch(run: &Run<'_>, actor: &Actor, desired: &Desired, inventory: &Inve
     actor.cluster.live.view(&kinds)
 }
 
-fn policy(run: &Run<'_>) -> Policy {
-    Policy {
+fn policy(run: &Run<'_>, expressions: &Expressions) -> Result<Policy, Failure> {
+    let annotation = |name| run.object.annotations().get(name);
+    let prune_limit = match annotation(PRUNE_LIMIT).map(|text| text.parse()) {
+        None => PruneLimit::default(),
+        Some(Ok(limit)) => limit,
+        Some(Err(error)) => {
+            let message = format!("the annotation {PRUNE_LIMIT}: {error}");
+            return Err(Failure::new(Reason::ReconciliationFailed, Retry::Interval, message));
+        }
+    };
+    Ok(Policy {
         prune: run.object.spec.prune,
         force: run.object.spec.force,
-        prune_limit: PruneLimit::OFF,
+        ignore: expressions.ignore.clone(),
+        stages: run.context.config.stages.clone(),
+        override_managers: run.context.config.override_managers.clone(),
+        prune_limit,
+        prune_confirmed: annotation(PRUNE_CONFIRMED).cloned(),
         ..Policy::new(run.key.owner())
-    }
+    })
 }
 
 /// Lets the others that render the same source do so first, for a moment: an object that has moved to one of them is then let go
@@ -123,16 +173,14 @@ fn hold_prune(run: &mut Run<'_>, plan: &mut Plan) -> Result<(), Failure> {
     Err(Failure::new(Reason::Progressing, Retry::Health(Duration::from_millis(100)), message))
 }
 
-/// An object that moves to another Kustomization, which waits for it, is let go rather than deleted.
-fn hand_over(run: &mut Run<'_>, actor: &Actor, plan: &mut Plan) {
-    plan.prune.retain(|deletion| match run.context.wanted_by_other(&run.key, &actor.cluster.id, &deletion.id) {
-        Some(heir) => {
-            tracing::info!(object = %run.key, handed_over = %deletion.id.human(), to = %heir, "handed over");
-            run.heirs.push(heir);
-            false
+/// Remembers who waits for objects that are let go.
+fn hand_over(run: &mut Run<'_>, plan: &Plan) {
+    for kept in &plan.kept {
+        if let Keep::HandedOver(heir) = &kept.reason {
+            tracing::info!(object = %run.key, handed_over = kept.entry.id, to = %heir, "handed over");
+            run.heirs.push(Key::from(heir));
         }
-        None => true,
-    });
+    }
 }
 
 /// An object that was put back again and again has to wait for the next time. Returns the others that have drifted.
@@ -300,7 +348,7 @@ pub(super) async fn deletions(run: &Run<'_>, actor: &Actor, inventory: &Inventor
     join_all(types.iter().map(|gvk| actor.cluster.kinds.resolve(gvk, deadline))).await;
     let nothing = Desired::nothing();
     let view = watch(run, actor, &nothing, inventory).await;
-    let (deletions, kept) = plan_deletion(inventory, &view, &run.key.owner(), &Stages::default());
+    let (deletions, kept) = plan_deletion(inventory, &view, &run.key.owner(), &run.context.config.stages);
     for kept in &kept {
         tracing::info!(object = %run.key, kept = kept.entry.id, reason = %kept.reason, "left in the cluster");
     }

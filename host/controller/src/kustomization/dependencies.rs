@@ -1,44 +1,211 @@
 //! `spec.dependsOn`: what has to be ready first. Pure.
 
-use plumb_api::{ConditionType, DependencyReference, Kustomization, conditions};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use plumb_api::{ConditionType, DependencyReference, GroupVersionKind, Kustomization, ObjectId, conditions};
+use plumb_apply::{HealthStatus, Live, health};
+use plumb_cel::ReadyExpression;
+use serde_json::Value;
 
 use crate::Key;
 
-/// Everything about a Kustomization that those who depend on it look at; `None` while it is not ready.
-pub(crate) fn standing(object: &Kustomization) -> Option<String> {
-    let status = object.status.as_ref().filter(|_| is_ready(object))?;
-    Some(format!("{:?} {:?}", object.metadata.generation, status.last_applied_revision))
+/// What those who depend on a Kustomization look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// What it has applied, while it is ready.
+    readiness: Option<(Option<i64>, Option<String>)>,
+    /// What a `readyExpr` may look at besides, but for times.
+    rest: String,
 }
 
-/// Why a dependency is not ready, for each that is not; empty when all are.
-///
-/// `find` looks a Kustomization up. A dependency on the same source must have applied the same `revision`, so that one commit is
-/// rolled out in order.
-pub(super) fn unmet(
-    object: &Kustomization,
-    key: &Key,
-    revision: &str,
-    find: impl Fn(&Key) -> Option<std::sync::Arc<Kustomization>>,
-) -> Vec<String> {
-    let check = |dependency: &DependencyReference| {
-        let wanted = Key {
-            namespace: dependency.namespace_or(&key.namespace).to_owned(),
-            name: dependency.name.clone(),
+impl Standing {
+    pub(crate) fn of(object: &Kustomization) -> Self {
+        let status = object.status.as_ref();
+        let applied = status.and_then(|status| status.last_applied_revision.clone());
+        let rest = status.map(|status| {
+            let conditions = status.conditions.iter();
+            let conditions: Vec<_> = conditions
+                .map(|one| (&one.type_, &one.status, &one.reason, one.observed_generation))
+                .collect();
+            format!("{conditions:?} {:?} {applied:?}", status.last_attempted_revision)
+        });
+        Self {
+            readiness: is_ready(object).then_some((object.metadata.generation, applied)),
+            rest: format!("{:?} {:?}", object.metadata.generation, rest),
+        }
+    }
+
+    /// What decides without a `readyExpr`; `None` while it is not ready.
+    pub(crate) fn readiness(&self) -> Option<&(Option<i64>, Option<String>)> {
+        self.readiness.as_ref()
+    }
+}
+
+/// Whether a dependency of `own` is on the Kustomization `other`.
+pub(crate) fn is_on(dependency: &DependencyReference, own: &Key, other: &Key) -> bool {
+    is_kustomization(dependency) && key_of(dependency, own) == *other
+}
+
+/// The kind of a dependency: a Kustomization unless it says otherwise.
+pub(super) fn kind_of(dependency: &DependencyReference) -> GroupVersionKind {
+    let kind = dependency.kind.as_deref().unwrap_or("Kustomization");
+    let own = "kustomize.toolkit.fluxcd.io/v1";
+    let version =
+        dependency.api_version.as_deref().unwrap_or(if kind == "Kustomization" { own } else { "v1" });
+    GroupVersionKind::new(version, kind)
+}
+
+/// Whether a dependency is a Kustomization, which the controller knows by itself.
+pub(super) fn is_kustomization(dependency: &DependencyReference) -> bool {
+    let kind = kind_of(dependency);
+    kind.kind == "Kustomization" && kind.group == "kustomize.toolkit.fluxcd.io"
+}
+
+/// The object that a dependency names.
+pub(super) fn id_of(dependency: &DependencyReference, own: &Key) -> ObjectId {
+    ObjectId {
+        namespace: dependency.namespace_or(&own.namespace).to_owned(),
+        name: dependency.name.clone(),
+        group_kind: kind_of(dependency).group_kind(),
+    }
+}
+
+fn key_of(dependency: &DependencyReference, own: &Key) -> Key {
+    Key { namespace: dependency.namespace_or(&own.namespace).to_owned(), name: dependency.name.clone() }
+}
+
+/// What is known of the objects that others depend on.
+pub(super) trait Known {
+    /// A Kustomization, if there is one of this name.
+    fn kustomization(&self, key: &Key) -> Option<Arc<Kustomization>>;
+
+    /// Another object: as far as it is known, and otherwise why it is not.
+    fn object(&self, id: &ObjectId) -> Result<Live, String>;
+}
+
+/// Who waits, and for which revision.
+pub(super) struct Waiting<'a> {
+    pub(super) object: &'a Kustomization,
+    pub(super) key: &'a Key,
+    pub(super) revision: &'a str,
+    /// `readyExpr` of each dependency, in their order.
+    pub(super) ready: &'a [Option<ReadyExpression>],
+}
+
+impl Waiting<'_> {
+    /// Why a dependency is not ready, for each that is not; empty when all are.
+    ///
+    /// A Kustomization of the same source must have applied the same revision, so that one commit is rolled out in order. A `readyExpr`
+    /// takes the place of the check.
+    pub(super) fn unmet(&self, known: &dyn Known) -> Vec<String> {
+        let expressions = self.ready.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        let dependencies = self.object.spec.depends_on.iter().zip(expressions);
+        let mut unmet: Vec<String> =
+            dependencies.filter_map(|(dependency, ready)| self.check(dependency, ready, known)).collect();
+        if !unmet.is_empty() {
+            unmet.extend(self.cycle(known).map(|cycle| format!("cycle: {cycle}")));
+        }
+        unmet
+    }
+
+    /// The way from this Kustomization back to it, as `a → b → a`, if there is one over more than itself.
+    fn cycle(&self, known: &dyn Known) -> Option<String> {
+        let next = |object: &Kustomization, here: &Key| -> Vec<Key> {
+            let dependencies =
+                object.spec.depends_on.iter().filter(|dependency| is_kustomization(dependency));
+            dependencies.map(|dependency| key_of(dependency, here)).collect()
         };
-        if wanted == *key {
+        // Each Kustomization is reached from one other: following that back gives the way.
+        let mut reached_from: HashMap<Key, Key> = HashMap::new();
+        let mut reached = vec![self.key.clone()];
+        while let Some(here) = reached.pop() {
+            let Some(object) = known.kustomization(&here) else { continue };
+            for there in next(&object, &here) {
+                if there == *self.key && here != *self.key {
+                    let mut way = vec![there, here.clone()];
+                    while let Some(before) = reached_from.get(way.last()?) {
+                        way.push(before.clone());
+                    }
+                    way.reverse();
+                    return Some(way.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → "));
+                }
+                if there != *self.key && !reached_from.contains_key(&there) {
+                    reached_from.insert(there.clone(), here.clone());
+                    reached.push(there);
+                }
+            }
+        }
+        None
+    }
+
+    fn check(
+        &self,
+        dependency: &DependencyReference,
+        ready: Option<&ReadyExpression>,
+        known: &dyn Known,
+    ) -> Option<String> {
+        if !is_kustomization(dependency) {
+            return self.check_object(dependency, ready, known);
+        }
+        let wanted = key_of(dependency, self.key);
+        if wanted == *self.key {
             return Some(format!("'{wanted}' is this Kustomization itself"));
         }
-        let Some(found) = find(&wanted) else { return Some(format!("'{wanted}' does not exist")) };
+        let Some(found) = known.kustomization(&wanted) else {
+            return Some(format!("'{wanted}' does not exist"));
+        };
+        if let Some(ready) = ready {
+            let value = serde_json::to_value(found.as_ref()).unwrap_or_default();
+            return self.evaluate(ready, &value, &format!("'{wanted}'"));
+        }
         if !is_ready(&found) {
             return Some(format!("'{wanted}' is not ready"));
         }
         let applied = found.status.as_ref().and_then(|status| status.last_applied_revision.as_deref());
-        if same_source(object, key, &found, &wanted) && applied != Some(revision) {
-            return Some(format!("'{wanted}' has not applied revision {revision} yet"));
+        if same_source(self.object, self.key, &found, &wanted) && applied != Some(self.revision) {
+            return Some(format!("'{wanted}' has not applied revision {} yet", self.revision));
         }
         None
-    };
-    object.spec.depends_on.iter().filter_map(check).collect()
+    }
+
+    fn check_object(
+        &self,
+        dependency: &DependencyReference,
+        ready: Option<&ReadyExpression>,
+        known: &dyn Known,
+    ) -> Option<String> {
+        let id = id_of(dependency, self.key);
+        let name = format!("'{}'", id.human());
+        match known.object(&id) {
+            Err(why) => Some(format!("{name}: {why}")),
+            Ok(Live::Unknown) => Some(format!("{name} was not looked at yet")),
+            Ok(Live::Absent) => Some(format!("{name} does not exist")),
+            Ok(Live::Present(object)) => match ready {
+                Some(ready) => self.evaluate(ready, &Value::Object(object.fields().clone()), &name),
+                None => {
+                    let health = health(&object, Timestamp::now());
+                    let is_ready = health.status == HealthStatus::Current;
+                    let message = if health.message.is_empty() {
+                        String::new()
+                    } else {
+                        format!(": {}", health.message)
+                    };
+                    (!is_ready).then(|| format!("{name} is not ready ({:?}{message})", health.status))
+                }
+            },
+        }
+    }
+
+    fn evaluate(&self, ready: &ReadyExpression, dependency: &Value, name: &str) -> Option<String> {
+        let own = serde_json::to_value(self.object).unwrap_or_default();
+        match ready.evaluate(dependency, &own) {
+            Ok(true) => None,
+            Ok(false) => Some(format!("{name} is not ready according to readyExpr")),
+            Err(error) => Some(format!("{name} is not ready: readyExpr: {error}")),
+        }
+    }
 }
 
 fn is_ready(object: &Kustomization) -> bool {
@@ -58,9 +225,7 @@ fn same_source(a: &Kustomization, a_key: &Key, b: &Kustomization, b_key: &Key) -
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::collections::HashMap;
-    use std::sync::Arc;
-
+    use plumb_api::Object;
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -87,6 +252,45 @@ mod tests {
         json!({"observedGeneration": generation, "conditions": [condition], "lastAppliedRevision": revision})
     }
 
+    /// What is in the cluster.
+    struct Cluster {
+        kustomizations: HashMap<Key, Arc<Kustomization>>,
+        objects: HashMap<String, Result<Live, String>>,
+    }
+
+    impl Cluster {
+        fn of(kustomizations: impl IntoIterator<Item = Kustomization>) -> Self {
+            let kustomizations =
+                kustomizations.into_iter().map(|object| (Key::of(&object), Arc::new(object)));
+            Self { kustomizations: kustomizations.collect(), objects: HashMap::new() }
+        }
+
+        fn with(object: Value) -> Self {
+            let object = Object::new(object).unwrap();
+            let live = (object.id().human(), Ok(Live::Present(Arc::new(object))));
+            Self { objects: HashMap::from([live]), ..Self::of([]) }
+        }
+    }
+
+    impl Known for Cluster {
+        fn kustomization(&self, key: &Key) -> Option<Arc<Kustomization>> {
+            self.kustomizations.get(key).cloned()
+        }
+
+        fn object(&self, id: &ObjectId) -> Result<Live, String> {
+            self.objects.get(&id.human()).cloned().unwrap_or(Ok(Live::Absent))
+        }
+    }
+
+    fn unmet(object: &Kustomization, known: &Cluster) -> Vec<String> {
+        let expression = |dependency: &DependencyReference| {
+            dependency.ready_expr.as_deref().map(|text| ReadyExpression::compile(text).unwrap())
+        };
+        let ready: Vec<_> = object.spec.depends_on.iter().map(expression).collect();
+        let key = Key::of(object);
+        Waiting { object, key: &key, revision: "main@sha1:aa", ready: &ready }.unmet(known)
+    }
+
     #[rstest]
     #[case::ready(json!({}), status("True", 2, "main@sha1:aa"), &[])]
     #[case::not_ready(json!({}), status("False", 2, "main@sha1:aa"), &["'default/base' is not ready"])]
@@ -101,10 +305,8 @@ mod tests {
         #[case] status: Value,
         #[case] expected: &[&str],
     ) {
-        let base = Arc::new(kustomization("base", spec, status));
-        let stores = HashMap::from([(Key::of(base.as_ref()), base)]);
         let app = kustomization("app", json!({"dependsOn": [{"name": "base"}]}), json!(null));
-        assert_eq!(unmet(&app, &Key::of(&app), "main@sha1:aa", |key| stores.get(key).cloned()), expected);
+        assert_eq!(unmet(&app, &Cluster::of([kustomization("base", spec, status)])), expected);
     }
 
     #[test]
@@ -119,6 +321,66 @@ mod tests {
             "'other/b' does not exist",
             "'default/app' is this Kustomization itself",
         ];
-        assert_eq!(unmet(&app, &Key::of(&app), "main@sha1:aa", |_| None), expected);
+        assert_eq!(unmet(&app, &Cluster::of([])), expected);
+    }
+
+    // Attack 23 (multi-tenancy): a cycle of dependencies is named, and looking for one ends.
+    #[test]
+    fn a_cycle_is_named() {
+        let on = |name: &str, other: &str| {
+            kustomization(name, json!({"dependsOn": [{"name": other}]}), json!(null))
+        };
+        let cluster = Cluster::of([on("a", "b"), on("b", "c"), on("c", "a"), on("outside", "a")]);
+        let expected = ["'default/b' is not ready", "cycle: default/a → default/b → default/c → default/a"];
+        assert_eq!(unmet(&on("a", "b"), &cluster), expected);
+        assert_eq!(
+            unmet(&on("outside", "a"), &cluster),
+            ["'default/a' is not ready"],
+            "it is in no cycle itself"
+        );
+    }
+
+    // Attack 23 (multi-tenancy): ten thousand dependencies.
+    #[test]
+    fn many_dependencies_are_all_looked_at() {
+        let all: Vec<Value> = (0..10_000).map(|number| json!({"name": format!("d{number}")})).collect();
+        let app = kustomization("app", json!({ "dependsOn": all }), json!(null));
+        let others = (0..10_000).map(|number| {
+            kustomization(&format!("d{number}"), json!({"dependsOn": [{"name": "app"}]}), json!(null))
+        });
+        let cluster = Cluster::of(others.chain([app.clone()]));
+        assert_eq!(unmet(&app, &cluster).len(), 10_001);
+    }
+
+    #[rstest]
+    #[case::kustomization("dep.status.lastAppliedRevision == 'main@sha1:bb'", &[])]
+    #[case::itself("self.metadata.name == 'app'", &[])]
+    #[case::not_yet("dep.status.lastAppliedRevision == 'x'", &["'default/base' is not ready according to readyExpr"])]
+    fn an_expression_takes_the_place_of_the_check(#[case] expression: &str, #[case] expected: &[&str]) {
+        let app = kustomization(
+            "app",
+            json!({"dependsOn": [{"name": "base", "readyExpr": expression}]}),
+            json!(null),
+        );
+        let base = kustomization("base", json!({}), status("False", 1, "main@sha1:bb"));
+        assert_eq!(unmet(&app, &Cluster::of([base])), expected);
+    }
+
+    #[rstest]
+    #[case::ready(json!({}), &[])]
+    #[case::not_ready(
+        json!({"status": {"conditions": [{"type": "Ready", "status": "False", "message": "no disk"}]}}),
+        &["'Widget/default/disk' is not ready (InProgress: no disk)"]
+    )]
+    #[case::absent(json!({"metadata": {"name": "other", "namespace": "default"}}), &["'Widget/default/disk' does not exist"])]
+    fn any_object_can_be_waited_for(#[case] fields: Value, #[case] expected: &[&str]) {
+        let mut widget = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "disk", "namespace": "default"}});
+        widget.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let app = kustomization(
+            "app",
+            json!({"dependsOn": [{"apiVersion": "example.com/v1", "kind": "Widget", "name": "disk"}]}),
+            json!(null),
+        );
+        assert_eq!(unmet(&app, &Cluster::with(widget)), expected);
     }
 }

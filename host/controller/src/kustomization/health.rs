@@ -10,6 +10,7 @@ use kube::api::{Api, DynamicObject, ListParams, TypeMeta};
 use plumb_api::{ConditionStatus, GroupVersionKind, KustomizationSpec, Object, ObjectId, Reason};
 use plumb_apply::{Health, HealthStatus, Kind, Live, LiveState as _, health, summarise, with_pods};
 
+use super::expressions::Expressions;
 use super::failure::{Failure, Retry};
 use super::render::Desired;
 use super::report::Healthy;
@@ -39,7 +40,12 @@ pub(super) struct Assessment {
 }
 
 /// Looks at everything that was applied, and at what `spec.healthChecks` names.
-pub(super) async fn assess(run: &mut Run<'_>, actor: &Actor, desired: &Desired) -> Assessment {
+pub(super) async fn assess(
+    run: &mut Run<'_>,
+    actor: &Actor,
+    expressions: &Expressions,
+    desired: &Desired,
+) -> Assessment {
     let now = Timestamp::now();
     let kinds: Vec<Kind> = desired.types.iter().filter_map(|gvk| actor.cluster.kinds.known(gvk)).collect();
     let view = actor.cluster.live.view(&kinds);
@@ -48,7 +54,7 @@ pub(super) async fn assess(run: &mut Run<'_>, actor: &Actor, desired: &Desired) 
         let id = object.id();
         // What is not watched cannot be told; it was applied, and that is all that is asked of it.
         if let Live::Present(live) = view.live(&id) {
-            objects.push((id, health(&live, now)));
+            objects.push((id, expressed(&live, expressions, now)));
         }
     }
     let mut unseen = checked(&run.object.spec, &run.key.namespace);
@@ -64,12 +70,11 @@ pub(super) async fn assess(run: &mut Run<'_>, actor: &Actor, desired: &Desired) 
             }
         }
     }
-    for id in actor.references.follow(&run.key.owner(), &followed) {
-        tracing::warn!(object = %run.key, not_followed = %id.human(), "too many objects are named by health checks");
-    }
+    run.memory.followed.health_checks.clone_from(&followed);
+    run.memory.followed.follow(actor, &run.key);
     for (id, _) in followed {
         let health = match actor.references.live(&id) {
-            Live::Present(object) => health(&object, now),
+            Live::Present(object) => expressed(&object, expressions, now),
             Live::Absent => {
                 Health { status: HealthStatus::NotFound, message: "it does not exist".to_owned() }
             }
@@ -83,6 +88,22 @@ pub(super) async fn assess(run: &mut Run<'_>, actor: &Actor, desired: &Desired) 
     }
     ask_pods(run, actor, desired, &mut objects, now).await;
     Assessment { objects }
+}
+
+/// The health of an object, by the expressions of the spec where there are some for its kind.
+fn expressed(object: &Object, expressions: &Expressions, now: Timestamp) -> Health {
+    let gvk = object.gvk();
+    let Some(expression) = expressions.health.of(&gvk.group, &gvk.kind) else { return health(object, now) };
+    let (status, message) = match expression.evaluate(&serde_json::Value::Object(object.fields().clone())) {
+        Ok(plumb_cel::Health::Current) => (HealthStatus::Current, String::new()),
+        Ok(plumb_cel::Health::InProgress) => {
+            (HealthStatus::InProgress, "according to healthCheckExprs".to_owned())
+        }
+        Ok(plumb_cel::Health::Failed) => (HealthStatus::Failed, "according to healthCheckExprs".to_owned()),
+        // Usually there is no status yet.
+        Err(error) => (HealthStatus::InProgress, format!("healthCheckExprs: {error}")),
+    };
+    Health { status, message }
 }
 
 /// The objects of `spec.healthChecks`.

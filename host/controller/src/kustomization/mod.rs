@@ -6,6 +6,7 @@
 mod actor;
 mod apply;
 pub(crate) mod dependencies;
+mod expressions;
 mod failure;
 mod finalize;
 mod health;
@@ -17,13 +18,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use kube::api::Api;
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
-use plumb_api::annotations::REQUESTED_AT;
-use plumb_api::{ConditionStatus, Kustomization, KustomizationSpec, KustomizationStatus, ObjectId, Reason};
-use plumb_apply::Applied;
+use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
+use plumb_api::{
+    ConditionStatus, ConditionType, Kustomization, KustomizationSpec, KustomizationStatus, ObjectId, Reason,
+    conditions,
+};
+use plumb_apply::{Applied, Kind, Live, LiveState as _, Terminating};
 use tokio_util::sync::CancellationToken;
 
 use crate::Key;
@@ -36,6 +41,8 @@ use crate::kubeconfig::Reference;
 use crate::queue::{self, Reconciler};
 use crate::sources::SourceId;
 use crate::status::{self, Written};
+use dependencies::{Known, Waiting};
+use expressions::{Compared, Expressions};
 use failure::{Failure, Retry, refuse_not_honoured};
 use render::Desired;
 use repairs::Repairs;
@@ -68,8 +75,30 @@ pub(crate) struct Memory {
     held: Option<(Attempt, Instant)>,
     /// What the pods of unhealthy workloads said, and when.
     pods: health::PodsSeen,
+    /// The expressions of the spec, for the generation that they were read from.
+    expressions: Option<(Option<i64>, Arc<Expressions>)>,
+    compared: Compared,
+    /// The objects of other kinds that `spec.dependsOn` names, and those that `spec.healthChecks` names and that are not applied here.
+    followed: Followed,
     /// Who acted last. Kept, so that the watches of a cluster last for as long as somebody uses it.
     actor: Option<Arc<Actor>>,
+}
+
+/// Objects that are named and not owned, each with its kind.
+#[derive(Default)]
+struct Followed {
+    dependencies: Vec<(ObjectId, Kind)>,
+    health_checks: Vec<(ObjectId, Kind)>,
+}
+
+impl Followed {
+    /// Follows these and no others.
+    fn follow(&self, actor: &Actor, key: &Key) {
+        let all: Vec<_> = self.dependencies.iter().chain(&self.health_checks).cloned().collect();
+        for id in actor.references.follow(&key.owner(), &all) {
+            tracing::warn!(object = %key, not_followed = %id.human(), "too many objects are named by health checks and dependencies");
+        }
+    }
 }
 
 impl Memory {
@@ -83,6 +112,8 @@ impl Memory {
         self.applied.clear();
         self.repairs = Repairs::default();
         self.pods = health::PodsSeen::default();
+        self.compared = Compared::default();
+        self.followed = Followed::default();
         self.actor = Some(actor.clone());
     }
 
@@ -99,7 +130,8 @@ impl Memory {
 struct Attempt {
     generation: Option<i64>,
     revision: String,
-    requested_at: Option<String>,
+    /// The annotations that ask for something.
+    asked: [Option<String>; 3],
     /// The versions of the ConfigMaps and Secrets that it is made from.
     inputs: Vec<(InputId, String)>,
 }
@@ -119,6 +151,8 @@ struct Run<'a> {
     started: Instant,
     /// Who waits for objects that are let go, to be woken once the inventory says so.
     heirs: Vec<Key>,
+    /// What is being deleted and still there.
+    terminating: Vec<Terminating>,
     /// How long the next repair of an object that is fought over has to wait: no watch will tell when it is due.
     postponed: Option<Duration>,
 }
@@ -144,6 +178,27 @@ pub(crate) fn is_active(object: &Kustomization) -> bool {
     !object.spec.suspend
         && object.metadata.deletion_timestamp.is_none()
         && refuse_not_honoured(&object.spec).is_ok()
+}
+
+/// What `spec.dependsOn` may name, as this Kustomization may see it.
+struct Objects<'a> {
+    context: &'a Context,
+    actor: &'a Actor,
+    /// Objects of kinds that cannot be looked up, and why.
+    unknown: HashMap<ObjectId, String>,
+}
+
+impl Known for Objects<'_> {
+    fn kustomization(&self, key: &Key) -> Option<Arc<Kustomization>> {
+        self.context.kustomization(key)
+    }
+
+    fn object(&self, id: &ObjectId) -> Result<Live, String> {
+        if let Some(why) = self.unknown.get(id).cloned().or_else(|| self.actor.references.why_unknown(id)) {
+            return Err(why);
+        }
+        Ok(self.actor.references.live(id))
+    }
 }
 
 struct Kustomizations;
@@ -212,6 +267,7 @@ impl<'a> Run<'a> {
             revision: None,
             started: Instant::now(),
             heirs: Vec::new(),
+            terminating: Vec::new(),
             postponed: None,
         }
     }
@@ -246,6 +302,7 @@ impl<'a> Run<'a> {
     async fn attempt(&mut self) -> Result<Done, Failure> {
         refuse_not_honoured(&self.object.spec)?;
         actor::refuse_cross_namespace(&self.object.spec, &self.key, &self.context.config.tenancy)?;
+        let expressions = self.expressions()?;
         self.context.inputs.follow(&self.key, &inputs_of(&self.object.spec, &self.key));
         self.warn_of_dropped_fields().await;
         let artifact = self.artifact()?;
@@ -255,20 +312,15 @@ impl<'a> Run<'a> {
         self.memory.held = None;
         let actor = actor::actor(self).await?;
         let rendered = render::render(self, &actor, &artifact, &revision).await?;
-        let unmet =
-            dependencies::unmet(self.object, &self.key, &revision, |key| self.context.kustomization(key));
-        if !unmet.is_empty() {
-            let message = format!("dependency {}", unmet.join("; dependency "));
-            return Err(Failure::new(Reason::DependencyNotReady, Retry::Dependency, message));
-        }
+        self.await_dependencies(&actor, &expressions, &revision).await?;
         let attempt = self.attempt_at(&revision);
+        self.tell_of_canceled_wait(&revision).await;
         if self.memory.attempt.as_ref().is_none_or(|(last, _)| *last != attempt) {
             self.memory.attempt = Some((attempt, Instant::now()));
         }
         let desired = render::prepare(self, &actor, &rendered).await?;
-        let changes = apply::apply(self, &actor, &desired).await?;
-        self.memory.changes.extend(changes);
-        let assessment = health::assess(self, &actor, &desired).await;
+        apply::apply(self, &actor, &expressions, &desired).await?;
+        let assessment = health::assess(self, &actor, &expressions, &desired).await;
         let healthy = assessment.condition();
         self.report().health(&mut self.status, &healthy);
         health::expect(self, &assessment, &revision)?;
@@ -278,6 +330,70 @@ impl<'a> Run<'a> {
             healthy,
             look_again: assessment.look_again().into_iter().chain(self.postponed).min(),
         })
+    }
+
+    /// The expressions of the spec, read once a generation.
+    fn expressions(&mut self) -> Result<Arc<Expressions>, Failure> {
+        let generation = self.object.metadata.generation;
+        if let Some((of, expressions)) = &self.memory.expressions
+            && *of == generation
+        {
+            return Ok(expressions.clone());
+        }
+        let expressions = Arc::new(Expressions::read(&self.object.spec)?);
+        self.memory.compared = Compared::default();
+        self.memory.expressions = Some((generation, expressions.clone()));
+        Ok(expressions)
+    }
+
+    /// Fails until all dependencies are ready.
+    async fn await_dependencies(
+        &mut self,
+        actor: &Arc<Actor>,
+        expressions: &Expressions,
+        revision: &str,
+    ) -> Result<(), Failure> {
+        let spec = &self.object.spec;
+        let others = spec.depends_on.iter().filter(|dependency| !dependencies::is_kustomization(dependency));
+        let deadline = tokio::time::Instant::now() + DISCOVERY;
+        let named: Vec<_> = others
+            .map(|dependency| (dependencies::id_of(dependency, &self.key), dependencies::kind_of(dependency)))
+            .collect();
+        let kinds = join_all(named.iter().map(|(_, gvk)| actor.cluster.kinds.resolve(gvk, deadline))).await;
+        let mut objects = Objects { actor, unknown: HashMap::new(), context: self.context };
+        let mut followed = Vec::new();
+        for ((id, _), kind) in named.into_iter().zip(kinds) {
+            match kind {
+                Ok(kind) => followed.push((id, kind)),
+                Err(error) => {
+                    actor.cluster.await_kinds(&self.key);
+                    objects.unknown.insert(id, error.to_string());
+                }
+            }
+        }
+        self.memory.followed.dependencies = followed;
+        self.memory.followed.follow(actor, &self.key);
+        expressions::compare(spec, expressions, &mut self.memory.compared, actor).await?;
+        let waiting = Waiting { object: self.object, key: &self.key, revision, ready: &expressions.ready };
+        let unmet = waiting.unmet(&objects);
+        if unmet.is_empty() {
+            return Ok(());
+        }
+        let message = format!("dependency {}", unmet.join("; dependency "));
+        Err(Failure::new(Reason::DependencyNotReady, Retry::Dependency, message))
+    }
+
+    /// A new revision ends the wait for the health of the one before.
+    async fn tell_of_canceled_wait(&self, revision: &str) {
+        let Some((last, _)) = &self.memory.attempt else { return };
+        let is_healthy = conditions::is_true(&self.written.conditions, ConditionType::Healthy);
+        if last.revision != revision && !is_healthy {
+            let note = format!(
+                "no longer waiting for the health of revision {}: revision {revision} has come",
+                last.revision
+            );
+            self.publish(Severity::Normal, Reason::HealthCheckCanceled.as_str(), &note).await;
+        }
     }
 
     /// Writes the status, tells users, and says when to look again.
@@ -356,7 +472,7 @@ impl<'a> Run<'a> {
         match failure.retry {
             Retry::Never => None,
             Retry::Dependency => Some(self.context.config.requeue_dependency),
-            Retry::Source => Some(self.context.jittered(retry_interval)),
+            Retry::Source | Retry::Confirmation => Some(self.context.jittered(retry_interval)),
             Retry::Interval => {
                 let wait = self.context.jittered(retry_interval);
                 let attempt = self.attempt_at(self.revision.as_deref().unwrap_or_default());
@@ -391,7 +507,8 @@ impl<'a> Run<'a> {
         Attempt {
             generation: self.object.metadata.generation,
             revision: revision.to_owned(),
-            requested_at: self.object.annotations().get(REQUESTED_AT).cloned(),
+            asked: [REQUESTED_AT, PRUNE_LIMIT, PRUNE_CONFIRMED]
+                .map(|name| self.object.annotations().get(name).cloned()),
             inputs: self.context.inputs.versions(&self.key),
         }
     }
@@ -428,10 +545,14 @@ impl<'a> Run<'a> {
     /// What `kubectl get` shows: the revision, and what is not well although nobody asked to wait for it.
     fn success_message(&self, healthy: &Healthy) -> String {
         let revision = self.revision.as_deref().unwrap_or_default();
-        match healthy.status {
-            ConditionStatus::True => format!("Applied revision: {revision}"),
-            _ => format!("Applied revision: {revision}; {}", healthy.message),
+        let mut message = format!("Applied revision: {revision}");
+        if healthy.status != ConditionStatus::True {
+            message = format!("{message}; {}", healthy.message);
         }
+        for object in self.terminating.iter().filter(|object| object.is_held()) {
+            message = format!("{message}; {object}");
+        }
+        message
     }
 
     fn success_note(&self, done: &Done) -> String {

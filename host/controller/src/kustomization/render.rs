@@ -4,7 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use plumb_api::{GroupVersionKind, Object, ObjectId, Reason};
+<<<<<<< HEAD
 use plumb_pipeline::{Rendered, Request, Variables, kustomization as pipeline};
+=======
+use plumb_apply::Deferred;
+use plumb_pipeline::{Rendered, Request, kustomization as pipeline};
+>>>>>>> 0633af9 (Wait for any object, tell health and readiness by expressions, and ask before much is pruned)
 use plumb_plugin::{Call, Limits};
 use tokio::time::Instant;
 
@@ -22,6 +27,8 @@ pub(super) struct Desired {
     pub(super) objects: Vec<Arc<Object>>,
     /// The types of the objects, each once.
     pub(super) types: Vec<GroupVersionKind>,
+    /// What waits for its kind.
+    pub(super) deferred: Vec<Deferred>,
     /// `sha256:…` of what was rendered.
     pub(super) digest: String,
 }
@@ -33,6 +40,7 @@ impl Desired {
             made_from: (String::new(), None),
             objects: Vec::new(),
             types: Vec::new(),
+            deferred: Vec::new(),
             digest: String::new(),
         }
     }
@@ -104,17 +112,23 @@ pub(super) async fn prepare(
     rendered: &Rendered,
 ) -> Result<Arc<Desired>, Failure> {
     let made_from = (rendered.digest.clone(), run.object.metadata.generation);
-    if let Some(desired) = run.memory.desired.as_ref().filter(|desired| desired.made_from == made_from) {
+    if let Some(desired) = run
+        .memory
+        .desired
+        .as_ref()
+        .filter(|desired| desired.made_from == made_from && desired.deferred.is_empty())
+    {
         return Ok(desired.clone());
     }
     let mut objects = rendered.objects.clone();
     pipeline::stamp(&mut objects, &run.object.spec, &run.key.namespace, &run.key.name);
-    place(run, actor, &mut objects).await?;
+    let deferred = place(run, actor, &mut objects).await?;
     let types: HashSet<GroupVersionKind> = objects.iter().map(Object::gvk).collect();
     let desired = Arc::new(Desired {
         made_from,
         objects: objects.into_iter().map(Arc::new).collect(),
         types: types.into_iter().collect(),
+        deferred,
         digest: rendered.digest.clone(),
     });
     run.memory.desired = Some(desired.clone());
@@ -126,15 +140,12 @@ fn default_namespace<'a>(run: &Run<'a>) -> &'a str {
     run.object.spec.target_namespace.as_deref().unwrap_or("default")
 }
 
-/// Gives every object the namespace in which the API server will see it.
-async fn place(run: &Run<'_>, actor: &Actor, objects: &mut Vec<Object>) -> Result<(), Failure> {
+/// Gives every object the namespace in which the API server will see it, and takes out those whose kind the cluster does not know.
+async fn place(run: &Run<'_>, actor: &Actor, objects: &mut Vec<Object>) -> Result<Vec<Deferred>, Failure> {
     let placed =
         actor.cluster.kinds.place_all(objects, default_namespace(run), Instant::now() + DISCOVERY).await;
-    let messages: Vec<String> = match placed {
-        Ok(placed) if placed.deferred.is_empty() => return Ok(()),
-        Ok(placed) => placed.deferred.iter().map(ToString::to_string).collect(),
-        Err(errors) => errors.iter().map(ToString::to_string).collect(),
-    };
-    // Somebody may be about to install the definition.
-    Err(Failure::new(Reason::ReconciliationFailed, Retry::Backoff, messages.join("\n")))
+    placed.map(|placed| placed.deferred).map_err(|errors| {
+        let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure::new(Reason::ReconciliationFailed, Retry::Backoff, messages.join("\n"))
+    })
 }

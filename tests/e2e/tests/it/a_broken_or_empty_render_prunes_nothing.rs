@@ -13,7 +13,6 @@ const KUSTOMIZATION: &str = "resources: [a.yaml, b.yaml]\n";
     "BuildFailed",
     "example.invalid"
 )]
-#[case::unknown_kind("unknown", "resources: [a.yaml, unknown.yaml]\n", "ReconciliationFailed", "Wibble")]
 #[case::rejected(
     "rejected",
     "resources: [a.yaml, rejected.yaml, refused.yaml]\n",
@@ -28,7 +27,6 @@ async fn a_mistake_is_told_and_the_cluster_stays_as_it_was(
     #[case] told: &str,
 ) -> anyhow::Result<()> {
     let (a, b) = (config_map("a", "one"), config_map("b", "one"));
-    let unknown = "apiVersion: example.com/v1\nkind: Wibble\nmetadata: {name: x}\n";
     // Two that the API server refuses: both have to be told of.
     let rejected =
         "apiVersion: v1\nkind: Service\nmetadata: {name: rejected}\nspec: {ports: [{port: 99999}]}\n";
@@ -36,7 +34,6 @@ async fn a_mistake_is_told_and_the_cluster_stays_as_it_was(
     let files = [
         ("a.yaml", a.as_str()),
         ("b.yaml", b.as_str()),
-        ("unknown.yaml", unknown),
         ("rejected.yaml", rejected),
         ("refused.yaml", refused),
         ("kustomization.yaml", KUSTOMIZATION),

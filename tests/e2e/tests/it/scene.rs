@@ -116,6 +116,34 @@ impl Scene {
         self.object("apps/v1", "Deployment", name)
     }
 
+    /// The API group of custom resources that only this test has.
+    pub(crate) fn group(&self) -> String {
+        format!("{}.example.com", self.namespace)
+    }
+
+    /// Defines the kind Widget in the group of the test, with a phase in its status.
+    pub(crate) fn widget_definition(&self) -> Value {
+        let text = json!({"type": "string"});
+        let object = |properties: Value| json!({"type": "object", "properties": properties});
+        let status = object(json!({"phase": text, "ready": {"type": "boolean"}}));
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("widgets.{}", self.group())},
+            "spec": {
+                "group": self.group(), "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets"},
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": object(json!({"spec": object(json!({"size": text})), "status": status}))},
+                }],
+            },
+        })
+    }
+
+    /// A Widget of the test.
+    pub(crate) fn widget(&self, name: &str) -> Value {
+        self.object(&format!("{}/v1", self.group()), "Widget", name)
+    }
+
     /// Writes files and commits them.
     pub(crate) fn commit(&self, files: &[(&str, &str)]) -> anyhow::Result<String> {
         for (path, text) in files {

@@ -1,0 +1,210 @@
+//! What the spec says in languages of its own: CEL expressions, JSON pointers and selectors. Read once a generation, and compared with
+//! the definitions of the kinds that they are about, so that a mistake is told when it is made and not after a timeout.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::Api;
+use plumb_api::{GroupVersionKind, Kustomization, KustomizationSpec, Reason};
+use plumb_apply::IgnoreRules;
+use plumb_cel::{HealthExpressions, ReadyExpression};
+use serde_json::Value;
+
+use super::dependencies::kind_of;
+use super::failure::{Failure, Retry};
+use crate::clusters::Actor;
+use crate::status::bounded;
+
+/// The expressions of a spec.
+pub(super) struct Expressions {
+    /// `spec.ignore`.
+    pub(super) ignore: IgnoreRules,
+    /// `spec.healthCheckExprs`.
+    pub(super) health: HealthExpressions,
+    /// `readyExpr` of each entry of `spec.dependsOn`, in its order.
+    pub(super) ready: Vec<Option<ReadyExpression>>,
+}
+
+impl Expressions {
+    /// Reads all of them; every mistake is told.
+    pub(super) fn read(spec: &KustomizationSpec) -> Result<Self, Failure> {
+        let mut mistakes = Vec::new();
+        let health = HealthExpressions::compile(&spec.health_check_exprs)
+            .map_err(|errors| mistakes.extend(errors.iter().map(|error| format!("spec.{error}"))));
+        let mut ready = Vec::new();
+        for (index, dependency) in spec.depends_on.iter().enumerate() {
+            let field = format!("spec.dependsOn[{index}].readyExpr");
+            let read = dependency.ready_expr.as_deref().map(ReadyExpression::compile).transpose();
+            match read {
+                Ok(expression) => {
+                    mistakes.extend(expression.iter().flat_map(|expression| {
+                        let findings = check_ready(expression, &kind_of(dependency), None);
+                        findings.into_iter().map(|finding| format!("{field}: {finding}")).collect::<Vec<_>>()
+                    }));
+                    ready.push(expression);
+                }
+                Err(error) => mistakes.push(format!("{field}: {error}")),
+            }
+        }
+        let ignore = IgnoreRules::compile(&spec.ignore);
+        match (health, ignore) {
+            (Ok(health), Ok(ignore)) if mistakes.is_empty() => Ok(Self { ignore, health, ready }),
+            (_, Err(error)) if mistakes.is_empty() => {
+                Err(Failure::new(Reason::ReconciliationFailed, Retry::Never, error.to_string()))
+            }
+            _ => Err(Failure::new(Reason::InvalidCELExpression, Retry::Never, mistakes.join("\n"))),
+        }
+    }
+}
+
+/// What a `readyExpr` looks at and the objects do not have. `dependency` is the schema of the kind that it is about, if it is known.
+fn check_ready(
+    expression: &ReadyExpression,
+    kind: &GroupVersionKind,
+    dependency: Option<&Value>,
+) -> Vec<String> {
+    let own = own_schema();
+    let anything = Value::Bool(true);
+    let is_own = kind.kind == "Kustomization" && kind.group == "kustomize.toolkit.fluxcd.io";
+    let dependency = if is_own { &own } else { dependency.unwrap_or(&anything) };
+    let findings = plumb_cel::check(expression.expression(), &[("dep", dependency), ("self", &own)]);
+    findings.iter().map(ToString::to_string).collect()
+}
+
+/// The schema of a Kustomization.
+fn own_schema() -> Value {
+    let crd = <Kustomization as kube::CustomResourceExt>::crd();
+    schema_of(&crd, "v1").unwrap_or(Value::Bool(true))
+}
+
+fn schema_of(crd: &CustomResourceDefinition, version: &str) -> Option<Value> {
+    let version = crd.spec.versions.iter().find(|served| served.name == version)?;
+    serde_json::to_value(version.schema.as_ref()?.open_api_v3_schema.as_ref()?).ok()
+}
+
+/// The kinds whose definitions the expressions have been compared with.
+#[derive(Default)]
+pub(super) struct Compared(HashSet<GroupVersionKind>);
+
+/// How long the API server has to hand out a definition. What cannot be had is compared the next time.
+const DEFINITION: Duration = Duration::from_secs(5);
+
+/// Compares the expressions with the definitions of the kinds that they are about, as far as the cluster has them and as far as that
+/// was not done yet.
+pub(super) async fn compare(
+    spec: &KustomizationSpec,
+    expressions: &Expressions,
+    compared: &mut Compared,
+    actor: &Arc<Actor>,
+) -> Result<(), Failure> {
+    let checks = spec
+        .health_check_exprs
+        .iter()
+        .filter_map(|check| Some(GroupVersionKind::new(&check.api_version, check.kind.as_deref()?)));
+    let dependencies =
+        spec.depends_on.iter().filter(|dependency| dependency.ready_expr.is_some()).map(kind_of);
+    let mut kinds: Vec<GroupVersionKind> =
+        checks.chain(dependencies).filter(|kind| !compared.0.contains(kind)).collect();
+    kinds.dedup();
+    let schemas = join_all(kinds.iter().map(|kind| definition(actor, kind))).await;
+    let mut mistakes = Vec::new();
+    for (kind, schema) in kinds.into_iter().zip(schemas) {
+        let Some(schema) = schema else { continue };
+        if let Some(health) = expressions.health.of(&kind.group, &kind.kind) {
+            let findings = health.check(&schema);
+            mistakes.extend(
+                findings.iter().map(|finding| format!("spec.healthCheckExprs for {}: {finding}", kind.kind)),
+            );
+        }
+        for (index, (dependency, ready)) in spec.depends_on.iter().zip(&expressions.ready).enumerate() {
+            if let Some(ready) = ready.as_ref().filter(|_| kind_of(dependency) == kind) {
+                let findings = check_ready(ready, &kind, Some(&schema));
+                mistakes.extend(
+                    findings.iter().map(|finding| format!("spec.dependsOn[{index}].readyExpr: {finding}")),
+                );
+            }
+        }
+        compared.0.insert(kind);
+    }
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    // The definition may be the one that is wrong: it is compared again.
+    *compared = Compared::default();
+    Err(Failure::new(Reason::InvalidCELExpression, Retry::Interval, mistakes.join("\n")))
+}
+
+/// The schema of a custom resource; `None` for other kinds, and while there is no definition.
+async fn definition(actor: &Arc<Actor>, gvk: &GroupVersionKind) -> Option<Value> {
+    let kind = actor.cluster.kinds.known(gvk)?;
+    let api: Api<CustomResourceDefinition> = Api::all(actor.cluster.client().clone());
+    let name = format!("{}.{}", kind.resource.plural, kind.resource.group);
+    let asked = tokio::time::timeout(DEFINITION, bounded(api.get_opt(&name))).await;
+    schema_of(&asked.ok()?.ok()??, &gvk.version)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(fields: Value) -> Result<Expressions, Failure> {
+        let mut all =
+            json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        Expressions::read(&serde_json::from_value(all).unwrap())
+    }
+
+    // Attack 16 (rendering): an expression that looks at a field which is not there is a mistake at once, not a timeout.
+    #[rstest]
+    #[case::none(json!({}), None)]
+    #[case::good(json!({"dependsOn": [{"name": "a", "readyExpr": "dep.status.lastAppliedRevision == self.status.lastAppliedRevision"}]}), None)]
+    #[case::syntax(json!({"dependsOn": [{"name": "a", "readyExpr": "dep.("}]}), Some("spec.dependsOn[0].readyExpr: "))]
+    #[case::no_such_field(
+        json!({"dependsOn": [{"name": "a", "readyExpr": "dep.status.lastAplied == 'x'"}]}),
+        Some("spec.dependsOn[0].readyExpr: there is no field `dep.status.lastAplied`")
+    )]
+    #[case::no_field_of_our_own(
+        json!({"dependsOn": [{"apiVersion": "example.com/v1", "kind": "Widget", "name": "a", "readyExpr": "self.status.oops"}]}),
+        Some("spec.dependsOn[0].readyExpr: there is no field `self.status.oops`")
+    )]
+    #[case::of_another_kind(
+        json!({"dependsOn": [{"apiVersion": "example.com/v1", "kind": "Widget", "name": "a", "readyExpr": "dep.status.anything"}]}),
+        None
+    )]
+    #[case::health(
+        json!({"healthCheckExprs": [{"apiVersion": "example.com/v1", "kind": "Widget", "current": "status."}]}),
+        Some("spec.healthCheckExprs[0].current: ")
+    )]
+    #[case::ignore(json!({"ignore": [{"paths": ["spec/replicas"]}]}), Some("spec.ignore[0].paths[0]: "))]
+    fn a_mistake_is_told_at_once(#[case] fields: Value, #[case] expected: Option<&str>) {
+        let failure = read(fields).err();
+        match (&failure, expected) {
+            (None, None) => {}
+            (Some(failure), Some(expected)) => {
+                assert!(failure.message.starts_with(expected), "{}", failure.message);
+                assert_eq!(failure.retry, Retry::Never);
+            }
+            _ => panic!("{failure:?}"),
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let failure = read(json!({
+            "dependsOn": [{"name": "a", "readyExpr": "("}, {"name": "b", "readyExpr": "other.spec"}],
+            "healthCheckExprs": [{"apiVersion": "v1", "kind": "A", "current": ")"}],
+        }));
+        let message = failure.err().unwrap().message;
+        for field in ["dependsOn[0]", "dependsOn[1]", "healthCheckExprs[0]"] {
+            assert!(message.contains(field), "{message}");
+        }
+    }
+}
