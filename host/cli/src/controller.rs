@@ -5,13 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-<<<<<<< HEAD
+use plumb_apply::{OverrideManagers, Stages};
 use plumb_controller::{Config, Election, Kind, KubeConfigPolicy, Tenancy};
 use plumb_source::transport::AddressPolicy;
-=======
-use plumb_apply::{OverrideManagers, Stages};
-use plumb_controller::{Config, Election, KubeConfigPolicy, Tenancy};
->>>>>>> 0633af9 (Wait for any object, tell health and readiness by expressions, and ask before much is pruned)
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;

@@ -39,12 +39,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::ResourceExt as _;
 use plumb_api::GitRepository;
-<<<<<<< HEAD
-use plumb_apply::Owner;
-use plumb_source::transport::AddressPolicy;
-=======
 use plumb_apply::{OverrideManagers, Owner, Stages};
->>>>>>> 0633af9 (Wait for any object, tell health and readiness by expressions, and ask before much is pruned)
+use plumb_source::transport::AddressPolicy;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 

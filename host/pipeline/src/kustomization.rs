@@ -23,20 +23,6 @@ const OVERLAY: [&str; 8] = [
 pub fn not_honoured(spec: &KustomizationSpec) -> Vec<&'static str> {
     let asked = [
         ("spec.decryption", spec.decryption.is_some()),
-<<<<<<< HEAD
-        (
-            "spec.postBuild.substituteFrom",
-            spec.post_build.as_ref().is_some_and(|post_build| !post_build.substitute_from.is_empty()),
-        ),
-        ("spec.healthCheckExprs", !spec.health_check_exprs.is_empty()),
-        ("spec.ignore", !spec.ignore.is_empty()),
-        (
-            "spec.dependsOn[].readyExpr",
-            spec.depends_on.iter().any(|dependency| dependency.ready_expr.is_some()),
-        ),
-=======
-        ("spec.postBuild", spec.post_build.is_some()),
->>>>>>> 0633af9 (Wait for any object, tell health and readiness by expressions, and ask before much is pruned)
         ("spec.sourceRef.kind other than GitRepository", spec.source_ref.kind != SourceKind::GitRepository),
     ];
     asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect()

@@ -72,15 +72,7 @@ mod tests {
     #[case(json!({}), None)]
     #[case(json!({"validation": "client", "force": true, "wait": true, "targetNamespace": "a"}), None)]
     #[case(json!({"decryption": {"provider": "sops"}}), Some("spec.decryption"))]
-<<<<<<< HEAD
-    #[case(json!({"postBuild": {"substitute": {"a": "b"}}}), None)]
-    #[case(json!({"postBuild": {"substituteFrom": [{"kind": "Secret", "name": "a"}]}}), Some("spec.postBuild.substituteFrom"))]
-    #[case(json!({"healthCheckExprs": [{"apiVersion": "v1", "kind": "A", "current": "true"}]}), Some("spec.healthCheckExprs"))]
-    #[case(json!({"ignore": [{"paths": ["/spec"]}]}), Some("spec.ignore"))]
-    #[case(json!({"dependsOn": [{"name": "a", "readyExpr": "true"}]}), Some("spec.dependsOn[].readyExpr"))]
-=======
-    #[case(json!({"postBuild": {"substitute": {"a": "b"}}}), Some("spec.postBuild"))]
->>>>>>> 0633af9 (Wait for any object, tell health and readiness by expressions, and ask before much is pruned)
+    #[case(json!({"postBuild": {"substituteFrom": [{"kind": "Secret", "name": "a"}]}}), None)]
     #[case(json!({"sourceRef": {"kind": "Bucket", "name": "a"}}), Some("spec.sourceRef.kind other than GitRepository"))]
     fn a_field_that_is_not_honoured_is_named(#[case] spec: Value, #[case] field: Option<&str>) {
         let mut all =

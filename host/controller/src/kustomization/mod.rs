@@ -13,6 +13,7 @@ mod health;
 mod render;
 mod repairs;
 mod report;
+mod variables;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -169,7 +170,7 @@ fn inputs_of(spec: &KustomizationSpec, key: &Key) -> Vec<InputId> {
     let kubeconfig = spec.kube_config.as_ref();
     let kubeconfig = kubeconfig.map(|reference| Reference::new(reference, key.namespace.clone()).input);
     let values = spec.post_build.iter().flat_map(|post_build| &post_build.substitute_from);
-    let values = values.map(|values| InputId::new(values.kind, key.namespace.clone(), values.name.clone()));
+    let values = values.map(|values| variables::input_of(values, &key.namespace));
     kubeconfig.into_iter().chain(values).collect()
 }
 

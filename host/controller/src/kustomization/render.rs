@@ -4,17 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use plumb_api::{GroupVersionKind, Object, ObjectId, Reason};
-<<<<<<< HEAD
-use plumb_pipeline::{Rendered, Request, Variables, kustomization as pipeline};
-=======
 use plumb_apply::Deferred;
 use plumb_pipeline::{Rendered, Request, kustomization as pipeline};
->>>>>>> 0633af9 (Wait for any object, tell health and readiness by expressions, and ask before much is pruned)
 use plumb_plugin::{Call, Limits};
 use tokio::time::Instant;
 
 use super::failure::{Failure, Retry};
-use super::{DISCOVERY, Run};
+use super::{DISCOVERY, Run, variables};
 use crate::artifacts::Artifact;
 use crate::clusters::Actor;
 use crate::events::Severity;
@@ -54,14 +50,13 @@ pub(super) async fn render(
     revision: &str,
 ) -> Result<Arc<Rendered>, Failure> {
     let (context, object) = (run.context, run.object);
+    let variables =
+        variables::gather(run).await.inspect_err(|_| context.wants_as_before(&run.key, revision))?;
     let permit = context.renders.clone().acquire_owned().await;
     let (working, spec, scope) = (context.clone(), object.spec.clone(), format!("Kustomization/{}", run.key));
     let tree = artifact.tree.clone();
     let rendering = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let substitute =
-            spec.post_build.as_ref().map(|post_build| post_build.substitute.clone()).unwrap_or_default();
-        let variables = Variables::merge([], &substitute);
         let steps =
             pipeline::steps(&spec, &variables, &working.builtins).map_err(|error| error.to_string())?;
         let limits =

@@ -37,4 +37,5 @@ mod requests_and_metrics;
 mod tenants_are_locked_in;
 mod two_kustomizations_that_claim_one_object;
 mod variables_are_put_in;
+mod variables_come_from_config_maps_and_secrets;
 mod what_is_removed_from_git_is_pruned;
