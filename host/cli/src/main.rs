@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod comparison;
 mod completion;
 mod controller;
 mod diff;
@@ -9,12 +10,14 @@ mod difference;
 mod get;
 mod install;
 mod kinds;
+mod lint;
 mod local;
 mod objects;
 mod output;
 mod prepare;
 mod reconcile;
 mod render;
+mod renderer;
 mod substitution;
 mod suspend;
 
@@ -34,6 +37,7 @@ struct Cli {
 enum Command {
     Render(render::Render),
     Diff(diff::Diff),
+    Lint(lint::Lint),
     Get(get::Get),
     Reconcile(reconcile::Reconcile),
     Suspend(suspend::Suspend),
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Render(command) => command.run(),
         Command::Diff(command) => command.run(),
+        Command::Lint(command) => command.run(),
         Command::Get(command) => command.run(),
         Command::Reconcile(command) => command.run(),
         Command::Suspend(command) => command.run(),

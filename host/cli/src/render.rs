@@ -3,14 +3,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use plumb_api::{Kustomization, KustomizationSpec, Object};
-use plumb_pipeline::{Request, Step, Variables, kustomization as pipeline};
-use plumb_plugin::Call;
 use serde_json::json;
 
-use crate::local::{self, PluginDir, Source};
+use crate::local::{PluginDir, Source};
 use crate::output::{self, Format};
+use crate::renderer::Renderer;
 use crate::substitution::Substitution;
 
 /// Renders a directory, or a Kustomization, and prints the objects. Needs no cluster.
@@ -90,7 +88,10 @@ impl What {
             (None, Some(path)) => {
                 let spec = self.substitution.asked_of(spec_of_directory(path)?);
                 let source = Source::open(path, self.root.as_deref())?;
-                Ok(Local { objects: self.run_steps(&spec, source)?, kustomization: None })
+                let spec = KustomizationSpec { path: Some(source.path), ..spec };
+                let variables = self.substitution.variables(&spec)?;
+                let objects = Renderer::new(&self.plugins)?.spec(&spec, &variables, &source.tree)?;
+                Ok(Local { objects, kustomization: None })
             }
             (None, None) => bail!("name a directory, or a file with --file"),
         }
@@ -100,49 +101,12 @@ impl What {
         let kustomization = read_kustomization(file)?;
         let kustomization =
             Kustomization { spec: self.substitution.asked_of(kustomization.spec.clone()), ..kustomization };
-        // What substituteFrom names is looked for in files here, whatever the controller does.
-        let fields: Vec<_> = pipeline::not_honoured(&kustomization.spec)
-            .into_iter()
-            .filter(|field| *field != "spec.postBuild.substituteFrom")
-            .collect();
-        if !fields.is_empty() {
-            bail!(
-                "{} is not supported yet, and the controller would refuse this Kustomization",
-                fields.join(", ")
-            );
-        }
         let start = self.root.clone().unwrap_or_else(|| PathBuf::from("."));
-        let mut source = Source::open(&start, self.root.as_deref())?;
-        source.path = kustomization.spec.path.clone().unwrap_or_default();
-        let mut objects = self.run_steps(&kustomization.spec, source)?;
-        let metadata = &kustomization.metadata;
-        let namespace = metadata.namespace.as_deref().unwrap_or("default");
-        let name = metadata.name.as_deref().unwrap_or_default();
-        pipeline::stamp(&mut objects, &kustomization.spec, namespace, name);
+        let source = Source::open(&start, self.root.as_deref())?;
+        let variables = self.substitution.variables(&kustomization.spec)?;
+        let objects =
+            Renderer::new(&self.plugins)?.kustomization(&kustomization, &variables, &source.tree)?;
         Ok(Local { objects, kustomization: Some(kustomization) })
-    }
-
-    fn run_steps(&self, spec: &KustomizationSpec, source: Source) -> anyhow::Result<Vec<Object>> {
-        let spec = KustomizationSpec { path: Some(source.path), ..spec.clone() };
-        let steps = self.load_steps(&spec, &self.substitution.variables(&spec)?)?;
-        let call = Call::default();
-        let request = Request { scope: "plumb", tree: &source.tree, steps: &steps, call: &call };
-        let rendered = local::engine().render(&request)?;
-        for warning in &rendered.warnings {
-            output::note(format_args!("warning: {warning}"));
-        }
-        Ok(rendered.objects.clone())
-    }
-
-    /// Loads the plugins: the first time on a machine they are compiled, which is long enough to say so.
-    fn load_steps(&self, spec: &KustomizationSpec, variables: &Variables) -> anyhow::Result<Vec<Step>> {
-        let progress = ProgressBar::new_spinner()
-            .with_style(ProgressStyle::with_template("{spinner} {msg} ({elapsed})")?)
-            .with_message("loading plugins; they are compiled when they are first used");
-        progress.enable_steady_tick(std::time::Duration::from_millis(200));
-        let steps = self.plugins.load().and_then(|builtins| Ok(pipeline::steps(spec, variables, &builtins)?));
-        progress.finish_and_clear();
-        steps
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many objects of Flux and Secrets were looked at.
     pub objects: usize,
+    /// The Kustomizations that were read and whose `spec.path` is here: those that can be rendered.
+    pub renderable: Vec<Kustomization>,
 }
 
 /// Looks at all files of a repository.
@@ -57,7 +59,11 @@ pub fn lint_tree(tree: &Arc<dyn Tree>, settings: &Settings) -> Result<Report, Tr
     let Lint { mut findings, objects, .. } = lint;
     findings.retain(|finding| !settings.disabled.contains(&finding.rule));
     findings.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
-    Ok(Report { findings, objects })
+    let view = View::new(tree.clone(), MAX_SECRET_BYTES);
+    let is_here =
+        |object: &Kustomization| is_directory(&view, object.spec.path.as_deref().unwrap_or_default());
+    let renderable = kustomizations.into_iter().map(|(object, _)| object).filter(is_here).collect();
+    Ok(Report { findings, objects, renderable })
 }
 
 struct Lint<'a> {
@@ -163,7 +169,7 @@ impl<'a> Lint<'a> {
     /// bootstrap made it, or because other paths that are taken from it are here.
     fn paths(&mut self, kustomizations: &Kustomizations<'_>, sources: &Sources<'_>) {
         let view = View::new(self.tree.clone(), MAX_SECRET_BYTES);
-        let exists = |path: &str| view.stat(path).is_ok_and(|node| node.kind == NodeKind::Directory);
+        let exists = |path: &str| is_directory(&view, path);
         let mut by_source: BTreeMap<(&str, &str), Vec<&(Kustomization, &Place)>> = BTreeMap::new();
         for member in kustomizations.iter().filter(|(_, place)| !place.has_variables()) {
             let reference = &member.0.spec.source_ref;
@@ -239,6 +245,10 @@ fn pushed(repository: &Repository) -> HashSet<(String, String)> {
         receivers.filter_map(|document| document.value.pointer("/spec/resources")?.as_array()).flatten();
     let text = |resource: &Value, field: &str| resource.get(field).and_then(Value::as_str).map(str::to_owned);
     named.filter_map(|resource| Some((text(resource, "kind")?, text(resource, "name")?))).collect()
+}
+
+fn is_directory(view: &View, path: &str) -> bool {
+    view.stat(path).is_ok_and(|node| node.kind == NodeKind::Directory)
 }
 
 fn is_root(path: &str) -> bool {

@@ -17,6 +17,7 @@ fn the_help_says_what_there_is() {
     Commands:
       render      Renders a directory, or a Kustomization, and prints the objects. Needs no cluster
       diff        Shows what would change in the cluster if these files were applied
+      lint        Finds common mistakes in the Flux objects of a repository. Needs no cluster
       get         Lists objects and how they are doing
       reconcile   Has an object reconciled now, and waits until that is done
       suspend     Stops the reconciliation of an object until it is resumed. What it has applied stays

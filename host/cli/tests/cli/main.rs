@@ -7,6 +7,7 @@ mod plumb;
 mod a_directory_is_rendered;
 mod a_kustomization_in_a_file_is_rendered;
 mod a_mistake_is_told_with_its_place;
+mod a_repository_is_linted;
 mod help_and_completion;
 mod variables_are_put_in;
 mod what_is_installed_can_be_exported;

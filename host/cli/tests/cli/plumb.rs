@@ -37,7 +37,7 @@ pub(crate) fn plumb(args: &[&str]) -> Ran {
 /// Runs `plumb render` in a directory. All tests share one cache of compiled plugins.
 pub(crate) fn render(directory: &Path, args: &[&str]) -> Ran {
     LazyLock::force(&COMPILED);
-    run_in(directory, &[&["render"], args].concat())
+    plumb_in(directory, &[&["render"], args].concat())
 }
 
 /// Kustomize is large: it is compiled by the first test that needs it, and the others wait.
@@ -46,10 +46,11 @@ static COMPILED: LazyLock<()> = LazyLock::new(|| {
     let is_built = plugins.join("kustomize.wasm").is_file();
     assert!(is_built, "{} has no kustomize.wasm: run `cargo xtask build`", plugins.display());
     let directory = files(&[("kustomization.yaml", "resources: []\n")]);
-    run_in(directory.path(), &["render", "."]);
+    plumb_in(directory.path(), &["render", "."]);
 });
 
-fn run_in(directory: &Path, args: &[&str]) -> Ran {
+/// Runs plumb in a directory.
+pub(crate) fn plumb_in(directory: &Path, args: &[&str]) -> Ran {
     run(command(directory, args).env("PLUMB_PLUGIN_DIR", plugins()))
 }
 
