@@ -236,7 +236,7 @@ fn short_revision(revision: &str) -> String {
 }
 
 /// `5s`, `3m`, `4h`, `12d`, as kubectl writes ages.
-fn age(since: Timestamp, now: Timestamp) -> String {
+pub(crate) fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(since).as_secs().max(0);
     match seconds {
         0..120 => format!("{seconds}s"),

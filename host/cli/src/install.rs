@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use kube::runtime::wait::{await_condition, conditions};
@@ -69,6 +69,31 @@ impl Install {
         }
         Ok(manifests)
     }
+}
+
+/// The namespace that the manifests are for.
+pub(crate) const NAMESPACE: &str = "plumbline-system";
+
+/// Installs the controller without starting it. Definitions that are there stay as they are: they may be Flux's own.
+pub(crate) async fn install_stopped(client: &Client, image: Option<&str>) -> anyhow::Result<()> {
+    let install = Install { export: false, crds_only: false, image: image.map(str::to_owned) };
+    let mut manifests = install.manifests()?;
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let there = api
+        .list_metadata(&ListParams::default())
+        .await
+        .map_err(cluster::plain)
+        .context("cannot list the CRDs")?;
+    let there: Vec<String> = there.items.iter().map(|crd| crd.name_any()).collect();
+    let is_there = |manifest: &Value| {
+        manifest["kind"] == "CustomResourceDefinition"
+            && there.iter().any(|name| manifest["metadata"]["name"] == name.as_str())
+    };
+    manifests.retain(|manifest| !is_there(manifest));
+    for manifest in manifests.iter_mut().filter(|manifest| manifest["kind"] == "Deployment") {
+        manifest["spec"]["replicas"] = 0.into();
+    }
+    apply(&manifests).await
 }
 
 /// Applies every manifest, and reports every one that failed.

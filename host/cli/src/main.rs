@@ -1,25 +1,33 @@
 //! The `plumb` command.
 #![forbid(unsafe_code)]
 
+mod catalog;
 mod cluster;
 mod comparison;
 mod completion;
 mod controller;
 mod diff;
 mod difference;
+mod events;
+mod explain;
 mod get;
 mod install;
 mod kinds;
 mod lint;
 mod local;
+mod migrate;
 mod objects;
 mod output;
 mod prepare;
+mod reader;
 mod reconcile;
 mod render;
 mod renderer;
 mod substitution;
 mod suspend;
+mod trace;
+mod tree;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -39,10 +47,15 @@ enum Command {
     Diff(diff::Diff),
     Lint(lint::Lint),
     Get(get::Get),
+    Explain(explain::Explain),
+    Trace(trace::Trace),
+    Tree(tree::Tree),
+    Events(events::Events),
     Reconcile(reconcile::Reconcile),
     Suspend(suspend::Suspend),
     Resume(suspend::Resume),
     Install(install::Install),
+    Migrate(migrate::Migrate),
     Controller(controller::Controller),
     Completion(completion::Completion),
     Prepare(prepare::Prepare),
@@ -59,10 +72,15 @@ fn main() -> ExitCode {
         Command::Diff(command) => command.run(),
         Command::Lint(command) => command.run(),
         Command::Get(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Trace(command) => command.run(),
+        Command::Tree(command) => command.run(),
+        Command::Events(command) => command.run(),
         Command::Reconcile(command) => command.run(),
         Command::Suspend(command) => command.run(),
         Command::Resume(command) => command.run(),
         Command::Install(command) => command.run(),
+        Command::Migrate(command) => command.run(),
         Command::Controller(command) => command.run(),
         Command::Completion(command) => command.run(),
         Command::Prepare(command) => command.run(),

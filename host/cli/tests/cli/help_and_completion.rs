@@ -19,12 +19,20 @@ fn the_help_says_what_there_is() {
       diff        Shows what would change in the cluster if these files were applied
       lint        Finds common mistakes in the Flux objects of a repository. Needs no cluster
       get         Lists objects and how they are doing
+      explain     Says in a paragraph why an object is not ready, what it waits for, and what to do
+      trace       Tells which Kustomization an object belongs to, and from which source, revision and
+                  file it comes
+      tree        Shows what has been applied as a tree, with what came of it and how it is
+      events      Shows the events of Flux's objects, or those of one object of any kind, the oldest
+                  first
       reconcile   Has an object reconciled now, and waits until that is done
       suspend     Stops the reconciliation of an object until it is resumed. What it has applied stays
                   as it is, and drift is left alone
       resume      Goes on with the reconciliation of a suspended object
       install     Installs Plumbline into a cluster: the custom resource definitions, its namespace, its
                   permissions and its Deployment
+      migrate     Reports what would change if Plumbline took over from Flux's source- and
+                  kustomize-controller, and hands over when told to
       controller  Runs the controller: reconciles the sources and the Kustomizations of a cluster
                   until it is told to stop
       completion  Prints a script that completes the commands and flags of plumb in a shell

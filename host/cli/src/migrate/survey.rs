@@ -1,0 +1,117 @@
+//! Reads what a migration would touch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use kube::api::ListParams;
+use plumb_api::{GroupKind, Kustomization, Object, ObjectId, crds};
+use plumb_pipeline::kustomization as pipeline;
+use serde_json::Value;
+
+use super::flux::controllers;
+use super::report::{KindFound, Report};
+use crate::reader::{KUSTOMIZE_GROUP, Read, Reader};
+
+/// What the groups of Flux's kinds end in.
+const FLUX: &str = ".fluxcd.io";
+/// The Deployment of Plumbline's controller.
+pub(super) const PLUMBLINE: &str = "plumb-controller";
+
+/// What was found, and the Kustomizations themselves.
+pub(super) struct Survey {
+    pub(super) report: Report,
+    pub(super) kustomizations: Vec<Kustomization>,
+}
+
+/// Looks at Flux's controllers, and at the objects of a namespace or of all.
+pub(super) async fn survey(
+    reader: &Reader,
+    flux_namespace: &str,
+    plumbline_namespace: &str,
+    namespace: Option<&str>,
+) -> anyhow::Result<Survey> {
+    let deployments = reader.list_kind("apps", "Deployment", Some(flux_namespace)).await?;
+    let mut report = Report {
+        flux: controllers(&deployments),
+        plumbline_namespace: plumbline_namespace.to_owned(),
+        plumbline: plumbline(reader, plumbline_namespace).await?,
+        old_versions: old_versions(reader).await?,
+        ..Report::default()
+    };
+    let mut kustomizations = Vec::new();
+    for entry in reader.catalog.of_groups(FLUX).filter(|entry| entry.is_namespaced && entry.can_list) {
+        let objects = reader.list(entry, namespace, ListParams::default()).await?;
+        let group_kind = entry.group_kind();
+        let suspended =
+            objects.iter().filter(|object| object.pointer("/spec/suspend") == Some(&Value::Bool(true)));
+        report.kinds.push(KindFound {
+            is_supported: is_supported(&group_kind),
+            group: group_kind.group.clone(),
+            kind: group_kind.kind.clone(),
+            objects: objects.len(),
+            suspended: suspended.map(name).collect(),
+        });
+        if group_kind == GroupKind::new(KUSTOMIZE_GROUP, "Kustomization") {
+            for object in objects {
+                let what = format!("Kustomization {}", name(&object));
+                let read: Kustomization = serde_json::from_value(object.into_value()).context(what)?;
+                kustomizations.push(read);
+            }
+        }
+    }
+    report.unsupported = unsupported(&kustomizations);
+    Ok(Survey { report, kustomizations })
+}
+
+async fn plumbline(reader: &Reader, namespace: &str) -> anyhow::Result<Option<i64>> {
+    let id = ObjectId {
+        namespace: namespace.to_owned(),
+        name: PLUMBLINE.to_owned(),
+        group_kind: GroupKind::new("apps", "Deployment"),
+    };
+    match reader.get(&id).await {
+        Read::Found(found) => Ok(Some(found.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1))),
+        Read::Missing => Ok(None),
+        Read::Refused(why) => anyhow::bail!("cannot read {}: {why}", id.human()),
+    }
+}
+
+fn is_supported(kind: &GroupKind) -> bool {
+    crds().iter().any(|crd| crd.spec.group == kind.group && crd.spec.names.kind == kind.kind)
+}
+
+fn unsupported(kustomizations: &[Kustomization]) -> BTreeMap<String, Vec<String>> {
+    let fields = |object: &Kustomization| {
+        let fields: Vec<String> =
+            pipeline::not_honoured(&object.spec).into_iter().map(str::to_owned).collect();
+        let metadata = &object.metadata;
+        let (namespace, name) = (metadata.namespace.as_deref()?, metadata.name.as_deref()?);
+        (!fields.is_empty()).then(|| (format!("Kustomization/{namespace}/{name}"), fields))
+    };
+    kustomizations.iter().filter_map(fields).collect()
+}
+
+/// Versions that hold objects, by definition: a definition cannot be replaced by one that lacks them.
+async fn old_versions(reader: &Reader) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    let there = reader.list_kind("apiextensions.k8s.io", "CustomResourceDefinition", None).await?;
+    let mut old = BTreeMap::new();
+    for crd in crds() {
+        let name = crd.metadata.name.clone().unwrap_or_default();
+        let known: BTreeSet<&str> = crd.spec.versions.iter().map(|version| version.name.as_str()).collect();
+        let stored = there
+            .iter()
+            .find(|found| found.name() == name)
+            .and_then(|found| found.pointer("/status/storedVersions"));
+        let stored = stored.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let unknown: Vec<String> =
+            stored.filter(|version| !known.contains(version)).map(str::to_owned).collect();
+        if !unknown.is_empty() {
+            old.insert(name, unknown);
+        }
+    }
+    Ok(old)
+}
+
+fn name(object: &Object) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name())
+}
