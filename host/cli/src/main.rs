@@ -8,6 +8,8 @@ mod completion;
 mod controller;
 mod diff;
 mod difference;
+#[cfg(test)]
+mod docs;
 mod events;
 mod explain;
 mod get;

@@ -4,42 +4,44 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use futures::{StreamExt as _, pin_mut};
-use plumb_api::{Kustomization, Object, SourceKind};
+use plumb_api::{GroupKind, Kustomization, Object, ObjectId};
 use plumb_apply::Owner;
 use plumb_tree::{Directory, Tree};
 
 use super::SourceName;
+use super::artifacts::Artifacts;
 use super::report::Changes;
 use crate::comparison::Comparison;
 use crate::difference;
 use crate::local::PluginDir;
-use crate::reader::Reader;
+use crate::reader::{Read, Reader, SOURCE_GROUP};
 use crate::renderer::Renderer;
 
-type Trees = BTreeMap<SourceName, Arc<dyn Tree>>;
-
-/// Compares every Kustomization whose source has a directory. Without any there is nothing to compare, nor to say.
+/// Compares what every Kustomization would apply with what the cluster holds. One that cannot be compared says why.
 pub(super) async fn changes(
     reader: &Reader,
     kustomizations: &[Kustomization],
     sources: &[(SourceName, PathBuf)],
     plugins: &PluginDir,
 ) -> anyhow::Result<Vec<Changes>> {
-    if sources.is_empty() {
+    if kustomizations.is_empty() {
         return Ok(Vec::new());
     }
-    let mut trees: Trees = BTreeMap::new();
+    let mut directories = BTreeMap::new();
     for (name, directory) in sources {
         let tree =
             Directory::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
-        trees.insert(name.clone(), Arc::new(tree));
+        directories.insert(name.clone(), Arc::new(tree) as Arc<dyn Tree>);
     }
-    let comparing = Comparing {
+    let mut comparing = Comparing {
+        reader,
         renderer: Renderer::new(plugins)?,
         comparison: Comparison::new(reader.client.clone()),
-        trees,
+        artifacts: Artifacts::new(reader.client.clone())?,
+        directories,
+        fetched: BTreeMap::new(),
     };
     let mut all = Vec::new();
     for kustomization in kustomizations {
@@ -53,38 +55,63 @@ pub(super) async fn changes(
     Ok(all)
 }
 
-struct Comparing {
+struct Comparing<'a> {
+    reader: &'a Reader,
     renderer: Renderer,
     comparison: Comparison,
-    trees: Trees,
+    artifacts: Artifacts,
+    /// The files of sources that the user has at hand.
+    directories: BTreeMap<SourceName, Arc<dyn Tree>>,
+    /// Those that Flux serves, or why they cannot be had.
+    fetched: BTreeMap<ObjectId, Result<Arc<dyn Tree>, String>>,
 }
 
-impl Comparing {
-    async fn compare(&self, kustomization: &Kustomization, changes: &mut Changes) -> anyhow::Result<()> {
+impl Comparing<'_> {
+    async fn compare(&mut self, kustomization: &Kustomization, changes: &mut Changes) -> anyhow::Result<()> {
         let spec = &kustomization.spec;
         let (namespace, name) = names(kustomization);
         anyhow::ensure!(!spec.suspend, "it is suspended, and would be left alone");
         anyhow::ensure!(spec.kube_config.is_none(), "it applies to another cluster");
-        let source = &spec.source_ref;
-        let key =
-            SourceName { namespace: source.namespace_or(namespace).to_owned(), name: source.name.clone() };
-        let tree = self.trees.get(&key).filter(|_| source.kind == SourceKind::GitRepository);
-        let tree = tree.with_context(|| {
-            format!(
-                "--source names no directory with the files of {} {}/{}",
-                source.kind, key.namespace, key.name
-            )
-        })?;
-        let rendered = self.renderer.kustomization(kustomization, tree)?;
+        let tree = self.tree(kustomization).await?;
+        let rendered = self.renderer.kustomization(kustomization, &tree)?;
         let objects = self.comparison.place(rendered, Some(kustomization)).await?;
         self.compare_objects(&objects, changes).await?;
         if spec.prune {
             let owner = Owner { namespace: namespace.to_owned(), name: name.to_owned() };
             let inventory = kustomization.status.as_ref().and_then(|status| status.inventory.clone());
             let pruned = self.comparison.pruned(&owner, &inventory.unwrap_or_default(), &objects).await?;
-            changes.pruned = pruned.iter().map(plumb_api::ObjectId::human).collect();
+            changes.pruned = pruned.iter().map(ObjectId::human).collect();
         }
         Ok(())
+    }
+
+    async fn tree(&mut self, kustomization: &Kustomization) -> anyhow::Result<Arc<dyn Tree>> {
+        let reference = &kustomization.spec.source_ref;
+        let namespace = reference.namespace_or(names(kustomization).0).to_owned();
+        let key = SourceName { namespace: namespace.clone(), name: reference.name.clone() };
+        if let Some(tree) = self.directories.get(&key) {
+            return Ok(tree.clone());
+        }
+        let group_kind = GroupKind::new(SOURCE_GROUP, reference.kind.as_str());
+        let id = ObjectId { namespace, name: reference.name.clone(), group_kind };
+        if !self.fetched.contains_key(&id) {
+            let fetched = match self.reader.get(&id).await {
+                Read::Found(source) => {
+                    self.artifacts.tree(&source).await.map_err(|error| format!("{error:#}"))
+                }
+                Read::Missing => Err("it does not exist".to_owned()),
+                Read::Refused(why) => Err(why),
+            };
+            self.fetched.insert(id.clone(), fetched);
+        }
+        match self.fetched.get(&id) {
+            Some(Ok(tree)) => Ok(tree.clone()),
+            Some(Err(why)) => bail!(
+                "the files of {} cannot be had ({why}); name a directory that holds them with --source",
+                id.human()
+            ),
+            None => bail!("the files of {} were not fetched", id.human()),
+        }
     }
 
     async fn compare_objects(&self, objects: &[Arc<Object>], changes: &mut Changes) -> anyhow::Result<()> {

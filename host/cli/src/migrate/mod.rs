@@ -1,5 +1,6 @@
 //! From Flux's controllers to Plumbline, and back.
 
+mod artifacts;
 mod changes;
 mod flux;
 mod handover;
@@ -41,8 +42,7 @@ pub(crate) struct Migrate {
     /// Look only at objects of this namespace.
     #[arg(long, short)]
     namespace: Option<String>,
-    /// A directory that holds the files of a source, to compare what would be applied with what the cluster holds. Can be given more than
-    /// once.
+    /// A directory that holds the files of a source, instead of those that Flux serves. Can be given more than once.
     #[arg(long = "source", value_name = "NAMESPACE/NAME=DIRECTORY", value_parser = source)]
     sources: Vec<(SourceName, PathBuf)>,
     /// Show the fields that would change.

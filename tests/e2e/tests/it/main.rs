@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod apply_engine;
+mod migration;
 mod scene;
 
 mod a_broken_or_empty_render_prunes_nothing;
@@ -20,10 +21,12 @@ mod an_update_changes_what_the_commit_changes;
 mod another_cluster_is_reached_by_a_kubeconfig;
 mod any_object_can_be_a_dependency;
 mod cli_diff_shows_what_would_change;
+mod cli_explains_what_an_object_waits_for;
 mod cli_get_lists_objects;
 mod cli_process;
 mod cli_reconcile_waits_for_the_answer;
 mod cli_suspend_and_resume;
+mod cli_traces_and_shows_what_was_applied;
 mod deletion_policies_are_kept;
 mod dependencies_are_applied_first;
 mod drift_is_put_back;

@@ -1,0 +1,126 @@
+use serde_json::{Value, json};
+
+use super::what_flux_applied_is_taken_over::{get, left_by_flux};
+use crate::cli_process::{Ran, run};
+use crate::scene::Scene;
+
+/// A Deployment as Flux's manifests have it.
+fn controller(scene: &Scene, name: &str, replicas: u32) -> Value {
+    let mut controller = scene.deployment(name);
+    controller["metadata"]["labels"] = json!({
+        "app.kubernetes.io/component": name, "app.kubernetes.io/instance": "flux-system",
+        "app.kubernetes.io/part-of": "flux", "app.kubernetes.io/version": "v2.9.0",
+    });
+    let containers = json!([{"name": "manager", "image": format!("ghcr.io/fluxcd/{name}:v1.9.0"), "args": ["controller"]}]);
+    controller["spec"] = json!({
+        "replicas": replicas, "selector": {"matchLabels": {"app": name}},
+        "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": containers}},
+    });
+    controller
+}
+
+async fn migrate(scene: &Scene, more: &[&str]) -> anyhow::Result<Ran> {
+    let namespace = scene.namespace.as_str();
+    let args = ["migrate", "--flux-namespace", namespace, "--plumbline-namespace", namespace];
+    run(scene, &[&args, more].concat()).await
+}
+
+async fn replicas(scene: &Scene, name: &str) -> anyhow::Result<Value> {
+    Ok(get(scene, &scene.deployment(name)).await?["spec"]["replicas"].clone())
+}
+
+/// Flux's own Deployments are in Git, with their replicas, as its bootstrap puts them there.
+async fn bootstrapped(name: &str) -> anyhow::Result<(Scene, Value)> {
+    let (scene, kustomization) = left_by_flux(name).await?;
+    for (name, count) in [("source-controller", 1), ("kustomize-controller", 2), ("plumb-controller", 0)] {
+        scene.cluster.apply(&controller(&scene, name, count)).await?;
+    }
+    Ok((scene, kustomization))
+}
+
+#[tokio::test]
+async fn and_only_reports_before() -> anyhow::Result<()> {
+    let (scene, _) = bootstrapped("migrate-report").await?;
+    scene.repository.remove("obsolete.yaml")?;
+    scene.repository.write("settings.yaml", crate::scene::config_map("settings", "two"))?;
+    let source = format!("{}/source=.", scene.namespace);
+    let ran = migrate(&scene, &["-n", &scene.namespace, "--source", &source]).await?;
+    assert_eq!((ran.code, &*ran.stderr), (Some(0), ""), "{}", ran.stdout);
+    let expected = "\
+Flux v2.9.0
+  kustomize-controller v1.9.0, 2 replicas: would be scaled to zero
+  source-controller v1.9.0, 1 replica: would be scaled to zero
+
+Plumbline
+  installed in NAMESPACE, 0 replicas
+
+Objects
+  1 Kustomization: Plumbline
+  1 GitRepository: Plumbline
+
+What would be applied, compared with the cluster
+  Kustomization NAMESPACE/apps: 3 changed, 1 pruned, 1 unchanged
+    changed: ConfigMap/NAMESPACE/old, ConfigMap/NAMESPACE/older, ConfigMap/NAMESPACE/settings
+    pruned: ConfigMap/NAMESPACE/obsolete
+
+Nothing was changed. `plumb migrate --yes` hands over, `plumb migrate --back --yes` takes it back.
+";
+    assert_eq!(ran.stdout, expected);
+    assert_eq!(
+        (replicas(&scene, "kustomize-controller").await?, replicas(&scene, "plumb-controller").await?),
+        (json!(2), json!(0))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn and_takes_it_back() -> anyhow::Result<()> {
+    let (mut scene, kustomization) = bootstrapped("migrate-yes").await?;
+    // JSON is YAML.
+    let manifest = controller(&scene, "kustomize-controller", 2).to_string();
+    let commit = scene.commit(&[("kustomize-controller.yaml", &manifest)])?;
+    let ran = migrate(&scene, &["-n", &scene.namespace, "--yes"]).await?;
+    assert_eq!((ran.code, &*ran.stderr), (Some(0), ""), "{}", ran.stdout);
+    for name in ["source-controller", "kustomize-controller"] {
+        assert_eq!(replicas(&scene, name).await?, 0, "{name}");
+    }
+    assert_eq!(replicas(&scene, "plumb-controller").await?, 1);
+
+    // Plumbline applies the Deployment of Git, and does not start what it has taken over from.
+    scene.controller.start_again().await?;
+    scene.wait_applied(&kustomization, &commit).await?;
+    assert_eq!(replicas(&scene, "kustomize-controller").await?, 0);
+    scene.controller.terminate()?;
+
+    let ran = migrate(&scene, &["--back"]).await?;
+    let expected = "Plumbline in NAMESPACE would be scaled to zero, and then:\n  kustomize-controller would be scaled to 2\n  \
+                    source-controller would be scaled to 1\nNothing was changed. `plumb migrate --back --yes` does it.\n";
+    assert_eq!((ran.code, &*ran.stdout), (Some(0), expected), "{}", ran.stderr);
+    let ran = migrate(&scene, &["--back", "--yes"]).await?;
+    assert_eq!((ran.code, &*ran.stderr), (Some(0), ""), "{}", ran.stdout);
+    let count = async |name| replicas(&scene, name).await;
+    assert_eq!(
+        (
+            count("plumb-controller").await?,
+            count("kustomize-controller").await?,
+            count("source-controller").await?
+        ),
+        (json!(0), json!(2), json!(1))
+    );
+    let annotations =
+        get(&scene, &scene.deployment("kustomize-controller")).await?["metadata"]["annotations"].clone();
+    assert!(annotations.get("plumbline.dev/flux-replicas").is_none(), "{annotations}");
+    assert!(annotations.get("kustomize.toolkit.fluxcd.io/reconcile").is_none(), "{annotations}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn but_never_where_there_is_no_flux() -> anyhow::Result<()> {
+    let scene = Scene::set("migrate-none").await?;
+    let ran = migrate(&scene, &["--yes", "-n", &scene.namespace]).await?;
+    let expected = "error: no controller of Flux was found; name their namespace with --flux-namespace\n";
+    assert_eq!((ran.code, &*ran.stderr), (Some(2), expected));
+    let ran = migrate(&scene, &["--back", "--yes"]).await?;
+    assert_eq!(ran.code, Some(2), "{}", ran.stdout);
+    Ok(())
+}
