@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use clap::Args;
 use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
 use plumb_api::{GroupKind, Object, ObjectId};
+use plumb_tree::TreePath;
 use serde_json::Value;
 
 use crate::reader::{KUSTOMIZE_GROUP, Read, Reader, SOURCE_GROUP};
@@ -110,19 +111,25 @@ impl Traced {
         text.0
     }
 
+    /// The file, from the root of the source on: kustomize notes it relative to the directory that is built.
     fn file(&self, applied: &Object) -> String {
         let noted = applied.annotation(ORIGIN).and_then(|origin| serde_yaml::from_str::<Value>(origin).ok());
         let field =
             |name: &str| noted.as_ref().and_then(|noted| noted.get(name)?.as_str().map(str::to_owned));
-        let (path, configured_in) = (field("path"), field("configuredIn"));
-        let is_kustomization =
-            self.manager.as_ref().is_some_and(|(id, _)| id.group_kind.kind == "Kustomization");
-        match (path.or(configured_in), is_kustomization) {
-            (Some(path), _) => path,
-            (None, true) => {
+        let Some((id, read)) = &self.manager else { return String::new() };
+        match (field("path").or_else(|| field("configuredIn")), id.group_kind.kind.as_str()) {
+            (Some(path), _) => {
+                let built = match read {
+                    Read::Found(manager) => text(manager, "/spec/path"),
+                    Read::Missing | Read::Refused(_) => "",
+                };
+                let whole = TreePath::new(built).and_then(|built| built.join(&path));
+                whole.map_or(path, |whole| whole.to_string())
+            }
+            (None, "Kustomization") => {
                 "not noted; add originAnnotations to spec.buildMetadata of the Kustomization".to_owned()
             }
-            (None, false) => String::new(),
+            (None, _) => String::new(),
         }
     }
 }
@@ -267,7 +274,7 @@ mod tests {
 
     fn deployment() -> Object {
         let labels = json!({OWNER_NAME: "apps", OWNER_NAMESPACE: "flux-system"});
-        let annotations = json!({ORIGIN: "path: apps/web/deployment.yaml\n"});
+        let annotations = json!({ORIGIN: "path: ../base/deployment.yaml\n"});
         object(json!({"apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "web", "namespace": "shop", "labels": labels, "annotations": annotations}}))
     }
@@ -316,7 +323,7 @@ mod tests {
         Namespace:       shop
         Owned by:        Deployment/web
         Status:          Managed by Flux
-        File:            apps/web/deployment.yaml
+        File:            base/deployment.yaml
         ---
         Kustomization:   apps
         Namespace:       flux-system

@@ -33,7 +33,11 @@ async fn replicas(scene: &Scene, name: &str) -> anyhow::Result<Value> {
 async fn bootstrapped(name: &str) -> anyhow::Result<(Scene, Value)> {
     let (scene, kustomization) = left_by_flux(name).await?;
     for (name, count) in [("source-controller", 1), ("kustomize-controller", 2), ("plumb-controller", 0)] {
-        scene.cluster.apply(&controller(&scene, name, count)).await?;
+        let mut controller = controller(&scene, name, count);
+        if name == "plumb-controller" {
+            controller["metadata"]["labels"] = json!({"app.kubernetes.io/part-of": "plumbline"});
+        }
+        scene.cluster.apply(&controller).await?;
     }
     Ok((scene, kustomization))
 }
@@ -59,8 +63,8 @@ Objects
   1 GitRepository: Plumbline
 
 What would be applied, compared with the cluster
-  Kustomization NAMESPACE/apps: 3 changed, 1 pruned, 1 unchanged
-    changed: ConfigMap/NAMESPACE/old, ConfigMap/NAMESPACE/older, ConfigMap/NAMESPACE/settings
+  Kustomization NAMESPACE/apps: 1 changed, 1 pruned, 3 unchanged
+    changed: ConfigMap/NAMESPACE/settings
     pruned: ConfigMap/NAMESPACE/obsolete
 
 Nothing was changed. `plumb migrate --yes` hands over, `plumb migrate --back --yes` takes it back.
