@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use futures::AsyncReadExt as _;
@@ -12,9 +13,12 @@ use plumb_tree::Tree;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 /// An archive may have this many bytes.
 const MAX_BYTES: u64 = 256 << 20;
+/// How long one may take to arrive.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Fetches artifacts, and keeps them for as long as it lives.
 pub(super) struct Artifacts {
@@ -34,9 +38,9 @@ impl Artifacts {
     pub(super) async fn tree(&self, source: &Object) -> anyhow::Result<Arc<dyn Tree>> {
         let text = |pointer: &str| source.pointer(pointer).and_then(Value::as_str);
         let url = text("/status/artifact/url").context("the source has no artifact")?;
-        let bytes = self
-            .fetch(&proxy_path(url)?)
-            .await
+        let fetched = timeout(DEADLINE, self.fetch(&proxy_path(url)?)).await;
+        let bytes = fetched
+            .unwrap_or_else(|_| bail!("no answer within {DEADLINE:?}"))
             .with_context(|| format!("cannot fetch {url} through the API server"))?;
         verify(&bytes, text("/status/artifact/digest").unwrap_or_default())?;
         let store = self.store.clone();

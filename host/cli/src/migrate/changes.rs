@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use futures::{StreamExt as _, pin_mut};
-use plumb_api::{GroupKind, Kustomization, Object, ObjectId};
+use plumb_api::{GroupKind, Kustomization, Object, ObjectId, ValuesKind};
 use plumb_apply::Owner;
+use plumb_pipeline::{Variables, variables_of};
 use plumb_tree::{Directory, Tree};
 
 use super::SourceName;
@@ -73,7 +74,8 @@ impl Comparing<'_> {
         anyhow::ensure!(!spec.suspend, "it is suspended, and would be left alone");
         anyhow::ensure!(spec.kube_config.is_none(), "it applies to another cluster");
         let tree = self.tree(kustomization).await?;
-        let rendered = self.renderer.kustomization(kustomization, &tree)?;
+        let variables = self.variables(kustomization).await?;
+        let rendered = self.renderer.kustomization(kustomization, &variables, &tree)?;
         let objects = self.comparison.place(rendered, Some(kustomization)).await?;
         self.compare_objects(&objects, changes).await?;
         if spec.prune {
@@ -83,6 +85,30 @@ impl Comparing<'_> {
             changes.pruned = pruned.iter().map(ObjectId::human).collect();
         }
         Ok(())
+    }
+
+    /// The variables that the cluster holds.
+    async fn variables(&self, kustomization: &Kustomization) -> anyhow::Result<Variables> {
+        let Some(post_build) = &kustomization.spec.post_build else { return Ok(Variables::default()) };
+        let mut from = Vec::new();
+        for reference in &post_build.substitute_from {
+            let kind = match reference.kind {
+                ValuesKind::ConfigMap => "ConfigMap",
+                ValuesKind::Secret => "Secret",
+            };
+            let namespace = names(kustomization).0.to_owned();
+            let id =
+                ObjectId { namespace, name: reference.name.clone(), group_kind: GroupKind::new("", kind) };
+            match self.reader.get(&id).await {
+                Read::Found(object) => from.push(variables_of(&object)?),
+                Read::Missing if reference.optional => {}
+                Read::Missing => bail!("{} of spec.postBuild.substituteFrom does not exist", id.human()),
+                Read::Refused(why) => {
+                    bail!("{} of spec.postBuild.substituteFrom cannot be read: {why}", id.human())
+                }
+            }
+        }
+        Ok(Variables::merge(&from, &post_build.substitute))
     }
 
     async fn tree(&mut self, kustomization: &Kustomization) -> anyhow::Result<Arc<dyn Tree>> {

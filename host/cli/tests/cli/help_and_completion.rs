@@ -33,8 +33,8 @@ fn the_help_says_what_there_is() {
                   permissions and its Deployment
       migrate     Reports what would change if Plumbline took over from Flux's source- and
                   kustomize-controller, and hands over when told to
-      controller  Runs the controller: reconciles the sources and the Kustomizations of a cluster
-                  until it is told to stop
+      controller  Runs the controller: reconciles the sources and the Kustomizations of a cluster until
+                  it is told to stop
       completion  Prints a script that completes the commands and flags of plumb in a shell
       version     Prints the version
       help        Print this message or the help of the given subcommand(s)

@@ -4,6 +4,9 @@ use anyhow::Context as _;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
+use sha2::Digest as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::scene::Scene;
 
@@ -92,6 +95,38 @@ impl Flux<'_> {
         self.write_status(manager, source, &status).await
     }
 
+    /// Serves the files of the newest commit as the source's artifact, by a Service that leads to this machine.
+    pub(super) async fn serve(&self, source: &Value) -> anyhow::Result<()> {
+        let scene = self.0;
+        let archive = scene.repository.root().join("artifact.tar.gz");
+        let output = archive.to_str().context("the path is text")?;
+        scene.repository.git(&["archive", "--format=tar.gz", "-o", output, "HEAD"])?;
+        let bytes = std::fs::read(&archive)?;
+        let digest = format!("sha256:{:x}", sha2::Sha256::digest(&bytes));
+        let listener = TcpListener::bind("0.0.0.0:0").await?;
+        let port = listener.local_addr()?.port();
+        tokio::spawn(answer_all(listener, bytes));
+        // The API server goes to no loopback address. Nothing is sent to find out which one this machine has.
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect("192.0.2.1:9").context("this machine has no address but loopback")?;
+        let address = socket.local_addr()?.ip().to_string();
+        // It goes to pods only: the one of the test cluster, which runs nothing, is given the address.
+        let mut pod = scene.object("v1", "Pod", "artifacts");
+        pod["metadata"]["labels"] = json!({"serves": "artifacts"});
+        pod["spec"] = json!({"containers": [{"name": "artifacts", "image": "example.invalid/artifacts"}]});
+        scene.cluster.apply(&pod).await?;
+        scene.cluster.wait_for(&pod, "the pod runs", |pod| pod["status"]["podIP"].is_string()).await?;
+        let status = json!({"status": {"podIP": address, "podIPs": [{"ip": address}]}});
+        self.write_status("kubelet", &pod, &status).await?;
+        let mut service = scene.object("v1", "Service", "source-controller");
+        service["spec"] =
+            json!({"selector": {"serves": "artifacts"}, "ports": [{"port": 80, "targetPort": port}]});
+        scene.cluster.apply(&service).await?;
+        let url = format!("http://source-controller.{}.svc.cluster.local./artifact.tar.gz", scene.namespace);
+        let artifact = json!({"status": {"artifact": {"url": url, "digest": digest}}});
+        self.write_status("gotk-source-controller", source, &artifact).await
+    }
+
     async fn write_status(&self, manager: &str, object: &Value, status: &Value) -> anyhow::Result<()> {
         let (api, name) = self.api_of(object)?;
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
@@ -115,6 +150,17 @@ impl Flux<'_> {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, text("/kind")?));
         let api = Api::namespaced_with(self.0.cluster.client.clone(), &self.0.namespace, &resource);
         Ok((api, text("/metadata/name")?.to_owned()))
+    }
+}
+
+/// Answers every request with the same bytes.
+async fn answer_all(listener: TcpListener, bytes: Vec<u8>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).await;
+        let _ = stream.write_all(head.as_bytes()).await;
+        let _ = stream.write_all(&bytes).await;
     }
 }
 

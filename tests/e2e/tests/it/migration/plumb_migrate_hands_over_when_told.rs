@@ -1,5 +1,7 @@
+use plumb_test_support::cluster::eventually;
 use serde_json::{Value, json};
 
+use super::flux::Flux;
 use super::what_flux_applied_is_taken_over::{get, left_by_flux};
 use crate::cli_process::{Ran, run};
 use crate::scene::Scene;
@@ -74,6 +76,29 @@ Nothing was changed. `plumb migrate --yes` hands over, `plumb migrate --back --y
         (replicas(&scene, "kustomize-controller").await?, replicas(&scene, "plumb-controller").await?),
         (json!(2), json!(0))
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn and_compares_with_what_flux_serves() -> anyhow::Result<()> {
+    let (scene, _) = bootstrapped("migrate-served").await?;
+    let ran = migrate(&scene, &["-n", &scene.namespace]).await?;
+    let why = "(cannot fetch http://source-controller.flux-system.svc.cluster.local./";
+    assert!(
+        ran.stdout.contains("apps: not compared: the files of GitRepository/NAMESPACE/source cannot be had"),
+        "{ran:?}"
+    );
+    assert!(ran.stdout.contains(why), "{ran:?}");
+    Flux(&scene).serve(&scene.source()).await?;
+    let hand_made = json!({"data": {"key": "by hand"}});
+    scene.cluster.edit(&scene.config_map("settings"), &hand_made).await?;
+    let served = eventually("the files are served", async || {
+        let ran = migrate(&scene, &["-n", &scene.namespace, "--diff"]).await?;
+        Ok(Some(ran).filter(|ran| !ran.stdout.contains("not compared")))
+    });
+    let ran = served.await?;
+    assert!(ran.stdout.contains("Kustomization NAMESPACE/apps: 1 changed, 4 unchanged\n"), "{ran:?}");
+    assert!(ran.stdout.contains("-  key: by hand\n+  key: one\n"), "{ran:?}");
     Ok(())
 }
 
