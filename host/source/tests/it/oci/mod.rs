@@ -3,6 +3,7 @@
 mod artifacts_are_pulled_by_their_digest;
 mod artifacts_are_signed_by_whom_they_should_be;
 mod fake;
+mod real_registries_understand_us;
 mod registries_are_signed_in_to;
 mod signer;
 
