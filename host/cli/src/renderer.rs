@@ -25,17 +25,14 @@ impl Renderer {
     }
 
     /// The objects of a Kustomization as they would be applied: with its common metadata and ownership labels. `variables` holds what
-    /// `spec.postBuild.substituteFrom` names, whatever the controller does.
+    /// `spec.postBuild` names.
     pub(crate) fn kustomization(
         &self,
         kustomization: &Kustomization,
         variables: &Variables,
         tree: &Arc<dyn Tree>,
     ) -> anyhow::Result<Vec<Object>> {
-        let fields: Vec<_> = pipeline::not_honoured(&kustomization.spec)
-            .into_iter()
-            .filter(|field| *field != "spec.postBuild.substituteFrom")
-            .collect();
+        let fields = pipeline::not_honoured(&kustomization.spec);
         if !fields.is_empty() {
             bail!(
                 "{} is not supported yet, and the controller would refuse this Kustomization",

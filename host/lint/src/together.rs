@@ -220,12 +220,18 @@ impl Edge<'_> {
     }
 }
 
+/// Objects of other kinds need not be in Git.
 fn edges(object: &Kustomization) -> impl Iterator<Item = Edge<'_>> {
     let own = object.metadata.namespace.as_deref();
-    object.spec.depends_on.iter().map(move |reference| Edge {
-        namespace: reference.namespace.as_deref().or(own),
-        name: &reference.name,
-    })
+    object
+        .spec
+        .depends_on
+        .iter()
+        .filter(|reference| reference.kind.as_deref().is_none_or(|kind| kind == "Kustomization"))
+        .map(move |reference| Edge {
+            namespace: reference.namespace.as_deref().or(own),
+            name: &reference.name,
+        })
 }
 
 /// In a file a namespace may be left to kustomize: then any will do.

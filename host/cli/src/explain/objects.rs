@@ -83,7 +83,8 @@ pub(super) fn dependencies_of(object: &Object) -> Vec<Dependency> {
         let text = |field: &str| reference.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
         let group = text("apiVersion").map(|version| version.split_once('/').map_or("", |(group, _)| group));
         let group_kind = match text("kind") {
-            Some(kind) => GroupKind::new(group.unwrap_or(&own.group), kind),
+            Some(kind) if kind != own.kind => GroupKind::new(group.unwrap_or_default(), kind),
+            Some(_) => own.clone(),
             None => own.clone(),
         };
         let namespace = text("namespace").or(object.namespace()).unwrap_or_default().to_owned();

@@ -47,6 +47,12 @@ fn about_a_source(#[case] interval: &str, #[case] more: &str, #[case] expected: 
 }
 
 #[test]
+fn a_dependency_of_another_kind_need_not_be_in_git() {
+    let apps = kustomization("a", "dependsOn:\n- name: a\n  apiVersion: apps/v1\n  kind: Deployment");
+    assert!(lint(&[("a.yaml", &apps), ("source.yaml", &source(""))]).is_empty());
+}
+
+#[test]
 fn a_source_that_is_pushed_may_be_looked_at_seldom() {
     let source = replaced(&source(""), "interval: 1m", "interval: 1h");
     let receiver = "apiVersion: notification.toolkit.fluxcd.io/v1\nkind: Receiver\nmetadata: {name: github}\n\
