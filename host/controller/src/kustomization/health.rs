@@ -94,7 +94,9 @@ pub(super) async fn assess(
 fn expressed(object: &Object, expressions: &Expressions, now: Timestamp) -> Health {
     let gvk = object.gvk();
     let Some(expression) = expressions.health.of(&gvk.group, &gvk.kind) else { return health(object, now) };
-    let (status, message) = match expression.evaluate(&serde_json::Value::Object(object.fields().clone())) {
+    // An expression over a large object takes some milliseconds.
+    let value = serde_json::Value::Object(object.fields().clone());
+    let (status, message) = match tokio::task::block_in_place(|| expression.evaluate(&value)) {
         Ok(plumb_cel::Health::Current) => (HealthStatus::Current, String::new()),
         Ok(plumb_cel::Health::InProgress) => {
             (HealthStatus::InProgress, "according to healthCheckExprs".to_owned())

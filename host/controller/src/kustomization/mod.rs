@@ -10,12 +10,13 @@ mod expressions;
 mod failure;
 mod finalize;
 mod health;
+mod lint;
 mod render;
 mod repairs;
 mod report;
 mod variables;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,6 +80,8 @@ pub(crate) struct Memory {
     /// The expressions of the spec, for the generation that they were read from.
     expressions: Option<(Option<i64>, Arc<Expressions>)>,
     compared: Compared,
+    /// What is likely to hurt and was told.
+    linted: HashSet<String>,
     /// The objects of other kinds that `spec.dependsOn` names, and those that `spec.healthChecks` names and that are not applied here.
     followed: Followed,
     /// Who acted last. Kept, so that the watches of a cluster last for as long as somebody uses it.
@@ -319,6 +322,7 @@ impl<'a> Run<'a> {
         if self.memory.attempt.as_ref().is_none_or(|(last, _)| *last != attempt) {
             self.memory.attempt = Some((attempt, Instant::now()));
         }
+        lint::warn(self, &rendered, &revision).await;
         let desired = render::prepare(self, &actor, &rendered).await?;
         apply::apply(self, &actor, &expressions, &desired).await?;
         let assessment = health::assess(self, &actor, &expressions, &desired).await;

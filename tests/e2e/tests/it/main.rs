@@ -27,6 +27,7 @@ mod cli_process;
 mod cli_reconcile_waits_for_the_answer;
 mod cli_suspend_and_resume;
 mod cli_traces_and_shows_what_was_applied;
+mod common_mistakes_are_told_once;
 mod deletion_policies_are_kept;
 mod dependencies_are_applied_first;
 mod drift_is_put_back;

@@ -1,0 +1,34 @@
+//! Common mistakes, told as events when they come in with a change. After a restart nothing is told again.
+
+use plumb_lint::{Finding, Severity as Gravity, lint_kustomization, lint_rendered};
+use plumb_pipeline::Rendered;
+
+use super::Run;
+use crate::events::Severity;
+
+/// The reason of the events.
+const LINT: &str = "Lint";
+
+/// Tells what is likely to hurt in a spec, or in rendered objects, that were not applied before. Each is told once.
+pub(super) async fn warn(run: &mut Run<'_>, rendered: &Rendered, revision: &str) {
+    let is_new_spec = run.written.observed_generation != run.object.metadata.generation;
+    let is_new_revision = run.written.last_applied_revision.as_deref() != Some(revision);
+    let mut findings = Vec::new();
+    if is_new_spec {
+        findings.extend(lint_kustomization(run.object));
+    }
+    if is_new_spec || is_new_revision {
+        findings.extend(lint_rendered(&rendered.objects));
+    }
+    for finding in findings.iter().filter(|finding| finding.severity != Gravity::Info) {
+        let note = note(finding);
+        if run.memory.linted.insert(note.clone()) {
+            run.publish(Severity::Warning, LINT, &note).await;
+        }
+    }
+}
+
+fn note(finding: &Finding) -> String {
+    let Finding { rule, object, message, hint, .. } = finding;
+    format!("{object}: {message}; {hint} ({})", rule.name())
+}
