@@ -57,7 +57,7 @@ pub use oci_repository::{
 pub use post_build::{PostBuild, SubstituteReference, SubstituteStrategy, ValuesKind};
 pub use reference::{
     CrossNamespaceSourceReference, DependencyReference, KubeConfigReference, LocalObjectReference,
-    NamespacedObjectKindReference, SecretKeyReference, SourceKind,
+    NamespacedObjectKindReference, SecretKeyReference, SourceKind, is_object_name,
 };
 pub use revision::{InvalidRevision, Revision};
 pub use sensitive::Sensitive;

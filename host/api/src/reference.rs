@@ -5,6 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::serde_rules::non_empty;
 
+/// Whether a text can be the name of a Secret, a ConfigMap or a ServiceAccount: a DNS subdomain (RFC 1123). Any other text must not get into
+/// the path of a request.
+pub fn is_object_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty() && label.bytes().all(is_inside) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
 /// Names an object in the namespace of the object that refers to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct LocalObjectReference {
@@ -171,6 +181,22 @@ pub struct KubeConfigReference {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
     use super::*;
+
+    // Attack 21 (multi-tenancy): a name that would lead to an object of another namespace.
+    #[rstest::rstest]
+    #[case("git", true)]
+    #[case("a.b-c.1", true)]
+    #[case("", false)]
+    #[case("..", false)]
+    #[case("../../other/secrets/a", false)]
+    #[case("a/status", false)]
+    #[case("a?watch=true", false)]
+    #[case("a%2fb", false)]
+    #[case("-a", false)]
+    #[case("A", false)]
+    fn what_is_no_name_gets_into_no_path(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(is_object_name(text), expected);
+    }
 
     #[test]
     fn kinds_of_sources_are_written_as_kubernetes_has_them() {

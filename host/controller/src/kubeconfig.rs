@@ -275,6 +275,9 @@ impl Workload {
             None => vec![address.to_owned()],
         };
         let account = match text.get("serviceAccountName") {
+            Some(name) if !plumb_api::is_object_name(name) => {
+                return Err(incomplete(format!("serviceAccountName {name:?} is not a name")));
+            }
             Some(name) => crate::clusters::ServiceAccount {
                 namespace: input.namespace.clone(),
                 name: (*name).to_owned(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ServiceAccount as ServiceAccountObject;
 use kube::api::Api;
-use plumb_api::{KustomizationSpec, Reason};
+use plumb_api::{KustomizationSpec, Reason, is_object_name};
 
 use super::Run;
 use super::failure::{Failure, Retry};
@@ -36,7 +36,13 @@ pub(super) async fn actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor> {
         ClusterId::Host => run.context.clusters.host().clone(),
         ClusterId::Remote(reference) => remote(run, &reference).await?,
     };
-    let actor = cluster.actor(account(&run.object.spec, &run.key, &run.context.config.tenancy));
+    let account = account(&run.object.spec, &run.key, &run.context.config.tenancy);
+    if let Some(account) = account.as_ref().filter(|account| !is_object_name(&account.name)) {
+        return Err(NoActor::Failed(format!(
+            "the service account {account} cannot exist: that is not a name"
+        )));
+    }
+    let actor = cluster.actor(account);
     run.memory.act_as(&actor, &run.key);
     Ok(actor)
 }
@@ -79,6 +85,7 @@ fn account(spec: &KustomizationSpec, key: &Key, tenancy: &Tenancy) -> Option<Ser
 /// As [`actor`], for the last act: an account that is gone may do nothing, and its objects cannot be deleted as it.
 pub(super) async fn last_actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor> {
     let account = account(&run.object.spec, &run.key, &run.context.config.tenancy);
+    let account = account.filter(|account| is_object_name(&account.name));
     if let (Some(account), None) = (account, &run.object.spec.kube_config) {
         let api: Api<ServiceAccountObject> = Api::namespaced(run.context.client.clone(), &account.namespace);
         match bounded(api.get_metadata_opt(&account.name)).await {

@@ -161,8 +161,9 @@ fn policy(run: &Run<'_>, expressions: &Expressions) -> Result<Policy, Failure> {
 /// rather than deleted. An error means that the plan is to be carried out without its deletions.
 fn hold_prune(run: &mut Run<'_>, plan: &mut Plan) -> Result<(), Failure> {
     let revision = run.revision.as_deref().unwrap_or_default();
-    let is_settled =
-        plan.prune.is_empty() || run.context.all_others_rendered(&run.key, &run.source(), revision);
+    // What is withheld may be what others are about to take over, too.
+    let is_settled = plan.prune.is_empty() && plan.withheld.is_none()
+        || run.context.all_others_rendered(&run.key, &run.source(), revision);
     if is_settled || run.memory.prune_held.get_or_insert_with(Clock::now).elapsed() >= PRUNE_HELD {
         run.memory.prune_held = None;
         return Ok(());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
-use plumb_api::{LocalObjectReference, Reason};
+use plumb_api::{LocalObjectReference, Reason, is_object_name};
 use plumb_source::transport::{InvalidSecret, Proxy};
 
 use super::failure::{Failure, Stage};
@@ -26,6 +26,9 @@ pub(super) async fn read(
         let message = format!("the Secret {namespace}/{name} with {purpose} {why}");
         Failure::new(Stage::Fetch, Reason::AuthenticationFailed, message)
     };
+    if !is_object_name(name) {
+        return Err(failed(format!("cannot exist: {field}.name is not the name of an object")));
+    }
     match bounded(api.get_opt(name)).await {
         Ok(Some(secret)) => {
             Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
