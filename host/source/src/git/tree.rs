@@ -11,10 +11,10 @@ use plumb_tree::{ContentId, Entry, EntryKind, Tree, TreeError, TreePath};
 use crate::git::completeness::MAX_TREE_BYTES;
 use crate::git::generation::{Generation, ObjectError};
 
-/// What the decoded directories of one tree may take, about, in bytes. That is some 200 000 names.
+/// What the decoded directories of one tree may take, about, in bytes. That is some 100 000 names.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
-/// What an entry of a map takes besides its name, about.
-const ENTRY_BYTES: usize = 64;
+/// What an entry of a map takes besides its name, about: nodes of the map are half full, and each name is an allocation.
+const ENTRY_BYTES: usize = 128;
 /// Larger files are not taken into memory. They may be there, but they cannot be read: 64 MiB.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// As on Linux (`PATH_MAX`).
