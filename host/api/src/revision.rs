@@ -23,9 +23,26 @@ impl Revision {
         Self { name: name.map(str::to_owned), algorithm: "sha1".to_owned(), hex: commit.to_string() }
     }
 
+    /// A revision that a hash of this algorithm names, for example `sha256`; `name` is the tag or version that led to it, if one did. It is refused when it would not
+    /// read back: an empty name, or a hash that is not hexadecimal.
+    pub fn new(name: Option<&str>, algorithm: &str, hex: &str) -> Result<Self, InvalidRevision> {
+        let text = match name {
+            Some(name) => format!("{name}@{algorithm}:{hex}"),
+            None => format!("{algorithm}:{hex}"),
+        };
+        let revision: Self = text.parse()?;
+        let is_same = revision.name() == name && revision.algorithm == algorithm && revision.hex == hex;
+        if is_same { Ok(revision) } else { Err(InvalidRevision(text)) }
+    }
+
     /// The branch, tag or reference, where one was followed.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// The algorithm of the hash, for example `sha1`.
+    pub fn algorithm(&self) -> &str {
+        &self.algorithm
     }
 
     /// The hash in hexadecimal, without its algorithm.
@@ -106,6 +123,35 @@ mod tests {
     fn anything_else_is_refused(#[case] text: &str) {
         let message = format!("{text:?} is not a revision of the form REF@ALGORITHM:HEX");
         assert_eq!(text.parse::<Revision>().unwrap_err().to_string(), message);
+    }
+
+    #[rstest]
+    #[case(Some("1.2.0"), "sha256", "00ff", "1.2.0@sha256:00ff")]
+    #[case(None, "sha256", "00ff", "sha256:00ff")]
+    fn it_is_made_of_its_parts(
+        #[case] name: Option<&str>,
+        #[case] algorithm: &str,
+        #[case] hex: &str,
+        #[case] text: &str,
+    ) {
+        let revision = Revision::new(name, algorithm, hex).unwrap();
+        assert_eq!(revision.to_string(), text);
+        assert_eq!((revision.name(), revision.algorithm(), revision.hex()), (name, algorithm, hex));
+    }
+
+    #[rstest]
+    #[case(Some(""), "sha256", "00")]
+    #[case(None, "", "00")]
+    #[case(None, "sha256", "")]
+    #[case(None, "sha256", "xy")]
+    #[case(None, "a@sha256", "00")]
+    #[case(None, "sha256:00", "00")]
+    fn parts_that_do_not_read_back_are_refused(
+        #[case] name: Option<&str>,
+        #[case] algorithm: &str,
+        #[case] hex: &str,
+    ) {
+        Revision::new(name, algorithm, hex).unwrap_err();
     }
 
     proptest! {

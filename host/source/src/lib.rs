@@ -4,8 +4,11 @@
 //! [`plumb_tree::Tree`] of its files. Each kind of source has a module of its own.
 #![forbid(unsafe_code)]
 
+pub mod artifact;
+pub mod bucket;
 pub mod content;
 mod deadline;
+mod download;
 mod foreign;
 pub mod git;
 pub mod identity;

@@ -3,6 +3,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
+use axum::http::Method;
+use object_store::aws::{AmazonS3, AmazonS3Builder, AwsAuthorizer, AwsCredential};
+use object_store::client::{Certificate, ClientOptions, HttpClient, HttpRequest, HttpRequestBody};
 use tempfile::TempDir;
 
 use crate::Authority;
@@ -13,7 +16,10 @@ pub struct Registry(Program);
 
 /// A real S3-compatible store on loopback, empty: `github.com/versity/versitygw`. It ends when it is dropped.
 #[derive(Debug)]
-pub struct S3(Program);
+pub struct S3 {
+    program: Program,
+    ca: Option<String>,
+}
 
 /// Starts a registry that lets everybody in, or only who has this user name and password; over TLS with a certificate of an authority, if one is given.
 pub fn registry(login: Option<(&str, &str)>, tls: Option<&Authority>) -> anyhow::Result<Registry> {
@@ -27,7 +33,8 @@ pub fn registry(login: Option<(&str, &str)>, tls: Option<&Authority>) -> anyhow:
 /// Starts a store whose one account has [`S3::ACCESS_KEY`] and [`S3::SECRET_KEY`]; over TLS with a certificate of an authority, if one is given.
 pub fn s3(tls: Option<&Authority>) -> anyhow::Result<S3> {
     let arguments = ["--access-key", S3::ACCESS_KEY, "--secret-key", S3::SECRET_KEY];
-    Program::start("s3", &arguments, tls).map(S3)
+    let program = Program::start("s3", &arguments, tls)?;
+    Ok(S3 { program, ca: tls.map(|authority| authority.ca_pem().to_owned()) })
 }
 
 impl Registry {
@@ -52,12 +59,40 @@ impl S3 {
 
     /// `http://HOST:PORT`, or with `https`.
     pub fn origin(&self) -> &str {
-        &self.0.origin
+        &self.program.origin
     }
 
     /// `HOST:PORT`, as `spec.endpoint` of a Bucket has it.
     pub fn host(&self) -> &str {
-        self.0.host()
+        self.program.host()
+    }
+
+    /// Makes a bucket.
+    pub async fn create_bucket(&self, name: &str) -> anyhow::Result<()> {
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.method_mut() = Method::PUT;
+        *request.uri_mut() = format!("{}/{name}", self.origin()).parse()?;
+        let key_id = Self::ACCESS_KEY.to_owned();
+        let credential = AwsCredential { key_id, secret_key: Self::SECRET_KEY.to_owned(), token: None };
+        AwsAuthorizer::new(&credential, "s3", Self::REGION).try_authorize(&mut request, None)?;
+        let mut client = reqwest::Client::builder();
+        if let Some(ca) = &self.ca {
+            client = client.tls_certs_only([reqwest::Certificate::from_pem(ca.as_bytes())?]);
+        }
+        let response = HttpClient::new(client.build()?).execute(request).await?;
+        anyhow::ensure!(response.status().is_success(), "the bucket was not made: {}", response.status());
+        Ok(())
+    }
+
+    /// A bucket, for those who put objects into it.
+    pub fn bucket(&self, name: &str) -> anyhow::Result<AmazonS3> {
+        let mut options = ClientOptions::new().with_allow_http(true);
+        if let Some(ca) = &self.ca {
+            options = options.with_root_certificate(Certificate::from_pem(ca.as_bytes())?);
+        }
+        let builder = AmazonS3Builder::new().with_endpoint(self.origin()).with_bucket_name(name);
+        let builder = builder.with_access_key_id(Self::ACCESS_KEY).with_secret_access_key(Self::SECRET_KEY);
+        Ok(builder.with_region(Self::REGION).with_client_options(options).build()?)
     }
 }
 

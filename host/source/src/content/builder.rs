@@ -35,6 +35,11 @@ impl Builder {
         self.limits
     }
 
+    /// Whether something may be at this path.
+    pub(crate) fn check_path(&self, path: &str) -> Result<(), ContentError> {
+        self.path(path).map(drop)
+    }
+
     /// Puts a file at a path, read to its end.
     pub fn file(&mut self, path: &str, mut reader: impl io::Read) -> Result<(), ContentError> {
         let path = self.path(path)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plumb_source::content::{ContentError, ContentStore, Format, Limits, Stored};
-use plumb_tree::{EntryKind, Tree as _, TreeError, TreePath, View};
+use plumb_tree::{EntryKind, TreeError, TreePath, View};
 use proptest::prelude::*;
 use rstest::rstest;
 use tar::EntryType;

@@ -1,11 +1,14 @@
 //! Fetching from real Git servers on loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod a_bucket_is_a_tree;
+mod a_bucket_is_not_trusted;
 mod a_damaged_store_is_fetched_anew;
 mod a_fetch_ends_in_time;
 mod a_selection_is_what_users_see;
 mod a_snapshot_reads_the_commit;
 mod an_archive_is_unpacked_or_refused;
+mod an_artifact_of_another_controller_is_taken;
 mod every_reference_leads_to_its_commit;
 mod files_are_left_out_as_in_flux;
 mod oci;
@@ -19,6 +22,7 @@ mod submodules_are_where_they_belong;
 mod tarball;
 mod the_server_goes_away_and_comes_back;
 mod the_way_leads_through_a_proxy;
+mod web;
 
 use std::time::Duration;
 

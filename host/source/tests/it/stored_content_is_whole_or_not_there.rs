@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use plumb_source::content::{ContentError, ContentStore, FileId, Limits, OpenError, Stored};
-use plumb_tree::{Tree as _, TreeError, TreePath};
+use plumb_tree::{TreeError, TreePath};
 use tempfile::TempDir;
 
 fn open(dir: &TempDir) -> ContentStore {
