@@ -58,7 +58,7 @@ enum Command {
     Resume(suspend::Resume),
     Install(install::Install),
     Migrate(migrate::Migrate),
-    Controller(controller::Controller),
+    Controller(Box<controller::Controller>),
     Completion(completion::Completion),
     Prepare(prepare::Prepare),
     /// Prints the version.
