@@ -66,6 +66,9 @@ pub(crate) struct Controller {
     /// Wait so long for what has begun when told to stop.
     #[arg(long, default_value = "20s", value_parser = duration)]
     graceful_shutdown_timeout: Duration,
+    /// Tell the news to Flux's notification-controller at this URL, for example http://notification-controller.flux-system.svc/.
+    #[arg(long)]
+    events_addr: Option<url::Url>,
     /// Apply these kinds before the rest, as GROUP/KIND separated by commas, after definitions, namespaces and classes.
     #[arg(long, default_value = "", hide_default_value = true)]
     custom_apply_stage_kinds: Stages,
@@ -192,6 +195,7 @@ impl Controller {
             serve,
             election,
             grace: self.graceful_shutdown_timeout,
+            events_addr: self.events_addr,
             stages: self.custom_apply_stage_kinds,
             override_managers: OverrideManagers::new(self.override_manager).context("--override-manager")?,
             tenancy: self.tenancy.into(),

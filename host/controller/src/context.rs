@@ -19,6 +19,7 @@ use crate::events::Events;
 use crate::inputs::Inputs;
 use crate::kustomization::dependencies::{self, Standing};
 use crate::metrics::Metrics;
+use crate::notifications::Notifications;
 use crate::sources::{self, SourceId, Sources};
 use crate::wakes::Wakes;
 use crate::{Config, Key, kustomization};
@@ -92,9 +93,13 @@ impl Context {
         let ((sources, source_writers), builtins) =
             tokio::task::spawn_blocking(prepare).await.context("the start broke down")??;
         let kustomization_wakes = Wakes::default();
+        let notifications =
+            config.events_addr.clone().map(|address| Notifications::start(address, config.instance.clone()));
+        let notifications =
+            notifications.transpose().context("cannot speak to the notification-controller")?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let context = Self {
-            events: Events::new(client.clone(), config.instance.clone()),
+            events: Events::new(client.clone(), config.instance.clone(), notifications),
             clusters: Clusters::new(
                 client.clone(),
                 metrics.clone(),

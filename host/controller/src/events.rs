@@ -2,7 +2,7 @@
 //!
 //! kube's own recorder folds events that differ only in their message into the first of them; here the message is the news.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
 use parking_lot::Mutex;
 
+use crate::notifications::Notifications;
 use crate::status::{bounded, said};
 
 /// The same news about the same object is not told again within this time.
@@ -32,25 +33,31 @@ pub(crate) enum Severity {
 pub(crate) struct Events {
     client: kube::Client,
     instance: String,
+    notifications: Option<Notifications>,
     told: Mutex<HashMap<String, Instant>>,
 }
 
 impl Events {
-    pub(crate) fn new(client: kube::Client, instance: String) -> Self {
-        Self { client, instance, told: Mutex::default() }
+    pub(crate) fn new(client: kube::Client, instance: String, notifications: Option<Notifications>) -> Self {
+        Self { client, instance, notifications, told: Mutex::default() }
     }
 
-    /// Publishes an event. One that cannot be published is logged: events are news, not state.
+    /// Publishes an event. One that cannot be published is logged: events are news, not state. `metadata` goes to the notification-controller
+    /// only.
     pub(crate) async fn publish(
         &self,
         about: &ObjectReference,
         severity: Severity,
         reason: &str,
         note: &str,
+        metadata: &BTreeMap<String, String>,
     ) {
-        let (uid, note) = (about.uid.as_deref().unwrap_or_default(), shortened(note));
+        let (uid, whole, note) = (about.uid.as_deref().unwrap_or_default(), note, shortened(note));
         if !self.is_news(format!("{uid} {severity:?} {reason} {note}")) {
             return;
+        }
+        if let Some(notifications) = &self.notifications {
+            notifications.tell(about, severity, reason, whole, metadata);
         }
         let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let name = about.name.as_deref().unwrap_or("unknown");

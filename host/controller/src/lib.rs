@@ -20,6 +20,7 @@ mod kubeconfig;
 mod kustomization;
 mod leader;
 mod metrics;
+mod notifications;
 mod queue;
 mod schedule;
 mod server;
@@ -83,6 +84,8 @@ pub struct Config {
     pub election: Option<Election>,
     /// For how long a stop waits for what has begun.
     pub grace: Duration,
+    /// Where Flux's notification-controller takes news.
+    pub events_addr: Option<reqwest::Url>,
     /// Which kinds are applied before the rest.
     pub stages: Stages,
     /// The field managers whose fields become ours.

@@ -40,6 +40,7 @@ use crate::context::Context;
 use crate::events::Severity;
 use crate::inputs::InputId;
 use crate::kubeconfig::Reference;
+use crate::notifications::metadata;
 use crate::queue::{self, Reconciler};
 use crate::sources::SourceId;
 use crate::status::{self, Written};
@@ -544,7 +545,8 @@ impl<'a> Run<'a> {
     }
 
     async fn publish(&self, severity: Severity, reason: &str, note: &str) {
-        self.context.events.publish(&self.object.object_ref(&()), severity, reason, note).await;
+        let metadata = metadata(self.object, &Kustomization::group(&()), self.revision.as_deref());
+        self.context.events.publish(&self.object.object_ref(&()), severity, reason, note, &metadata).await;
     }
 
     /// What `kubectl get` shows: the revision, and what is not well although nobody asked to wait for it.

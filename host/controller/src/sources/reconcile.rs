@@ -18,6 +18,7 @@ use crate::Key;
 use crate::context::Context;
 use crate::events::Severity;
 use crate::finalizers::{self, Finalizers};
+use crate::notifications::metadata;
 use crate::queue::{self, Reconciler};
 use crate::status::{self, Written, said};
 
@@ -204,6 +205,10 @@ impl<K: Fetch> Run<'_, K> {
     }
 
     async fn publish(&self, severity: Severity, reason: Reason, note: &str) {
-        self.context.events.publish(&self.object.object_ref(&()), severity, reason.as_str(), note).await;
+        let artifact = self.context.artifacts.get(&self.source);
+        let revision = artifact.map(|artifact| artifact.revision.to_string());
+        let metadata = metadata(self.object.as_ref(), &K::group(&()), revision.as_deref());
+        let about = self.object.object_ref(&());
+        self.context.events.publish(&about, severity, reason.as_str(), note, &metadata).await;
     }
 }

@@ -39,6 +39,7 @@ mod odd_fields_of_a_source_do_no_harm;
 mod one_replica_leads;
 mod requests_and_metrics;
 mod tenants_are_locked_in;
+mod the_notification_controller_is_told;
 mod two_kustomizations_that_claim_one_object;
 mod variables_are_put_in;
 mod variables_come_from_config_maps_and_secrets;
