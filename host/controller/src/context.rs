@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use parking_lot::Mutex;
-use plumb_api::{Inventory, Kustomization, ObjectId};
+use plumb_api::{Inventory, Kustomization, ObjectId, SourceKind};
 use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
 use tokio::sync::Semaphore;
@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::notifications::Notifications;
 use crate::sources::{self, SourceId, Sources};
 use crate::wakes::Wakes;
-use crate::{Config, Key, kustomization};
+use crate::{Config, Key, Kind, kustomization};
 
 /// Nothing is looked at more often than this, unless it changes.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -125,6 +125,11 @@ impl Context {
         };
         let writers = Writers { sources: source_writers, kustomizations: kustomization_writer };
         Ok((Arc::new(context), writers))
+    }
+
+    /// Whether sources of the kind are fetched here, rather than used as their own controllers publish them.
+    pub(crate) fn fetches(&self, kind: SourceKind) -> bool {
+        kind != SourceKind::ExternalArtifact && self.config.kinds.contains(&Kind::Source(kind))
     }
 
     /// Whether this process is to end what it does.

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::ResourceExt as _;
-use plumb_api::GitRepository;
+use plumb_api::{Bucket, ExternalArtifact, GitRepository, OciRepository};
 use plumb_apply::{OverrideManagers, Owner, Stages};
 use plumb_source::transport::AddressPolicy;
 use tokio_util::sync::CancellationToken;
@@ -198,6 +198,9 @@ async fn reconcile(context: Arc<Context>, writers: Writers, stop: CancellationTo
     let work = async {
         tokio::join!(
             sources::run::<GitRepository>(context.clone(), &stop),
+            sources::run::<OciRepository>(context.clone(), &stop),
+            sources::run::<Bucket>(context.clone(), &stop),
+            sources::external::run::<ExternalArtifact>(context.clone(), &stop),
             kustomization::run(context.clone(), &stop),
         )
     };

@@ -13,20 +13,27 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Resource, ResourceExt as _};
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
-use plumb_api::{GitRepository, Kustomization};
+use plumb_api::{Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use crate::Key;
 use crate::context::{Context, Writers};
 use crate::kustomization::dependencies::Standing;
 use crate::sources::{self, Source, SourceId};
+use crate::{Key, Kind};
 
 /// Starts the watches. They end with the set.
 pub(crate) fn start(context: &Arc<Context>, writers: Writers) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(follow(context.clone(), writers.sources.git_repositories, source_changed::<GitRepository>));
-    tasks.spawn(follow(context.clone(), writers.kustomizations, kustomization_changed));
+    let sources = writers.sources;
+    tasks.spawn(follow(context.clone(), sources.git_repositories, source_changed::<GitRepository>));
+    tasks.spawn(follow(context.clone(), sources.oci_repositories, source_changed::<OciRepository>));
+    tasks.spawn(follow(context.clone(), sources.buckets, source_changed::<Bucket>));
+    tasks.spawn(follow(context.clone(), sources.external_artifacts, source_changed::<ExternalArtifact>));
+    if context.config.kinds.contains(&Kind::Kustomization) {
+        tasks.spawn(follow(context.clone(), writers.kustomizations, kustomization_changed));
+    }
+    tasks.spawn(sources::sweep_regularly(context.clone()));
     tasks
 }
 
@@ -80,7 +87,7 @@ where
     let events = kube::runtime::watcher(api, watcher::Config::default()).default_backoff();
     let events = events.filter_map(async |event| readable(event).transpose());
     let mut events = std::pin::pin!(reflector(writer, events));
-    let mut seen = Seen::default();
+    let (mut seen, mut outage) = (Seen::default(), Outage::default());
     // The store takes a list as a whole at its end, and only then may anybody look at it.
     let mut listed: Vec<K> = Vec::new();
     while let Some(event) = events.next().await {
@@ -88,6 +95,7 @@ where
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(object)) => listed.push(object),
             Ok(Event::InitDone) => {
+                outage = Outage::default();
                 let there: HashSet<Key> = listed.iter().map(Key::of).collect();
                 for key in seen.forget_all_but(&there) {
                     report(&context, key, Change::Gone);
@@ -102,10 +110,36 @@ where
                 seen.0.remove(&key);
                 report(&context, key, Change::Gone);
             }
-            Err(error) => {
-                tracing::warn!(%error, kind = %K::kind(&K::DynamicType::default()), "the watch broke; trying again")
-            }
+            Err(error) => outage.tell(&error, &K::kind(&K::DynamicType::default())),
         }
+    }
+}
+
+/// What has been told of a watch that does not work.
+#[derive(Default)]
+struct Outage {
+    is_told: bool,
+}
+
+impl Outage {
+    /// Tells of an error. A kind that the cluster does not know is told of once: its definition may be installed later, or never.
+    fn tell(&mut self, error: &watcher::Error, kind: &str) {
+        if !is_unknown(error) {
+            tracing::warn!(%error, kind, "the watch broke; trying again");
+        } else if !std::mem::replace(&mut self.is_told, true) {
+            tracing::warn!(kind, "the cluster does not know the kind; it is looked for until it does");
+        }
+    }
+}
+
+/// Whether the API server does not serve the kind.
+fn is_unknown(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
+            matches!(error, kube::Error::Api(status) if status.is_not_found())
+        }
+        _ => false,
     }
 }
 
@@ -165,6 +199,8 @@ fn readable<K: Resource<DynamicType: Default>>(
 fn source_changed<K: Source>(context: &Arc<Context>, key: Key, change: Change<K>) {
     match change {
         Change::Asked(_) => K::all(&context.sources).wakes.wake(key),
+        // What others fetch is used as their status says.
+        Change::Touched(_) if !context.fetches(K::KIND) => K::all(&context.sources).wakes.wake(key),
         Change::Touched(_) => {}
         Change::Gone => {
             sources::forget::<K>(context, &key);

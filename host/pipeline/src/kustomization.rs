@@ -1,7 +1,7 @@
 //! A Flux `Kustomization` as a pipeline.
 
 use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
-use plumb_api::{KustomizationSpec, Object, PostBuild, SourceKind, SubstituteStrategy};
+use plumb_api::{KustomizationSpec, Object, PostBuild, SubstituteStrategy};
 use serde_json::{Map, Value, json};
 
 use crate::{BuiltinError, Builtins, Step, Variables};
@@ -21,10 +21,7 @@ const OVERLAY: [&str; 8] = [
 /// The fields that the spec uses and that are not supported yet. Whoever acts on a spec has to refuse them: ignoring one would do
 /// something else than what it says.
 pub fn not_honoured(spec: &KustomizationSpec) -> Vec<&'static str> {
-    let asked = [
-        ("spec.decryption", spec.decryption.is_some()),
-        ("spec.sourceRef.kind other than GitRepository", spec.source_ref.kind != SourceKind::GitRepository),
-    ];
+    let asked = [("spec.decryption", spec.decryption.is_some())];
     asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect()
 }
 

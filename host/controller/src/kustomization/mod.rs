@@ -499,7 +499,10 @@ impl<'a> Run<'a> {
             return Ok(artifact);
         }
         let message = match self.context.sources.exists(&source) {
-            true => format!("{source} has no artifact yet"),
+            true => match self.context.sources.trouble(&source) {
+                Some(trouble) => format!("{source} cannot be used: {trouble}"),
+                None => format!("{source} has no artifact yet"),
+            },
             false => format!("{source} does not exist"),
         };
         Err(Failure::new(Reason::ArtifactFailed, Retry::Source, message))

@@ -1,5 +1,7 @@
 use plumb_api::{ConditionType, Reason};
+use plumb_source::bucket::BucketError;
 use plumb_source::git::{GitError, InvalidSelection};
+use plumb_source::oci::OciError;
 
 /// Why there is no new revision.
 #[derive(Debug)]
@@ -47,9 +49,36 @@ impl Failure {
         Self { stage, reason, message: message.into(), stalled: false }
     }
 
+    /// The controller is about to stop. Nobody is told.
+    pub(super) fn called_off() -> Self {
+        Self::new(Stage::Fetch, Reason::Failed, "the controller is stopping")
+    }
+
     /// One that only a change of the spec can mend.
     pub(super) fn stalled(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
         Self { stage, reason, message: message.into(), stalled: true }
+    }
+}
+
+impl From<BucketError> for Failure {
+    fn from(error: BucketError) -> Self {
+        // A Secret can be mended without touching the source: it is looked at again.
+        let stalled = error.needs_a_change() && !matches!(error, BucketError::Secret(_));
+        let stage = match error {
+            BucketError::Content(_) | BucketError::Ignore(_) => Stage::Store,
+            _ => Stage::Fetch,
+        };
+        Self { stage, reason: error.reason(), message: error.to_string(), stalled }
+    }
+}
+
+impl From<OciError> for Failure {
+    fn from(error: OciError) -> Self {
+        let stage = if error.is_about_the_signature() { Stage::Verify } else { Stage::Fetch };
+        // A Secret can be mended without touching the source: it is looked at again.
+        let of_secret = matches!(error, OciError::Login(_) | OciError::InvalidVerification(_));
+        let stalled = error.needs_a_change() && !of_secret;
+        Self { stage, reason: error.reason(), message: error.to_string(), stalled }
     }
 }
 

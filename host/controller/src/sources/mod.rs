@@ -3,8 +3,12 @@
 //! All kinds run the same course: [`reconcile`](mod@reconcile) takes up what was fetched before a restart, fetches, hands the tree to whoever renders
 //! it, and writes the status. What differs from kind to kind is a [`Fetch`].
 
+mod bucket;
+pub(crate) mod external;
 mod failure;
 mod git;
+mod kept;
+mod oci;
 mod recall;
 mod reconcile;
 mod report;
@@ -23,12 +27,17 @@ use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use parking_lot::Mutex;
-use plumb_api::{Artifact as ArtifactStatus, Condition, GitRepository, SourceKind};
+use plumb_api::{
+    Artifact as ArtifactStatus, Bucket, Condition, ExternalArtifact, GitRepository, OciRepository, SourceKind,
+};
 use plumb_source::Cancel;
+use plumb_source::content::{self, ContentStore};
 use plumb_source::git::{GitStore, Limits};
+use plumb_source::identity::Tokens;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::Key;
 use crate::artifacts::Artifact;
@@ -41,6 +50,8 @@ use recall::Recall;
 
 pub(crate) use reconcile::run;
 
+/// How often what is no longer used is deleted.
+const SWEEP: Duration = Duration::from_secs(600);
 /// Fetches at once: they wait for the network more than they work.
 const FETCHES: usize = 8;
 
@@ -83,6 +94,9 @@ pub(crate) trait Source:
 
     /// The status, as the API server has it.
     fn status(&self) -> Option<&Self::Status>;
+
+    /// The artifact that the status tells of, whoever has made it.
+    fn published(&self) -> Option<&ArtifactStatus>;
 }
 
 /// A kind of source that is fetched here.
@@ -94,10 +108,14 @@ pub(crate) trait Fetch: Source {
     fn standing(status: &mut Self::Status) -> Standing<'_>;
 
     /// What was fetched before a restart, if it is still there. Blocks on the disk.
-    fn recall(&self, context: &Context) -> Option<Artifact>;
+    fn recall(&self, context: &Context) -> Option<Recalled>;
 
-    /// The newest revision, which is fetched unless it is here.
-    fn fetch(&self, context: &Arc<Context>) -> impl Future<Output = Result<Fetched, Failure>> + Send;
+    /// The newest revision, which is fetched unless it is the one that is `known`, for the spec as it is.
+    fn fetch(
+        &self,
+        context: &Arc<Context>,
+        known: Option<Artifact>,
+    ) -> impl Future<Output = Result<Fetched, Failure>> + Send;
 
     /// Notes in the status what the artifact was made with.
     fn note(&self, fetched: &Fetched, now: Timestamp, status: &mut Self::Status);
@@ -116,6 +134,15 @@ pub(crate) struct Standing<'a> {
     conditions: &'a mut Vec<Condition>,
     artifact: &'a mut Option<ArtifactStatus>,
     last_handled_reconcile_at: &'a mut Option<String>,
+    /// Not all kinds have it.
+    url: Option<&'a mut Option<String>>,
+}
+
+/// What was fetched before a restart.
+pub(crate) struct Recalled {
+    artifact: Artifact,
+    /// The generation of the object for which it was fetched, where that is known.
+    generation: Option<i64>,
 }
 
 /// What a fetch has brought.
@@ -124,8 +151,20 @@ pub(crate) struct Fetched {
     artifact: Artifact,
     /// The artifacts of others that were put in.
     included: Vec<Included>,
+    signature: Signature,
     /// What the upstream says about the artifact.
     metadata: BTreeMap<String, String>,
+}
+
+/// What is known of the signature of what was fetched.
+#[derive(Debug)]
+pub(crate) enum Signature {
+    /// The spec does not ask for one.
+    NotAskedFor,
+    /// The revision is the same, and was verified when it was fetched.
+    AsBefore,
+    /// It is good; this tells whose it is.
+    Good(String),
 }
 
 /// All objects of a kind of source.
@@ -133,6 +172,8 @@ pub(crate) struct All<K: Source> {
     pub(crate) store: Store<K>,
     pub(crate) wakes: Wakes,
     memories: Mutex<HashMap<Key, Memory<K::Status>>>,
+    /// Why those that others publish cannot be taken up.
+    troubles: Mutex<HashMap<Key, String>>,
 }
 
 /// What is remembered of a source between two reconciliations.
@@ -143,18 +184,21 @@ struct Memory<S> {
     status: Option<Written<S>>,
     /// How often in a row fetching has failed.
     failures: u32,
+    /// The generation of the object for which the artifact was fetched.
+    fetched_for: Option<i64>,
 }
 
 impl<S> Memory<S> {
     fn new(uid: String) -> Self {
-        Self { uid, status: None, failures: 0 }
+        Self { uid, status: None, failures: 0, fetched_for: None }
     }
 }
 
 impl<K: Source> All<K> {
     fn new() -> (Self, Writer<K>) {
         let (store, writer) = reflector::store();
-        (Self { store, wakes: Wakes::default(), memories: Mutex::default() }, writer)
+        let (memories, troubles) = (Mutex::default(), Mutex::default());
+        (Self { store, wakes: Wakes::default(), memories, troubles }, writer)
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<K>> {
@@ -177,18 +221,29 @@ impl<K: Source> All<K> {
 /// All sources, and where what they have fetched is kept.
 pub(crate) struct Sources {
     pub(crate) git_repositories: All<GitRepository>,
+    pub(crate) oci_repositories: All<OciRepository>,
+    pub(crate) buckets: All<Bucket>,
+    pub(crate) external_artifacts: All<ExternalArtifact>,
 
     git: GitStore,
+    /// What is not Git.
+    content: Arc<ContentStore>,
     recall: Recall,
+    /// Of identities that sign in without a password.
+    tokens: Tokens,
     /// Bounds the fetches of all kinds.
     permits: Arc<Semaphore>,
-    /// Ends the fetches when the controller stops.
+    /// End the fetches when the controller stops.
     cancel: Cancel,
+    called_off: CancellationToken,
 }
 
 /// The writing ends of the stores, for the watches.
 pub(crate) struct Writers {
     pub(crate) git_repositories: Writer<GitRepository>,
+    pub(crate) oci_repositories: Writer<OciRepository>,
+    pub(crate) buckets: Writer<Bucket>,
+    pub(crate) external_artifacts: Writer<ExternalArtifact>,
 }
 
 impl Sources {
@@ -196,27 +251,63 @@ impl Sources {
     pub(crate) fn open(storage: &Path) -> anyhow::Result<(Self, Writers)> {
         let failed = || format!("cannot keep sources in {}", storage.display());
         let (git_repositories, git_repository_writer) = All::new();
+        let (oci_repositories, oci_repository_writer) = All::new();
+        let (buckets, bucket_writer) = All::new();
+        let (external_artifacts, external_artifact_writer) = All::new();
+        let content =
+            ContentStore::open(&storage.join("content"), content::Limits::default()).with_context(failed)?;
         let sources = Self {
             git_repositories,
+            oci_repositories,
+            buckets,
+            external_artifacts,
+            content: Arc::new(content),
             git: GitStore::open(&storage.join("git"), Limits::default()).with_context(failed)?,
             recall: Recall::open(&storage.join("revisions")).with_context(failed)?,
+            tokens: Tokens::new(),
             permits: Arc::new(Semaphore::new(FETCHES)),
             cancel: Cancel::new(),
+            called_off: CancellationToken::new(),
         };
-        Ok((sources, Writers { git_repositories: git_repository_writer }))
+        let writers = Writers {
+            git_repositories: git_repository_writer,
+            oci_repositories: oci_repository_writer,
+            buckets: bucket_writer,
+            external_artifacts: external_artifact_writer,
+        };
+        Ok((sources, writers))
     }
 
     /// Ends the fetches that are under way.
     pub(crate) fn call_off(&self) {
         self.cancel.cancel();
+        self.called_off.cancel();
+    }
+
+    /// Does what waits for the network, unless the controller stops meanwhile.
+    async fn unless_called_off<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.called_off.run_until_cancelled(work).await
     }
 
     /// Whether there is such a source.
     pub(crate) fn exists(&self, source: &SourceId) -> bool {
         match source.kind {
             SourceKind::GitRepository => self.git_repositories.get(&source.key).is_some(),
-            SourceKind::OciRepository | SourceKind::Bucket | SourceKind::ExternalArtifact => false,
+            SourceKind::OciRepository => self.oci_repositories.get(&source.key).is_some(),
+            SourceKind::Bucket => self.buckets.get(&source.key).is_some(),
+            SourceKind::ExternalArtifact => self.external_artifacts.get(&source.key).is_some(),
         }
+    }
+
+    /// Why a source that another controller fetches cannot be used.
+    pub(crate) fn trouble(&self, source: &SourceId) -> Option<String> {
+        let troubles = match source.kind {
+            SourceKind::GitRepository => &self.git_repositories.troubles,
+            SourceKind::OciRepository => &self.oci_repositories.troubles,
+            SourceKind::Bucket => &self.buckets.troubles,
+            SourceKind::ExternalArtifact => &self.external_artifacts.troubles,
+        };
+        troubles.lock().get(&source.key).cloned()
     }
 }
 
@@ -230,6 +321,7 @@ pub(crate) fn forget<K: Source>(context: &Context, key: &Key) {
     if let Some(memory) = K::all(&context.sources).memories.lock().remove(key) {
         context.sources.recall.forget(&memory.uid);
     }
+    K::all(&context.sources).troubles.lock().remove(key);
     context.artifacts.remove(&SourceId { kind: K::KIND, key: key.clone() });
     context.metrics.gone(K::KIND.as_str(), key);
 }
@@ -237,5 +329,16 @@ pub(crate) fn forget<K: Source>(context: &Context, key: &Key) {
 /// Deletes what was fetched for sources that are gone.
 pub(crate) fn sweep(context: &Arc<Context>) {
     let context = context.clone();
-    tokio::task::spawn_blocking(move || git::sweep(&context.sources));
+    tokio::task::spawn_blocking(move || {
+        git::sweep(&context.sources);
+        kept::sweep(&context.sources);
+    });
+}
+
+/// Deletes what is no longer used, from time to time. It ends with the task.
+pub(crate) async fn sweep_regularly(context: Arc<Context>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        sweep(&context);
+    }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::{Failure, Stage};
 use super::report::{Report, success_message};
-use super::{Fetch, Fetched, Memory, SourceId};
+use super::{Fetch, Fetched, Memory, Recalled, SourceId, external};
 use crate::Key;
 use crate::context::Context;
 use crate::events::Severity;
@@ -22,9 +22,12 @@ use crate::notifications::metadata;
 use crate::queue::{self, Reconciler};
 use crate::status::{self, Written, said};
 
-/// Reconciles the sources of a kind until `stop`.
+/// Reconciles the sources of a kind until `stop`: fetches them, or takes up what another controller has fetched.
 pub(crate) async fn run<K: Fetch>(context: Arc<Context>, stop: &CancellationToken) {
     use futures::StreamExt as _;
+    if !context.fetches(K::KIND) {
+        return external::run::<K>(context, stop).await;
+    }
     let all = K::all(&context.sources);
     let woken = all.wakes.stream().take_until(stop.clone().cancelled_owned());
     let store = all.store.clone();
@@ -91,14 +94,19 @@ struct Run<'a, K> {
 
 impl<K: Fetch> Run<'_, K> {
     async fn reconcile(&self, memory: &mut Memory<K::Status>) -> Action {
-        self.recall().await;
+        if let Some(generation) = self.recall().await {
+            memory.fetched_for = generation;
+        }
         let (context, schedule) = (self.context, self.object.schedule());
         context.metrics.suspended(K::KIND.as_str(), &self.source.key, schedule.is_suspended);
         if schedule.is_suspended {
             tracing::debug!(source = %self.source, "suspended");
             return Action::await_change();
         }
-        let fetched = self.object.fetch(context).await;
+        let generation = self.object.meta().generation;
+        // What was made by another spec is not what is asked for.
+        let known = context.artifacts.get(&self.source).filter(|_| memory.fetched_for == generation);
+        let fetched = self.object.fetch(context, known).await;
         if fetched.is_err() && context.is_called_off() {
             // What was interrupted by the end of this process is not a failure, and another replica may be at it already.
             return Action::await_change();
@@ -121,6 +129,7 @@ impl<K: Fetch> Run<'_, K> {
         match fetched {
             Ok(fetched) => {
                 memory.failures = 0;
+                memory.fetched_for = generation;
                 if is_new {
                     self.tell_success(&fetched).await;
                 }
@@ -138,18 +147,18 @@ impl<K: Fetch> Run<'_, K> {
     }
 
     /// After a restart, takes up the tree that was fetched last: nobody has to wait for the server, which may be down, and a suspended
-    /// source still serves what it has.
-    async fn recall(&self) {
+    /// source still serves what it has. Returns the generation of the object for which it was fetched.
+    async fn recall(&self) -> Option<Option<i64>> {
         if self.context.artifacts.get(&self.source).is_some() {
-            return;
+            return None;
         }
         let (context, object) = (self.context.clone(), self.object.clone());
         let recalled = tokio::task::spawn_blocking(move || object.recall(&context));
-        if let Ok(Some(artifact)) = recalled.await {
-            tracing::info!(source = %self.source, revision = %artifact.revision, "took up the revision that was fetched last");
-            self.context.artifacts.put(self.source.clone(), artifact);
-            self.context.wake_users_of(&self.source);
-        }
+        let Recalled { artifact, generation } = recalled.await.ok().flatten()?;
+        tracing::info!(source = %self.source, revision = %artifact.revision, "took up the revision that was fetched last");
+        self.context.artifacts.put(self.source.clone(), artifact);
+        self.context.wake_users_of(&self.source);
+        Some(generation)
     }
 
     fn hand_over(&self, fetched: &Fetched) {

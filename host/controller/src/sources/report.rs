@@ -10,7 +10,7 @@ use plumb_api::{
 };
 
 use super::failure::{Failure, Stage};
-use super::{Fetched, SourceId, Standing};
+use super::{Fetched, Signature, SourceId, Standing};
 use crate::artifacts::Artifact;
 
 /// A reconciliation as the status tells of it.
@@ -29,13 +29,25 @@ impl Report {
             .as_ref()
             .is_none_or(|before| before.revision != revision || before.digest != artifact.digest);
         if is_new {
-            *standing.artifact = Some(published(source, artifact, fetched.metadata.clone(), self.now));
+            let published = published(source, artifact, fetched.metadata.clone(), self.now);
+            if let Some(url) = &mut standing.url {
+                **url = Some(published.url.clone());
+            }
+            *standing.artifact = Some(published);
         }
         *standing.observed_generation = self.generation;
         for gone in [ConditionType::Reconciling, ConditionType::Stalled, ConditionType::ArtifactOutdated] {
             remove(standing.conditions, gone);
         }
         Stage::ALL.into_iter().for_each(|stage| passed(standing, stage));
+        match &fetched.signature {
+            Signature::NotAskedFor => remove(standing.conditions, ConditionType::SourceVerified),
+            Signature::AsBefore => {}
+            Signature::Good(whose) => {
+                let verified = ConditionType::SourceVerified;
+                self.set(standing, verified, ConditionStatus::True, Reason::Succeeded, whose);
+            }
+        }
         let message = success_message(&artifact.revision);
         for holds in [ConditionType::Ready, ConditionType::ArtifactInStorage] {
             self.set(standing, holds, ConditionStatus::True, Reason::Succeeded, &message);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::Api;
 use plumb_api::{LocalObjectReference, Reason, is_object_name};
 use plumb_source::transport::{InvalidSecret, Proxy};
@@ -11,19 +11,50 @@ use super::failure::{Failure, Stage};
 use crate::context::Context;
 use crate::status::{bounded, said};
 
-/// The data of the Secret that `field` of a source in `namespace` names; empty when it names none. `purpose` completes "the Secret with …".
-pub(super) async fn read(
+/// What the data of a Secret are, by their keys.
+pub(super) type Data = BTreeMap<String, Vec<u8>>;
+
+/// What a Secret is for.
+pub(super) struct Purpose {
+    /// The field of the spec that names it.
+    field: &'static str,
+    /// What is in it.
+    content: &'static str,
+}
+
+pub(super) const CREDENTIALS: Purpose = Purpose { field: "spec.secretRef", content: "the credentials" };
+pub(super) const CERTIFICATES: Purpose = Purpose { field: "spec.certSecretRef", content: "the certificates" };
+pub(super) const SIGNERS: Purpose =
+    Purpose { field: "spec.verify", content: "the keys of those who may sign" };
+pub(super) const TRUSTED_ROOT: Purpose =
+    Purpose { field: "spec.verify.trustedRootSecretRef", content: "the authorities of signatures" };
+const PROXY: Purpose = Purpose { field: "spec.proxySecretRef", content: "the proxy" };
+
+/// The data of the Secret that a source in `namespace` names; `None` when it names none.
+pub(super) async fn find(
     context: &Context,
     namespace: &str,
     reference: Option<&LocalObjectReference>,
-    field: &'static str,
-    purpose: &'static str,
-) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-    let Some(LocalObjectReference { name }) = reference else { return Ok(BTreeMap::new()) };
+    purpose: &Purpose,
+) -> Result<Option<Data>, Failure> {
+    match reference {
+        Some(LocalObjectReference { name }) => read(context, namespace, name, purpose).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The data of a Secret.
+pub(super) async fn read(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    purpose: &Purpose,
+) -> Result<Data, Failure> {
+    let Purpose { field, content } = purpose;
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     // A Secret can be mended without touching the source: it is looked at again.
     let failed = |why: String| {
-        let message = format!("the Secret {namespace}/{name} with {purpose} {why}");
+        let message = format!("the Secret {namespace}/{name} with {content} {why}");
         Failure::new(Stage::Fetch, Reason::AuthenticationFailed, message)
     };
     if !is_object_name(name) {
@@ -44,11 +75,26 @@ pub(super) async fn proxy(
     namespace: &str,
     reference: Option<&LocalObjectReference>,
 ) -> Result<Option<Proxy>, Failure> {
-    if reference.is_none() {
-        return Ok(None);
+    let data = find(context, namespace, reference, &PROXY).await?;
+    let proxy = data.map(|data| Proxy::from_secret(&data)).transpose();
+    proxy.map_err(|error| unusable(&error))
+}
+
+/// The service account that `spec.serviceAccountName` of a source in `namespace` names.
+pub(super) async fn service_account(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<ServiceAccount, Failure> {
+    let failed = |why: String| {
+        let message = format!("the service account {namespace}/{name} {why}");
+        Failure::new(Stage::Fetch, Reason::AuthenticationFailed, message)
+    };
+    if !is_object_name(name) {
+        return Err(failed("cannot exist: spec.serviceAccountName is not the name of an object".to_owned()));
     }
-    let data = read(context, namespace, reference, "spec.proxySecretRef", "the proxy").await?;
-    Proxy::from_secret(&data).map(Some).map_err(|error| unusable(&error))
+    let api: Api<ServiceAccount> = Api::namespaced(context.client.clone(), namespace);
+    bounded(api.get(name)).await.map_err(|error| failed(format!("cannot be used: {}", said(&error))))
 }
 
 /// A Secret that lacks something can be mended without touching the source: it is looked at again.

@@ -37,6 +37,30 @@ async fn what_is_left_out_is_not_applied_and_a_change_of_that_needs_no_commit() 
     Ok(())
 }
 
+// Attack 11 (sources): a commit that nobody has signed who may. What was applied before stays.
+#[tokio::test]
+async fn a_commit_without_a_signature_is_not_taken_where_one_is_asked_for() -> anyhow::Result<()> {
+    let scene = Scene::with_files("git-signed", &[("a.yaml", &config_map("settings", "one"))]).await?;
+    scene.apply_and_wait(&scene.kustomization("apps", json!({}))).await?;
+    let key = include_str!("../../../../host/source/src/git/verify/fixtures/ada.sshpub");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "signers", "namespace": scene.namespace},
+        "stringData": {"ada.sshpub": key},
+    });
+    scene.cluster.apply(&secret).await?;
+    let mut source = scene.source();
+    source["spec"]["verify"] = json!({"mode": "HEAD", "secretRef": {"name": "signers"}});
+    scene.cluster.apply(&source).await?;
+    scene.push(&[("a.yaml", &config_map("settings", "two"))]).await?;
+    let message = scene.wait_condition(&source, "False", "InvalidCommitSignature").await?;
+    assert!(message.contains("it has no signature"), "{message}");
+    let found = scene.cluster.get(&source).await?.unwrap_or_default();
+    assert!(condition(&found, "SourceVerified").is_some_and(|(status, ..)| status == "False"), "{found:#}");
+    let live = scene.cluster.get(&scene.config_map("settings")).await?.unwrap_or_default();
+    assert_eq!(live["data"]["key"], "one");
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_files_of_another_are_put_in_and_follow_it() -> anyhow::Result<()> {
     let files = [("app/a.yaml", config_map("one", "a")), ("lib/b.yaml", config_map("two", "b"))];

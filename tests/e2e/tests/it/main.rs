@@ -5,8 +5,10 @@
 mod apply_engine;
 mod migration;
 mod scene;
+mod servers;
 
 mod a_broken_or_empty_render_prunes_nothing;
+mod a_bucket_is_applied;
 mod a_commit_is_applied;
 mod a_deletion_that_hangs_names_what_holds_it;
 mod a_field_that_is_not_honoured_stalls;
@@ -17,6 +19,7 @@ mod a_service_account_does_what_it_may;
 mod a_suspended_kustomization_touches_nothing;
 mod a_wrong_password_is_told_and_mended;
 mod an_object_waits_for_its_kind;
+mod an_oci_artifact_is_applied;
 mod an_update_changes_what_the_commit_changes;
 mod another_cluster_is_reached_by_a_kubeconfig;
 mod any_object_can_be_a_dependency;
@@ -38,6 +41,7 @@ mod much_is_pruned_only_when_it_is_confirmed;
 mod odd_fields_of_a_source_do_no_harm;
 mod one_replica_leads;
 mod requests_and_metrics;
+mod sources_of_other_controllers_are_used;
 mod tenants_are_locked_in;
 mod the_notification_controller_is_told;
 mod two_kustomizations_that_claim_one_object;

@@ -1,5 +1,6 @@
 //! `GitRepository`: a commit of a Git repository.
 
+mod identity;
 pub(super) mod include;
 
 use std::collections::BTreeMap;
@@ -7,12 +8,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use plumb_api::{GitProvider, GitRepository, GitRepositorySpec, GitRepositoryStatus, Reason, SourceKind};
+use plumb_api::{
+    Artifact as ArtifactStatus, GitRepository, GitRepositorySpec, GitRepositoryStatus, GitVerificationMode,
+    Reason, SourceKind,
+};
+use plumb_source::git::verify::{TrustedKeys, Verified, Verify};
 use plumb_source::git::{self, Credentials, GitError, GitUrl, Known, Selection, Snapshot, Submodules};
 
 use super::failure::{Failure, Stage};
 use super::report::published;
-use super::{All, Fetch, Fetched, Schedule, Source, SourceId, Sources, Standing, secrets};
+use super::{All, Fetch, Fetched, Recalled, Schedule, Signature, Source, Sources, Standing, secrets};
 use crate::artifacts::Artifact;
 use crate::context::Context;
 use include::Included;
@@ -28,6 +33,10 @@ impl Source for GitRepository {
     fn status(&self) -> Option<&GitRepositoryStatus> {
         self.status.as_ref()
     }
+
+    fn published(&self) -> Option<&ArtifactStatus> {
+        self.status.as_ref()?.artifact.as_ref()
+    }
 }
 
 impl Fetch for GitRepository {
@@ -41,30 +50,25 @@ impl Fetch for GitRepository {
             conditions: &mut status.conditions,
             artifact: &mut status.artifact,
             last_handled_reconcile_at: &mut status.last_handled_reconcile_at,
+            url: None,
         }
     }
 
-    fn recall(&self, context: &Context) -> Option<Artifact> {
+    fn recall(&self, context: &Context) -> Option<Recalled> {
         let (sources, url) = (&context.sources, &self.spec.url);
         let revision = sources.recall.revision(&self.uid().unwrap_or_default(), url)?;
         let selection = selection(&self.spec, &include::find(self, context).ok()?);
-        sources.git.snapshot(&GitUrl::parse(url).ok()?, &revision, &selection).map(artifact)
+        let snapshot = sources.git.snapshot(&GitUrl::parse(url).ok()?, &revision, &selection)?;
+        Some(Recalled { artifact: artifact(snapshot), generation: None })
     }
 
-    async fn fetch(&self, context: &Arc<Context>) -> Result<Fetched, Failure> {
-        if let Some(field) = not_honoured(&self.spec) {
-            let message = format!(
-                "{field} is not supported yet; remove it, or let Flux's source-controller reconcile this object"
-            );
-            return Err(Failure::stalled(Stage::Fetch, Reason::UnsupportedField, message));
-        }
+    async fn fetch(&self, context: &Arc<Context>, known: Option<Artifact>) -> Result<Fetched, Failure> {
         let included = include::find(self, context)?;
-        let known = context.artifacts.get(&SourceId::of(self));
         let request = request(self, context, selection(&self.spec, &included), known.as_ref()).await?;
-        let artifact = fetch(request, context, known).await?;
+        let (artifact, signature) = fetch(request, context, known).await?;
         let uid = self.uid().unwrap_or_default();
         context.sources.recall.remember(&uid, &self.spec.url, &artifact.revision);
-        Ok(Fetched { artifact, included, metadata: BTreeMap::new() })
+        Ok(Fetched { artifact, included, signature, metadata: BTreeMap::new() })
     }
 
     fn note(&self, fetched: &Fetched, now: Timestamp, status: &mut GitRepositoryStatus) {
@@ -73,6 +77,10 @@ impl Fetch for GitRepository {
         status.observed_recurse_submodules = spec.recurse_submodules;
         status.observed_include = spec.include.clone();
         status.observed_sparse_checkout = spec.sparse_checkout.clone();
+        status.source_verification_mode = spec.verify.as_ref().map(|verify| match verify.mode {
+            GitVerificationMode::LegacyHead => GitVerificationMode::Head,
+            mode => mode,
+        });
         let before = std::mem::take(&mut status.included_artifacts);
         let included = fetched.included.iter().map(|included| {
             let now = published(&included.source, &included.artifact, BTreeMap::new(), now);
@@ -105,15 +113,18 @@ async fn request(
     let reference = spec.reference().map_err(|error| stalled(error.to_string()))?;
     let url = GitUrl::parse(&spec.url).map_err(GitError::from)?;
     let namespace = object.namespace().unwrap_or_default();
-    let secret = spec.secret_ref.as_ref();
-    let data = secrets::read(context, &namespace, secret, "spec.secretRef", "the credentials").await?;
+    let data = secrets::find(context, &namespace, spec.secret_ref.as_ref(), &secrets::CREDENTIALS).await?;
+    let data = data.unwrap_or_default();
     let mut credentials = Credentials::from_secret(&data, &url).map_err(|error| secrets::unusable(&error))?;
     credentials.transport.proxy = secrets::proxy(context, &namespace, spec.proxy_secret_ref.as_ref()).await?;
     credentials.transport.addresses = context.config.addresses.clone();
+    if let Some(login) = identity::login(object, &data, &credentials.transport, context).await? {
+        credentials.login = login;
+    }
     let known =
         known.map(|artifact| Known { revision: artifact.revision.clone(), digest: artifact.digest.clone() });
-    let timeout = spec.timeout();
-    Ok(git::Fetch { url, reference, credentials, timeout, verify: None, selection, known })
+    let (timeout, verify) = (spec.timeout(), verification(object, context).await?);
+    Ok(git::Fetch { url, reference, credentials, timeout, verify, selection, known })
 }
 
 /// The commit that is asked for. The store says when it is the one that is `known`.
@@ -121,7 +132,8 @@ async fn fetch(
     request: git::Fetch,
     context: &Arc<Context>,
     known: Option<Artifact>,
-) -> Result<Artifact, Failure> {
+) -> Result<(Artifact, Signature), Failure> {
+    let verifies = request.verify.is_some();
     let permit = context.sources.permits.clone().acquire_owned().await;
     let working = context.clone();
     let fetched = tokio::task::spawn_blocking(move || {
@@ -130,27 +142,40 @@ async fn fetch(
     });
     let failed = |message| Failure::new(Stage::Fetch, Reason::GitOperationFailed, message);
     match (fetched.await.map_err(|error| failed(format!("internal error: {error}")))??, known) {
-        (git::Fetched::New(snapshot), _) => Ok(artifact(snapshot)),
-        (git::Fetched::Unchanged(_), Some(known)) => Ok(known),
+        (git::Fetched::New(snapshot), _) if verifies => {
+            let good = good(&snapshot.verified);
+            Ok((artifact(snapshot), good))
+        }
+        (git::Fetched::New(snapshot), _) => Ok((artifact(snapshot), Signature::NotAskedFor)),
+        (git::Fetched::Unchanged(_), Some(known)) if verifies => Ok((known, Signature::AsBefore)),
+        (git::Fetched::Unchanged(_), Some(known)) => Ok((known, Signature::NotAskedFor)),
         (git::Fetched::Unchanged(revision), None) => {
             Err(failed(format!("the tree of {revision} is not in the store")))
         }
     }
 }
 
+/// Whose signatures there are, in Flux's words.
+fn good(verified: &[Verified]) -> Signature {
+    let signed: String = verified.iter().map(|verified| format!("\n\t- {verified}")).collect();
+    Signature::Good(format!("verified signature of{signed}"))
+}
+
+/// Whose signature the commit must carry, or the tag.
+async fn verification(object: &GitRepository, context: &Context) -> Result<Option<Verify>, Failure> {
+    let Some(verify) = &object.spec.verify else { return Ok(None) };
+    let namespace = object.namespace().unwrap_or_default();
+    let failed = |message| Failure::new(Stage::Verify, Reason::VerificationError, message);
+    let data = secrets::read(context, &namespace, &verify.secret_ref.name, &secrets::SIGNERS).await;
+    let data = data.map_err(|failure| failed(failure.message))?;
+    // A Secret can be mended without touching this object: it is looked at again.
+    let keys = TrustedKeys::from_secret(&data).map_err(|error| failed(error.to_string()))?;
+    Ok(Some(Verify { mode: verify.mode, keys }))
+}
+
 fn artifact(snapshot: Snapshot) -> Artifact {
     let Snapshot { revision, tree, digest, .. } = snapshot;
     Artifact { revision, tree, digest }
-}
-
-/// The first field that asks for something that is not done yet. It is never silently ignored.
-fn not_honoured(spec: &GitRepositorySpec) -> Option<&'static str> {
-    let asked = [
-        ("spec.provider", spec.provider() != GitProvider::Generic),
-        ("spec.serviceAccountName", spec.service_account_name.is_some()),
-        ("spec.verify", spec.verify.is_some()),
-    ];
-    asked.into_iter().find_map(|(field, is_asked)| is_asked.then_some(field))
 }
 
 /// Deletes the objects of repositories that no GitRepository names any longer. Blocks on the disk.

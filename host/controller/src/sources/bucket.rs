@@ -1,0 +1,130 @@
+//! `Bucket`: the objects of a bucket of an object store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use plumb_api::{Artifact as ArtifactStatus, Bucket, BucketStatus, Reason, SourceKind};
+use plumb_source::bucket::{BucketFetch, BucketFetched, Provider};
+use plumb_source::content::Stored;
+use plumb_source::transport::Transport;
+
+use super::failure::{Failure, Stage};
+use super::kept::{self, Kept};
+use super::{All, Fetch, Fetched, Recalled, Schedule, Signature, Source, Sources, Standing, secrets};
+use crate::artifacts::Artifact;
+use crate::context::Context;
+
+impl Source for Bucket {
+    const KIND: SourceKind = SourceKind::Bucket;
+    type Status = BucketStatus;
+
+    fn all(sources: &Sources) -> &All<Self> {
+        &sources.buckets
+    }
+
+    fn status(&self) -> Option<&BucketStatus> {
+        self.status.as_ref()
+    }
+
+    fn published(&self) -> Option<&ArtifactStatus> {
+        self.status.as_ref()?.artifact.as_ref()
+    }
+}
+
+impl Fetch for Bucket {
+    fn schedule(&self) -> Schedule {
+        Schedule { interval: self.spec.interval.to_std(), is_suspended: self.spec.suspend }
+    }
+
+    fn standing(status: &mut BucketStatus) -> Standing<'_> {
+        Standing {
+            observed_generation: &mut status.observed_generation,
+            conditions: &mut status.conditions,
+            artifact: &mut status.artifact,
+            last_handled_reconcile_at: &mut status.last_handled_reconcile_at,
+            url: Some(&mut status.url),
+        }
+    }
+
+    fn recall(&self, context: &Context) -> Option<Recalled> {
+        let (stored, kept) = kept::recall(&context.sources.content, self, &place(self))?;
+        let artifact = Artifact { revision: kept.revision, tree: stored.tree, digest: stored.digest };
+        Some(Recalled { artifact, generation: kept.generation })
+    }
+
+    async fn fetch(&self, context: &Arc<Context>, known: Option<Artifact>) -> Result<Fetched, Failure> {
+        let request = request(self, context, known.as_ref()).await?;
+        let (sources, content) = (&context.sources, &context.sources.content);
+        let permit = sources.permits.acquire().await;
+        let fetched = sources.unless_called_off(request.fetch(content)).await;
+        drop(permit);
+        let artifact = match (fetched.ok_or_else(Failure::called_off)??, known) {
+            (BucketFetched::Unchanged(_), Some(known)) => known,
+            (BucketFetched::Unchanged(revision), None) => {
+                let message = format!("the objects of {revision} are not in the store");
+                return Err(Failure::new(Stage::Fetch, Reason::BucketOperationFailed, message));
+            }
+            (BucketFetched::New { revision, stored }, _) => {
+                let (generation, place) = (self.metadata.generation, place(self));
+                let kept = Kept { place, revision: revision.clone(), generation, digest: None };
+                kept::keep(content, self, &stored, kept).await;
+                let Stored { digest, tree, .. } = stored;
+                Artifact { revision, tree, digest }
+            }
+        };
+        Ok(Fetched {
+            artifact,
+            included: Vec::new(),
+            signature: Signature::NotAskedFor,
+            metadata: BTreeMap::new(),
+        })
+    }
+
+    fn note(&self, _: &Fetched, _: Timestamp, status: &mut BucketStatus) {
+        status.observed_ignore = self.spec.ignore.clone();
+    }
+}
+
+/// Where the objects come from.
+fn place(object: &Bucket) -> String {
+    let spec = &object.spec;
+    let prefix = spec.prefix.as_deref().unwrap_or_default();
+    format!("{} {} {} {prefix}", spec.provider.as_str(), spec.endpoint, spec.bucket_name)
+}
+
+/// What the store is asked for, with all that the Secrets hold.
+async fn request(
+    object: &Bucket,
+    context: &Context,
+    known: Option<&Artifact>,
+) -> Result<BucketFetch, Failure> {
+    let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
+    // Without this, the identity of the controller would be used in its place.
+    if spec.service_account_name.is_some() {
+        let message = "spec.serviceAccountName is not supported yet; use spec.secretRef, or let Flux's source-controller \
+                       reconcile this object";
+        return Err(Failure::stalled(Stage::Fetch, Reason::UnsupportedField, message));
+    }
+    let secret = secrets::find(context, &namespace, spec.secret_ref.as_ref(), &secrets::CREDENTIALS).await?;
+    let provider = Provider::of_spec(spec, secret.as_ref())?;
+    let certificates =
+        secrets::find(context, &namespace, spec.cert_secret_ref.as_ref(), &secrets::CERTIFICATES).await?;
+    let transport = Transport::from_secret(&certificates.unwrap_or_default());
+    let transport = Transport {
+        proxy: secrets::proxy(context, &namespace, spec.proxy_secret_ref.as_ref()).await?,
+        addresses: context.config.addresses.clone(),
+        ..transport.map_err(|error| secrets::unusable(&error))?
+    };
+    Ok(BucketFetch {
+        owner: object.uid().unwrap_or_default(),
+        provider,
+        bucket: spec.bucket_name.clone(),
+        prefix: spec.prefix.clone(),
+        ignore: spec.ignore.clone(),
+        transport,
+        timeout: spec.timeout.to_std(),
+        known: known.map(|artifact| artifact.revision.clone()),
+    })
+}

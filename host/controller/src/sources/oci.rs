@@ -1,0 +1,196 @@
+//! `OCIRepository`: a layer of an OCI artifact.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use plumb_api::{
+    Artifact as ArtifactStatus, CloudProvider, LocalObjectReference, OciRepository, OciRepositoryRef,
+    OciRepositoryStatus, Reason, SourceKind,
+};
+use plumb_source::content::Stored;
+use plumb_source::ignore::{self, Convention};
+use plumb_source::oci::{
+    OciArtifact, OciError, OciFetch, OciFetched, OciLimits, OciLogin, OciLogins, OciUrl, Verification,
+};
+use plumb_source::transport::Transport;
+use plumb_tree::ContentId;
+
+use super::failure::{Failure, Stage};
+use super::kept::{self, Kept};
+use super::{All, Fetch, Fetched, Recalled, Schedule, Signature, Source, Sources, Standing, secrets};
+use crate::artifacts::Artifact;
+use crate::context::Context;
+
+impl Source for OciRepository {
+    const KIND: SourceKind = SourceKind::OciRepository;
+    type Status = OciRepositoryStatus;
+
+    fn all(sources: &Sources) -> &All<Self> {
+        &sources.oci_repositories
+    }
+
+    fn status(&self) -> Option<&OciRepositoryStatus> {
+        self.status.as_ref()
+    }
+
+    fn published(&self) -> Option<&ArtifactStatus> {
+        self.status.as_ref()?.artifact.as_ref()
+    }
+}
+
+impl Fetch for OciRepository {
+    fn schedule(&self) -> Schedule {
+        Schedule { interval: self.spec.interval.to_std(), is_suspended: self.spec.suspend }
+    }
+
+    fn standing(status: &mut OciRepositoryStatus) -> Standing<'_> {
+        Standing {
+            observed_generation: &mut status.observed_generation,
+            conditions: &mut status.conditions,
+            artifact: &mut status.artifact,
+            last_handled_reconcile_at: &mut status.last_handled_reconcile_at,
+            url: Some(&mut status.url),
+        }
+    }
+
+    fn recall(&self, context: &Context) -> Option<Recalled> {
+        let (stored, kept) = kept::recall(&context.sources.content, self, &self.spec.url)?;
+        let artifact = artifact(self, kept.revision.to_string().as_str(), stored).ok()?;
+        Some(Recalled { artifact, generation: kept.generation })
+    }
+
+    async fn fetch(&self, context: &Arc<Context>, known: Option<Artifact>) -> Result<Fetched, Failure> {
+        let request = request(self, context, known.as_ref()).await?;
+        let (sources, content) = (&context.sources, &context.sources.content);
+        let permit = sources.permits.acquire().await;
+        let fetched = sources.unless_called_off(request.run(content)).await;
+        drop(permit);
+        let verifies = self.spec.verify.is_some();
+        let (artifact, signature, metadata) = match (fetched.ok_or_else(Failure::called_off)??, known) {
+            (OciFetched::Unchanged, Some(known)) => (known, Signature::AsBefore, BTreeMap::new()),
+            (OciFetched::Unchanged, None) => {
+                let message = "the artifact is not in the store";
+                return Err(Failure::new(Stage::Fetch, Reason::OCIArtifactPullFailed, message));
+            }
+            (OciFetched::New(OciArtifact { revision, stored, annotations, .. }), _) => {
+                let made = artifact(self, &revision, stored.clone())?;
+                let (generation, place) = (self.metadata.generation, self.spec.url.clone());
+                let kept = Kept { place, revision: made.revision.clone(), generation, digest: None };
+                kept::keep(content, self, &stored, kept).await;
+                (made, Signature::Good(format!("verified signature of revision {revision}")), annotations)
+            }
+        };
+        let signature = if verifies { signature } else { Signature::NotAskedFor };
+        Ok(Fetched { artifact, included: Vec::new(), signature, metadata })
+    }
+
+    fn note(&self, _: &Fetched, _: Timestamp, status: &mut OciRepositoryStatus) {
+        status.observed_ignore = self.spec.ignore.clone();
+        status.observed_layer_selector = self.spec.layer_selector.clone();
+    }
+}
+
+/// The files of a layer, without those that are to be left out.
+fn artifact(object: &OciRepository, revision: &str, stored: Stored) -> Result<Artifact, Failure> {
+    let failed =
+        |message: String| Failure::new(Stage::Store, Reason::OCIArtifactLayerOperationFailed, message);
+    let revision = revision.parse().map_err(|error| failed(format!("{error}")))?;
+    let ignore = object.spec.ignore.as_deref();
+    let tree = ignore::select(stored.tree, Convention::Repository, ignore)
+        .map_err(|error| Failure::stalled(Stage::Store, Reason::SourceIgnoreError, error.to_string()))?;
+    let digest = match ignore {
+        None => stored.digest,
+        Some(ignore) => {
+            let both = format!("{}\n{ignore}", stored.digest);
+            ContentId::of_bytes(both.as_bytes()).as_str().to_owned()
+        }
+    };
+    Ok(Artifact { revision, tree, digest })
+}
+
+/// What the registry is asked for, with all that the Secrets hold.
+async fn request(
+    object: &OciRepository,
+    context: &Context,
+    known: Option<&Artifact>,
+) -> Result<OciFetch, Failure> {
+    let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
+    if spec.provider != CloudProvider::Generic {
+        let message = format!(
+            "spec.provider {} is not supported yet; use spec.secretRef, or let Flux's source-controller reconcile this \
+             object",
+            spec.provider.as_str()
+        );
+        return Err(Failure::stalled(Stage::Fetch, Reason::UnsupportedField, message));
+    }
+    let url = OciUrl::parse(&spec.url).map_err(OciError::from)?;
+    let login = login(object, &url, context).await?;
+    let certificates =
+        secrets::find(context, &namespace, spec.cert_secret_ref.as_ref(), &secrets::CERTIFICATES).await?;
+    let transport = Transport::from_secret(&certificates.unwrap_or_default());
+    let transport = Transport {
+        proxy: secrets::proxy(context, &namespace, spec.proxy_secret_ref.as_ref()).await?,
+        addresses: context.config.addresses.clone(),
+        ..transport.map_err(|error| secrets::unusable(&error))?
+    };
+    Ok(OciFetch {
+        url,
+        reference: spec.reference.as_ref().map(OciRepositoryRef::resolve).unwrap_or_default(),
+        layer: spec.layer_selector.clone().unwrap_or_default(),
+        login,
+        transport,
+        insecure: spec.insecure,
+        verification: verification(object, context).await?,
+        known: known.map(|artifact| artifact.revision.to_string()),
+        timeout: spec.timeout.to_std(),
+        limits: OciLimits::default(),
+    })
+}
+
+/// The login of the Secret that the spec names, or else of the image pull secrets of the service account that it names.
+async fn login(object: &OciRepository, url: &OciUrl, context: &Context) -> Result<OciLogin, Failure> {
+    let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
+    let secrets: Vec<LocalObjectReference> = match (&spec.secret_ref, &spec.service_account_name) {
+        (Some(secret), _) => vec![secret.clone()],
+        (None, Some(account)) => pull_secrets(context, &namespace, account).await?,
+        (None, None) => return Ok(OciLogin::Anonymous),
+    };
+    let mut logins = OciLogins::default();
+    for secret in secrets {
+        let data = secrets::read(context, &namespace, &secret.name, &secrets::CREDENTIALS).await?;
+        logins
+            .add_secret(&data)
+            .map_err(|error| Failure::new(Stage::Fetch, Reason::AuthenticationFailed, error.to_string()))?;
+    }
+    Ok(logins.login(url))
+}
+
+/// The image pull secrets of a service account, which are of its own namespace.
+async fn pull_secrets(
+    context: &Context,
+    namespace: &str,
+    account: &str,
+) -> Result<Vec<LocalObjectReference>, Failure> {
+    let found = secrets::service_account(context, namespace, account).await?;
+    let names = found.image_pull_secrets.into_iter().flatten().map(|secret| secret.name);
+    Ok(names.filter(|name| !name.is_empty()).map(|name| LocalObjectReference { name }).collect())
+}
+
+/// Whose signature the artifact must carry.
+async fn verification(object: &OciRepository, context: &Context) -> Result<Option<Verification>, Failure> {
+    let Some(verify) = &object.spec.verify else { return Ok(None) };
+    let namespace = object.namespace().unwrap_or_default();
+    let failed =
+        |failure: Failure| Failure { stage: Stage::Verify, reason: Reason::VerificationError, ..failure };
+    let keys = secrets::find(context, &namespace, verify.secret_ref.as_ref(), &secrets::SIGNERS).await;
+    let keys = keys.map_err(failed)?;
+    let root = verify.trusted_root_secret_ref.as_ref();
+    let root = secrets::find(context, &namespace, root, &secrets::TRUSTED_ROOT).await.map_err(failed)?;
+    let verification = Verification::new(verify, keys.as_ref(), root.as_ref());
+    verification.map(Some).map_err(|error| {
+        // A Secret can be mended without touching the source: it is looked at again.
+        Failure::new(Stage::Verify, Reason::VerificationError, error.to_string())
+    })
+}
