@@ -104,9 +104,8 @@ pub struct BucketSpec {
     #[serde(default = "default_timeout")]
     #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$"))]
     pub timeout: Duration,
-    /// Which objects to leave out, in the format of `.gitignore`: for example `/*` and then `!/deploy` to take nothing but `deploy`. It
-    /// takes the place of the defaults, which leave out the files of Git, of CI services and images. An object `.sourceignore` in
-    /// the bucket is heeded too.
+    /// Which objects to leave out, in the format of `.gitignore`: for example `/*` and then `!/deploy` to take nothing but `deploy`. By
+    /// default nothing is left out. An object `.sourceignore` in the bucket is heeded too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore: Option<String>,
     /// Whether to stop looking for changes. What was fetched stays available. It defaults to `false`.
@@ -123,7 +122,8 @@ fn default_timeout() -> Duration {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BucketSts {
-    /// What the service is: `aws` is AWS STS, for the provider `aws`; `ldap` is that of MinIO with LDAP, for the provider `generic`.
+    /// What the service is: `aws` is AWS STS, for the provider `aws`; `ldap` is that of MinIO with LDAP, for the
+    /// provider `generic`, and is not supported yet.
     pub provider: BucketStsProvider,
     /// The address of the service, for example `https://sts.eu-central-1.amazonaws.com`.
     #[schemars(regex(pattern = "^(http|https)://.*$"))]

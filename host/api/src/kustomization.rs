@@ -40,10 +40,12 @@ pub struct KustomizationSpec {
     /// Labels and annotations that all objects are given. They go before those of the same key in the manifests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub common_metadata: Option<CommonMetadata>,
-    /// Other Kustomizations that have to be ready before this one is applied, for example `[{name: infrastructure}]`.
+    /// What has to be ready before this Kustomization is applied: other Kustomizations, for example `[{name: infrastructure}]`, or any other
+    /// objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<DependencyReference>,
-    /// How to decrypt the encrypted files of the source. Without it an encrypted Secret is refused.
+    /// How to decrypt the encrypted files of the source. It is not supported yet: the Kustomization is stalled, and what it has applied
+    /// stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decryption: Option<Decryption>,
     /// How often to check that the cluster is as the source says, for example `10m`. New revisions and changes of objects do
@@ -57,14 +59,15 @@ pub struct KustomizationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kube_config: Option<KubeConfigReference>,
     /// The directory of the source to render, for example `./clusters/production`. When it has no `kustomization.yaml`, one is made
-    /// that lists all manifests in it and below. It defaults to the root of the source.
+    /// that lists all manifests in it and below. It defaults to the root of the source. Nothing outside the source can be read.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Variables to put into the rendered objects.
+    /// Variables to put into the rendered objects: `${name}` becomes the value of `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post_build: Option<PostBuild>,
     /// Whether to delete what is no longer in the source from the cluster: only objects that this Kustomization has applied itself are
-    /// deleted. It has to be given; `true` is what most want.
+    /// deleted. Deletions of more than half of ten or more objects wait for a confirmation; the annotation `plumbline.dev/prune-limit` sets
+    /// another limit. It has to be given; `true` is what most want.
     pub prune: bool,
     /// What to do with the applied objects when the Kustomization is deleted: `MirrorPrune` (the default) deletes them if `prune` is
     /// true, `Delete` deletes them, `WaitForTermination` deletes them and waits until they are gone, and `Orphan` leaves them.
@@ -123,10 +126,10 @@ pub struct KustomizationSpec {
     /// Whether to leave out the components that the source does not have instead of failing. It defaults to `false`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ignore_missing_components: bool,
-    /// How to tell the health of custom resources, in CEL. They are heeded when `wait` or `healthChecks` is set.
+    /// How to tell the health of custom resources, in CEL. It is waited for when `wait` or `healthChecks` is set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub health_check_exprs: Vec<CustomHealthCheck>,
-    /// Fields that others may change, such as `/spec/replicas` where an autoscaler is at work.
+    /// Fields that others may change, such as `/spec/replicas` where an autoscaler is at work: they are not put back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<IgnoreRule>,
     /// Deprecated: it has no effect, since the API server now validates all objects before any is applied. `none`, `client` and `server`
@@ -259,7 +262,7 @@ pub struct KustomizationStatus {
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub last_applied_revision: Option<String>,
     /// The revision that the applied artifact was itself made from, as its metadata has it: for an OCI artifact the value of
-    /// `org.opencontainers.image.revision`.
+    /// `org.opencontainers.image.revision`. It is not written yet.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub last_applied_origin_revision: Option<String>,
     /// The revision of the source that was last tried.

@@ -62,9 +62,9 @@ pub struct Image {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomHealthCheck {
-    /// The API version of the custom resource, for example `cert-manager.io/v1`.
+    /// The API version of the custom resource, for example `cert-manager.io/v1`. Only the group counts, not the version.
     pub api_version: String,
-    /// The kind of the custom resource, for example `Certificate`. By default the check is for all kinds of the API version.
+    /// The kind of the custom resource, for example `Certificate`. By default the check is for all kinds of the group that have none of their own.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// True when the object is as it should be, for example
@@ -82,7 +82,7 @@ pub struct CustomHealthCheck {
 /// Fields that others may change: they are neither put back nor counted as drift.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IgnoreRule {
-    /// The fields, as JSON Pointers (RFC 6901): `/spec/replicas`.
+    /// The fields, as JSON Pointers (RFC 6901): `/spec/replicas`, `/metadata/annotations/example.com~1checked`.
     pub paths: Vec<String>,
     /// The objects that the rule is for. By default it is for all objects of the Kustomization.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -206,7 +206,7 @@ impl CloudProvider {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OciRepositoryVerification {
-    /// What the artifact was signed with: `cosign` (the default) or `notation`.
+    /// What the artifact was signed with: `cosign` (the default). `notation` is not supported yet.
     #[serde(default)]
     pub provider: OciVerificationProvider,
     /// The Secret with the public keys of those who may sign, under names that end in `.pub`. Without it, `cosign` verifies signatures that

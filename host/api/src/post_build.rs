@@ -16,7 +16,8 @@ pub struct PostBuild {
     /// `substituteFrom`. The functions of bash work too: `${var:=default}`, `${var:position}` and `${var/from/to}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub substitute: BTreeMap<String, String>,
-    /// ConfigMaps and Secrets whose keys are variables. Of several with the same key, the last one counts.
+    /// ConfigMaps and Secrets whose keys are variables. Of several with the same key, the last one counts. A change of one is rolled out at
+    /// once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub substitute_from: Vec<SubstituteReference>,
 }

@@ -36,8 +36,7 @@ pub struct SecretKeyReference {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NamespacedObjectKindReference {
-    /// The API version of the object, for example `apps/v1`. When it is not given, the version that the API server prefers is
-    /// used.
+    /// The API version of the object, for example `apps/v1`. It defaults to `v1`.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
     /// The kind of the object, for example `Deployment`.
@@ -58,7 +57,7 @@ pub struct DependencyReference {
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
     /// The kind of the object, for example `Deployment`. It defaults to `Kustomization`. An object of another kind is ready when it is
-    /// healthy; it is read as the service account that the Kustomization is applied as. Not in Flux.
+    /// healthy; it is looked for in the cluster that is applied to, as the service account that applies. Not in Flux.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// The name of the object that has to be ready first, for example `infrastructure`.
@@ -68,7 +67,8 @@ pub struct DependencyReference {
     pub namespace: Option<String>,
     /// A CEL expression that decides whether the dependency is ready, for example
     /// `dep.status.lastAppliedRevision == self.status.lastAttemptedRevision`. `dep` is the dependency and `self` the object that
-    /// depends on it. It takes the place of the built-in check.
+    /// depends on it. It takes the place of the built-in check. It cannot be used for an object of another namespace where the controller
+    /// runs with `--no-cross-namespace-refs`.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub ready_expr: Option<String>,
 }
@@ -162,17 +162,15 @@ pub struct KubeConfigReference {
     /// The ConfigMap that says how to reach the cluster and to sign in as a workload, with no stored credential. It cannot be
     /// combined with `secretRef`. Its keys are:
     ///
-    /// - `provider`: `aws`, `azure`, `gcp` or `generic`. Required.
-    /// - `cluster`: the full name of the cluster in the provider's API. Not used by `generic`; for the others required unless both
-    ///   `address` and `ca.crt` are set.
-    /// - `address`: the address of the API server. Required for `generic`.
-    /// - `ca.crt`: the PEM certificate of the API server's authority. It defaults to that of the cluster resource.
-    /// - `audiences`: the audiences of the service account's token, one a line. For `generic` it defaults to `address`.
+    /// - `provider`: `generic`. Required. Flux's `aws`, `azure` and `gcp`, and the key `cluster` that goes with them, are not supported yet.
+    /// - `address`: the https URL of the API server. Required.
+    /// - `ca.crt`: the PEM certificate of the API server's authority. It defaults to those that the system trusts.
+    /// - `audiences`: the audiences of the service account's token, one a line. It defaults to `address`.
     /// - `serviceAccountName`: the service account of this namespace to sign in as. It defaults to that of the controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<LocalObjectReference>,
-    /// The Secret that holds a kubeconfig file, by default under the key `value`. The file should need no other file. It cannot
-    /// be combined with `configMapRef`.
+    /// The Secret that holds a kubeconfig file, by default under the key `value`. It must not run a program (`exec`), read another file or
+    /// skip TLS verification, unless flags of the controller allow that. It cannot be combined with `configMapRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyReference>,
 }
