@@ -1,6 +1,6 @@
 //! Keeps a cluster true to Git.
 //!
-//! In goes a client of an API server and a [`Config`]; what comes out is what the `GitRepository` and `Kustomization` objects of that
+//! In goes a client of an API server and a [`Config`]; what comes out is what the sources and the `Kustomization` objects of that
 //! cluster ask for, with their statuses, events and metrics. [`run`] returns when it is told to stop, or when another
 //! replica has become the leader.
 //!
