@@ -4,6 +4,7 @@
 //! compiles in seconds, and begins every command by naming the tools that are missing.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cache;
 mod checkout;
 mod demo;
@@ -47,6 +48,17 @@ enum Command {
         /// Arguments for the demo program itself
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+    /// Measure the controller on a throw-away cluster, and renders: one line of JSON a figure
+    Bench {
+        /// How many applications, one Kustomization each, separated by commas: each number is a run of its own
+        #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
+        apps: Vec<u32>,
+        /// A directory with Flux's source-controller and kustomize-controller, to do the same work in the same run
+        #[arg(long, value_name = "DIR")]
+        peer_bin: Option<PathBuf>,
+        /// Only this
+        what: Option<bench::What>,
     },
     /// Run all tests, or one group of them
     Test {
@@ -107,6 +119,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             tools::check(&[Need::Build])?;
             let life = if keep { devcluster::Life::Kept } else { devcluster::Life::Ours };
             demo::run(&checkout, &progress, life, &arguments)
+        }
+        Command::Bench { apps, peer_bin, what } => {
+            tools::check(&[Need::Build])?;
+            bench::run(&checkout, &progress, what, &apps, peer_bin.as_deref())
         }
         Command::Test { group, filter } => {
             tools::check(&[Need::Build, Need::Test])?;
