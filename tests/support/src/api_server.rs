@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,11 +21,13 @@ pub struct ApiRequest {
     pub authorization: Option<String>,
     /// The value of `Accept`, if it was sent.
     pub accept: Option<String>,
+    /// All headers whose values are text, by their names in lower case.
+    pub headers: BTreeMap<String, String>,
     /// The body, as text.
     pub body: String,
 }
 
-/// A server on loopback that answers in JSON what a test wants it to.
+/// A server on loopback that answers in JSON what a test wants it to, or in plain text when that is a string.
 #[derive(Debug)]
 pub struct ApiServer {
     address: SocketAddr,
@@ -98,10 +101,18 @@ async fn serve(State(shared): State<Shared>, request: Request) -> Response {
         path: parts.uri.path().to_owned(),
         authorization: header("authorization"),
         accept: header("accept"),
+        headers: parts
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+            .collect(),
         body: String::from_utf8_lossy(&body).into_owned(),
     };
     let (status, answer) = (shared.answer)(&request);
     shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
     let status = StatusCode::from_u16(status).expect("a status");
-    (status, [("content-type", "application/json")], answer.to_string()).into_response()
+    match answer {
+        serde_json::Value::String(text) => (status, text).into_response(),
+        answer => (status, [("content-type", "application/json")], answer.to_string()).into_response(),
+    }
 }

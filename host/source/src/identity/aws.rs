@@ -1,10 +1,7 @@
-use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use plumb_api::Sensitive;
 use reqwest::Method;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::identity::Tokens;
@@ -12,6 +9,7 @@ use crate::identity::azure::whose;
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
 use crate::identity::exchange::Endpoint;
+use crate::identity::signature::{Signer, time_of};
 use crate::identity::workload::Workload;
 use crate::transport::Transport;
 
@@ -172,7 +170,7 @@ struct Keys {
     expiration: f64,
 }
 
-fn is_region(name: &str) -> bool {
+pub(super) fn is_region(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '-')
 }
 
@@ -191,23 +189,11 @@ pub fn code_commit_login(
     credentials: &AwsCredentials,
     now: Timestamp,
 ) -> (String, Sensitive<String>) {
-    let time = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S").to_string();
-    let date = &time[..8];
+    let time = time_of(now);
     let request = format!("GIT\n{}\n\nhost:{}\n\nhost\n", url.path(), url.host_str().unwrap_or_default());
-    let request = hex::encode(Sha256::digest(request.as_bytes()));
-    let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{date}/{region}/codecommit/aws4_request\n{request}");
-    let first = Sensitive::new(format!("AWS4{}", credentials.secret_access_key.expose()).into_bytes());
-    let parts = [date, region, "codecommit", "aws4_request", &to_sign];
-    let signature = parts.iter().fold(first, |key, part| Sensitive::new(sign(key.expose(), part)));
+    let signature = Signer { credentials, region, service: "codecommit", time: time.clone() }.sign(&request);
     let username = format!("{}%{}", credentials.access_key_id, credentials.session_token.expose());
-    (username, Sensitive::new(format!("{time}Z{}", hex::encode(signature.expose()))))
-}
-
-#[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-fn sign(key: &[u8], text: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
-    mac.update(text.as_bytes());
-    mac.finalize().into_bytes().to_vec()
+    (username, Sensitive::new(format!("{time}Z{signature}")))
 }
 
 #[cfg(test)]

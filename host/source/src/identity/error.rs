@@ -25,6 +25,22 @@ pub enum IdentityError {
         /// Why not.
         reason: String,
     },
+    /// The file that tells who this controller is cannot be used.
+    #[error("the file that the variable {variable} of the controller names cannot be used: {reason}")]
+    Configuration {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Nothing tells who this machine is.
+    #[error(
+        "the metadata server of Google Cloud cannot be reached: {reason}; elsewhere set GOOGLE_APPLICATION_CREDENTIALS for the controller, or the annotation gcp.auth.fluxcd.io/workload-identity-provider for a service account"
+    )]
+    NotOnGoogleCloud {
+        /// Why not.
+        reason: String,
+    },
     /// The service account does not say which identity of the cloud it has.
     #[error(
         "the service account {account} has no usable annotation {annotation}, which names its identity in the cloud"

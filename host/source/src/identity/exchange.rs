@@ -1,12 +1,13 @@
 use std::time::Duration;
 
+use plumb_api::Sensitive;
 use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::foreign::with_causes;
 use crate::identity::error::IdentityError;
-use crate::transport::{AddressRefused, Transport};
+use crate::transport::{AddressPolicy, AddressRefused, Transport};
 
 /// How long an endpoint may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,7 +33,19 @@ impl Endpoint {
         Ok(Self { client: transport.build(builder)?, transport: transport.clone() })
     }
 
-    /// Sends a request that `fill` completes, and reads the answer.
+    /// One for the machine itself: where its cloud tells it who it is. Such a place is refused to everybody else, and is not behind a proxy.
+    pub(crate) fn of_this_machine() -> Result<Self, IdentityError> {
+        let transport = Transport { addresses: AddressPolicy::refusing([]), ..Transport::default() };
+        let builder = transport
+            .client_builder()?
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(AGENT)
+            .timeout(TIMEOUT);
+        Ok(Self { client: transport.build(builder)?, transport })
+    }
+
+    /// Sends a request that `fill` completes, and reads the answer in JSON.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -40,6 +53,19 @@ impl Endpoint {
         what: &'static str,
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<T, IdentityError> {
+        let endpoint = url.host_str().unwrap_or_default().to_owned();
+        let body = self.send(method, url, what, fill).await?;
+        serde_json::from_slice(body.expose()).map_err(|_| IdentityError::Answer { endpoint, what })
+    }
+
+    /// Sends a request that `fill` completes, and gives what is answered.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        what: &'static str,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Sensitive<Vec<u8>>, IdentityError> {
         self.transport.check(&url)?;
         let endpoint = url.host_str().unwrap_or_default().to_owned();
         let unreachable = |error: reqwest::Error| match AddressRefused::among(&error) {
@@ -53,13 +79,13 @@ impl Endpoint {
         if !answer.status().is_success() {
             return Err(IdentityError::Denied { endpoint, status: answer.status().as_u16(), what });
         }
-        let mut body = plumb_api::Sensitive::new(Vec::new());
+        let mut body = Sensitive::new(Vec::new());
         while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
             if body.expose().len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(IdentityError::Answer { endpoint, what });
             }
-            body = plumb_api::Sensitive::new([body.expose().as_slice(), &chunk].concat());
+            body = Sensitive::new([body.expose().as_slice(), &chunk].concat());
         }
-        serde_json::from_slice(body.expose()).map_err(|_| IdentityError::Answer { endpoint, what })
+        Ok(body)
     }
 }

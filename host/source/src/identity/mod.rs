@@ -2,22 +2,32 @@
 //!
 //! In goes who one is, as a Secret, the environment or a service account tells it. Out come tokens that last for an hour or so, which are kept until shortly before their end.
 
+mod acr;
 mod aws;
 mod azure;
 mod cache;
+mod ecr;
 mod error;
 mod exchange;
+mod external_account;
+mod gcp;
 mod github;
+mod metadata;
+mod signature;
 mod workload;
 
 use jiff::Timestamp;
 use plumb_api::Sensitive;
 
+pub use acr::Acr;
 pub use aws::{AwsCredentials, AwsPartition, code_commit_login, code_commit_region};
 pub use azure::DEVOPS_SCOPE;
+pub use ecr::Ecr;
 pub use error::IdentityError;
 pub use github::GitHubApp;
 pub use workload::{Environment, ServiceAccount, ServiceAccountTokens, Workload};
+
+pub(crate) use ecr::ECR_USER;
 
 use cache::Cache;
 

@@ -40,6 +40,16 @@ pub trait ServiceAccountTokens: Send + Sync {
     fn token<'a>(&'a self, audience: &'a str) -> BoxFuture<'a, Result<Sensitive<String>, String>>;
 }
 
+impl Workload {
+    /// The variables of this controller: which cloud it is.
+    pub(crate) fn environment(&self) -> &Environment {
+        match self {
+            Self::Controller(environment) => environment,
+            Self::ServiceAccount(account) => &account.environment,
+        }
+    }
+}
+
 impl Environment {
     /// That of this process.
     pub fn of_process() -> Self {
@@ -82,10 +92,12 @@ impl ServiceAccount {
     }
 
     pub(crate) fn annotation(&self, annotation: &'static str) -> Result<&str, IdentityError> {
-        let value = self.annotations.get(annotation).map(|value| value.trim());
-        value
-            .filter(|value| !value.is_empty())
+        self.optional(annotation)
             .ok_or_else(|| IdentityError::Annotation { account: self.account(), annotation })
+    }
+
+    pub(crate) fn optional(&self, annotation: &str) -> Option<&str> {
+        self.annotations.get(annotation).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     pub(crate) async fn token(&self, audience: &str) -> Result<Sensitive<String>, IdentityError> {

@@ -1,6 +1,7 @@
 use plumb_api::Reason;
 
 use crate::content::ContentError;
+use crate::identity::IdentityError;
 use crate::oci::login::InvalidLogin;
 use crate::oci::url::InvalidUrl;
 use crate::oci::verify::InvalidVerification;
@@ -15,6 +16,22 @@ pub enum OciError {
     /// The Secret holds no logins.
     #[error(transparent)]
     Login(#[from] InvalidLogin),
+    /// `spec.provider` does not fit the URL, or how the registry is reached.
+    #[error("cannot sign in to {url}: {reason}")]
+    Provider {
+        /// The repository.
+        url: String,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// The provider gives no token.
+    #[error("cannot sign in to {url}: {error}")]
+    Identity {
+        /// The repository.
+        url: String,
+        /// Why not.
+        error: IdentityError,
+    },
     /// The certificates or the proxy cannot be used.
     #[error("cannot reach {url}: {reason}")]
     Transport {
@@ -180,7 +197,9 @@ impl OciError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Url(_) => Reason::URLInvalid,
-            Self::Login(_) | Self::Transport { .. } => Reason::AuthenticationFailed,
+            Self::Login(_) | Self::Transport { .. } | Self::Provider { .. } | Self::Identity { .. } => {
+                Reason::AuthenticationFailed
+            }
             Self::Tags(_) | Self::NoVersion { .. } => Reason::ReadOperationFailed,
             Self::InvalidVerification(_) | Self::NotVerified { .. } | Self::TrustedRoot { .. } => {
                 Reason::VerificationError
@@ -196,9 +215,11 @@ impl OciError {
     pub fn needs_a_change(&self) -> bool {
         match self {
             Self::Tags(error) => error.needs_a_change(),
-            Self::Url(_) | Self::Login(_) | Self::InvalidReference { .. } | Self::InvalidVerification(_) => {
-                true
-            }
+            Self::Url(_)
+            | Self::Login(_)
+            | Self::InvalidReference { .. }
+            | Self::InvalidVerification(_)
+            | Self::Provider { .. } => true,
             _ => false,
         }
     }

@@ -11,6 +11,7 @@ mod login;
 mod manifest;
 mod reference;
 mod registry;
+mod sign_in;
 mod url;
 mod verify;
 

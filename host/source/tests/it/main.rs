@@ -23,6 +23,7 @@ mod tarball;
 mod the_server_goes_away_and_comes_back;
 mod the_way_leads_through_a_proxy;
 mod web;
+mod workloads;
 
 use std::time::Duration;
 

@@ -1,19 +1,17 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use plumb_api::{GitProvider, GitReference, Sensitive};
+use plumb_api::{GitProvider, GitReference};
 use plumb_source::git::{Credentials, Fetch, GitError, GitUrl, Limits, Login, sign_in};
-use plumb_source::identity::{
-    DEVOPS_SCOPE, Environment, IdentityError, ServiceAccount, ServiceAccountTokens, Tokens, Workload,
-};
+use plumb_source::identity::{DEVOPS_SCOPE, Environment, IdentityError, Tokens, Workload};
 use plumb_source::transport::{AddressPolicy, Transport};
 use plumb_test_support::{ApiRequest, ApiServer, Auth, GitServerOptions};
 use rcgen::{KeyPair, PKCS_RSA_SHA256};
 use rstest::rstest;
 use serde_json::json;
 
+use crate::workloads::{Kubernetes, account, block_on, environment};
 use crate::{Bench, fetch_of, read, snapshot};
 
 /// What GitHub's clock says in an hour.
@@ -54,10 +52,6 @@ fn app(key: &KeyPair, api: &ApiServer, installation: (&str, &str)) -> BTreeMap<S
 
 fn nobody() -> Workload {
     Workload::Controller(Environment::default())
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 fn private(auth: Auth) -> Bench {
@@ -144,39 +138,6 @@ fn the_api_of_a_github_app_is_not_where_nobody_may_go(#[case] base: &str) {
     assert!(error.to_string().contains("is at an address that must not be reached"), "{error}");
 }
 
-/// Kubernetes, which notes for whom tokens are.
-#[derive(Default)]
-struct Kubernetes(Mutex<Vec<String>>);
-
-impl ServiceAccountTokens for Kubernetes {
-    fn token<'a>(&'a self, audience: &'a str) -> BoxFuture<'a, Result<Sensitive<String>, String>> {
-        self.0.lock().unwrap().push(audience.to_owned());
-        Box::pin(async { Ok(Sensitive::new("a token of kubernetes".to_owned())) })
-    }
-}
-
-fn environment(pairs: &[(&str, &str)]) -> Environment {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-fn account(
-    kubernetes: &Arc<Kubernetes>,
-    name: &str,
-    annotations: &[(&str, &str)],
-    environment: Environment,
-) -> Workload {
-    Workload::ServiceAccount(ServiceAccount {
-        namespace: "apps".to_owned(),
-        name: name.to_owned(),
-        annotations: annotations
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect(),
-        tokens: Arc::clone(kubernetes) as Arc<dyn ServiceAccountTokens>,
-        environment,
-    })
-}
-
 /// Microsoft Entra, which answers with a token that tells the client.
 fn entra() -> ApiServer {
     ApiServer::start(|request: &ApiRequest| {
@@ -233,7 +194,7 @@ fn azure_gives_a_token_for_the_one_of_a_service_account() {
     // Whoever writes the same annotations does not get what another one was given.
     assert_eq!(token("eve", "tenant-1", "client-2").unwrap(), "for client-2");
     assert_eq!(entra.seen().len(), 2);
-    assert_eq!(*kubernetes.0.lock().unwrap(), ["api://AzureADTokenExchange"; 2]);
+    assert_eq!(kubernetes.audiences(), ["api://AzureADTokenExchange"; 2]);
     assert!(matches!(token("ada", "../x", "client-2"), Err(IdentityError::Malformed { .. })));
     assert!(matches!(token("ada", "tenant-1", ""), Err(IdentityError::Annotation { .. })));
     assert!(matches!(token("ada", "tenant-2", "client-2"), Err(IdentityError::Denied { status: 400, .. })));
@@ -297,7 +258,7 @@ fn aws_gives_keys_for_the_token_of_a_service_account() {
     let keys = block_on(tokens.aws(&workload, "eu-west-1", &Transport::default())).unwrap();
     assert_eq!(keys.access_key_id, "key of arn:aws:iam::1:role/tenant");
     assert_eq!(keys.session_token.expose(), "ada.apps.eu-west-1.fluxcd.io");
-    assert_eq!(*kubernetes.0.lock().unwrap(), ["sts.amazonaws.com"]);
+    assert_eq!(kubernetes.audiences(), ["sts.amazonaws.com"]);
     let without = account(&kubernetes, "ada", &[], environment);
     let error = block_on(tokens.aws(&without, "eu-west-1", &Transport::default())).err().unwrap();
     assert_eq!(

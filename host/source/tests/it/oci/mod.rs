@@ -5,6 +5,7 @@ mod artifacts_are_signed_by_whom_they_should_be;
 mod fake;
 mod real_registries_understand_us;
 mod registries_are_signed_in_to;
+mod registries_of_clouds_are_signed_in_to;
 mod signer;
 
 use std::collections::BTreeMap;
