@@ -97,7 +97,7 @@ struct TenancyFlags {
     /// The service account that acts for Kustomizations that name none. Without it that is the controller's own.
     #[arg(long)]
     default_service_account: Option<String>,
-    /// The service account that acts, on clusters that are reached by spec.kubeConfig, for Kustomizations that name none.
+    /// The service account that signs in to the cluster of a spec.kubeConfig.configMapRef that names none. Without it that is the one of --default-service-account, or the controller's own.
     #[arg(long)]
     default_kubeconfig_service_account: Option<String>,
     /// Let kubeconfigs run programs of the controller's image and read its files.

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::task::AbortOnDropHandle;
 use tower::service_fn;
 
+use crate::Tenancy;
 use crate::inputs::{Data, InputId};
 use crate::status::{bounded, said};
 
@@ -99,14 +100,14 @@ pub(crate) fn fingerprint(data: &Data) -> Fingerprint {
 pub(crate) async fn connect(
     reference: &Reference,
     data: &Data,
-    policy: KubeConfigPolicy,
+    tenancy: &Tenancy,
     host: &Client,
 ) -> Result<Connection, ConnectError> {
     if reference.input.is_secret() {
         let text = kubeconfig_text(reference, data)?;
-        return connect_by_kubeconfig(&reference.input, text.expose(), policy).await;
+        return connect_by_kubeconfig(&reference.input, text.expose(), tenancy.kubeconfig).await;
     }
-    connect_as_workload(&reference.input, data, host).await
+    connect_as_workload(&reference.input, data, tenancy, host).await
 }
 
 fn kubeconfig_text(reference: &Reference, data: &Data) -> Result<Sensitive<String>, ConnectError> {
@@ -204,9 +205,10 @@ fn asked_by_cluster(cluster: &Cluster, policy: KubeConfigPolicy) -> impl Iterato
 async fn connect_as_workload(
     input: &InputId,
     data: &Data,
+    tenancy: &Tenancy,
     host: &Client,
 ) -> Result<Connection, ConnectError> {
-    let workload = Workload::read(input, data, host).await?;
+    let workload = Workload::read(input, data, tenancy, host).await?;
     let first =
         workload.request(host).await.map_err(|reason| ConnectError::NoToken(input.clone(), reason))?;
     let mut config = kube::Config::new(workload.address.clone());
@@ -242,7 +244,12 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 const TOKEN_RETRY: Duration = Duration::from_secs(30);
 
 impl Workload {
-    async fn read(input: &InputId, data: &Data, host: &Client) -> Result<Self, ConnectError> {
+    async fn read(
+        input: &InputId,
+        data: &Data,
+        tenancy: &Tenancy,
+        host: &Client,
+    ) -> Result<Self, ConnectError> {
         let incomplete = |reason: String| ConnectError::Incomplete(input.clone(), reason);
         let text: BTreeMap<&str, &str> = data
             .iter()
@@ -274,14 +281,15 @@ impl Workload {
             }
             None => vec![address.to_owned()],
         };
-        let account = match text.get("serviceAccountName") {
+        // Whoever writes the ConfigMap chooses where the token is sent, and for whom it is good: in a cluster of tenants it must not be
+        // the controller's own.
+        let account = match text.get("serviceAccountName").copied().or(tenancy.kubeconfig_account()) {
             Some(name) if !plumb_api::is_object_name(name) => {
                 return Err(incomplete(format!("serviceAccountName {name:?} is not a name")));
             }
-            Some(name) => crate::clusters::ServiceAccount {
-                namespace: input.namespace.clone(),
-                name: (*name).to_owned(),
-            },
+            Some(name) => {
+                crate::clusters::ServiceAccount { namespace: input.namespace.clone(), name: name.to_owned() }
+            }
             None => own_account(host).await.map_err(incomplete)?,
         };
         Ok(Self { address: uri, authority, audiences, account })

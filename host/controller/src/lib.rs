@@ -103,10 +103,19 @@ pub struct Tenancy {
     pub no_cross_namespace_refs: bool,
     /// The service account that acts for Kustomizations that name none: `--default-service-account`.
     pub default_service_account: Option<String>,
-    /// The same on clusters that are reached by a kubeconfig: `--default-kubeconfig-service-account`.
+    /// The service account that signs in to the cluster of a `spec.kubeConfig.configMapRef` that names none:
+    /// `--default-kubeconfig-service-account`.
     pub default_kubeconfig_service_account: Option<String>,
     /// What a kubeconfig may ask for.
     pub kubeconfig: KubeConfigPolicy,
+}
+
+impl Tenancy {
+    /// Who signs in to a cluster whose ConfigMap names nobody; `None` for the controller itself. Where tenants do not act as the
+    /// controller, they do not get its token either.
+    fn kubeconfig_account(&self) -> Option<&str> {
+        self.default_kubeconfig_service_account.as_deref().or(self.default_service_account.as_deref())
+    }
 }
 
 /// The name of an object and its namespace.

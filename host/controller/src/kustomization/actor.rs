@@ -65,20 +65,15 @@ async fn remote(run: &Run<'_>, reference: &Reference) -> Result<Arc<Cluster>, No
     if let Some(cluster) = context.clusters.remote(reference, made_from) {
         return Ok(cluster);
     }
-    let policy = context.config.tenancy.kubeconfig;
-    let connection = kubeconfig::connect(reference, &data, policy, &context.client)
+    let connection = kubeconfig::connect(reference, &data, &context.config.tenancy, &context.client)
         .await
         .map_err(|error| NoActor::Failed(error.to_string()))?;
     Ok(context.clusters.add(reference, made_from, connection))
 }
 
-/// The service account that acts for a Kustomization; `None` for the controller, or the kubeconfig's user.
+/// The service account that acts for a Kustomization, on whichever cluster; `None` for the controller, or the kubeconfig's user.
 fn account(spec: &KustomizationSpec, key: &Key, tenancy: &Tenancy) -> Option<ServiceAccount> {
-    let default = match spec.kube_config {
-        Some(_) => &tenancy.default_kubeconfig_service_account,
-        None => &tenancy.default_service_account,
-    };
-    let name = spec.service_account_name.as_ref().or(default.as_ref())?;
+    let name = spec.service_account_name.as_ref().or(tenancy.default_service_account.as_ref())?;
     Some(ServiceAccount { namespace: key.namespace.clone(), name: name.clone() })
 }
 
@@ -154,7 +149,7 @@ mod tests {
     #[case::named(json!({"serviceAccountName": "robot"}), Tenancy::default(), Some("team-a/robot"))]
     #[case::default(json!({}), locked(), Some("team-a/local"))]
     #[case::named_before_default(json!({"serviceAccountName": "robot"}), locked(), Some("team-a/robot"))]
-    #[case::remote(json!({"kubeConfig": {"secretRef": {"name": "k"}}}), locked(), Some("team-a/far"))]
+    #[case::remote(json!({"kubeConfig": {"secretRef": {"name": "k"}}}), locked(), Some("team-a/local"))]
     fn the_account_is_of_the_same_namespace(
         #[case] fields: Value,
         #[case] tenancy: Tenancy,

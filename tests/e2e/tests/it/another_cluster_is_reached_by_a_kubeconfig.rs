@@ -38,6 +38,34 @@ async fn objects_are_applied_to_the_other_cluster_and_drift_is_seen_there() -> a
     Ok(())
 }
 
+#[tokio::test]
+async fn a_kubeconfig_that_is_rotated_is_used_at_once() -> anyhow::Result<()> {
+    let scene = Scene::with_files("remote-rotated", &[("a.yaml", &config_map("a", "x"))]).await?;
+    let good = kubeconfig(&scene)?;
+    scene.cluster.apply(&kubeconfig_secret(&scene, &good)).await?;
+    let apps = scene
+        .kustomization("apps", json!({"kubeConfig": {"secretRef": {"name": "far"}}, "retryInterval": "1h"}));
+    scene.apply_and_wait(&apps).await?;
+
+    // The credentials are revoked: what they could do before is not done any longer.
+    let mut revoked: Value = serde_yaml::from_str(&good)?;
+    revoked["users"][0]["user"] = json!({"token": "revoked"});
+    scene.cluster.apply(&kubeconfig_secret(&scene, &revoked.to_string())).await?;
+    let commit = scene.push(&[("a.yaml", &config_map("a", "y"))]).await?;
+    let message = scene.wait_condition(&apps, "False", "ReconciliationFailed").await?;
+    assert!(message.contains("Unauthorized"), "{message}");
+    let before = scene.cluster.get(&scene.config_map("a")).await?.unwrap_or_default();
+    assert_eq!(before["data"]["key"], "x");
+
+    // The new ones are used although the next try would be in an hour.
+    scene.cluster.apply(&kubeconfig_secret(&scene, &good)).await?;
+    scene.wait_applied(&apps, &commit).await?;
+    scene.cluster.edit(&scene.config_map("a"), &json!({"data": {"key": "changed"}})).await?;
+    let is_back = |object: &Value| object["data"]["key"] == "y";
+    scene.wait(&scene.config_map("a"), "drift is put back through the new connection", is_back).await?;
+    Ok(())
+}
+
 // Attack 21 (multi-tenancy): a kubeconfig that would have the controller run a program or read its own files.
 #[tokio::test]
 async fn a_kubeconfig_that_runs_programs_or_reads_files_is_refused() -> anyhow::Result<()> {
@@ -76,6 +104,23 @@ async fn a_service_account_signs_in_to_a_cluster_that_knows_it() -> anyhow::Resu
     let apps = scene.kustomization("apps", json!({"kubeConfig": {"configMapRef": {"name": "far"}}}));
     scene.apply_and_wait(&apps).await?;
     assert!(scene.cluster.get(&scene.config_map("a")).await?.is_some());
+    Ok(())
+}
+
+// Attack 21 (multi-tenancy): a tenant who names no service account would have the controller's own token sent to a server of his.
+#[tokio::test]
+async fn the_controllers_own_token_is_not_sent_to_a_cluster_that_a_tenant_names() -> anyhow::Result<()> {
+    let flags = ["--default-kubeconfig-service-account", "nonesuch"];
+    let scene = Scene::with_files_and("remote-own", &[("a.yaml", &config_map("a", "x"))], &flags).await?;
+    let mut map = scene.object("v1", "ConfigMap", "far");
+    map["data"] = json!({
+        "provider": "generic", "address": "https://127.0.0.1:1", "audiences": "https://kubernetes.default.svc",
+    });
+    scene.cluster.apply(&map).await?;
+    let apps = scene.kustomization("apps", json!({"kubeConfig": {"configMapRef": {"name": "far"}}}));
+    scene.cluster.apply(&apps).await?;
+    let message = scene.wait_condition(&apps, "False", "ReconciliationFailed").await?;
+    assert!(message.contains(&format!("service account {}/nonesuch", scene.namespace)), "{message}");
     Ok(())
 }
 
