@@ -27,9 +27,12 @@ impl InventoryEntry {
     }
 
     /// Which object this is, and in which version; `None` when the id, which anybody who may write the status could have
-    /// written, is not one.
+    /// written, is not one, or is one that no object can have.
     pub fn parse(&self) -> Option<(ObjectId, GroupVersionKind)> {
         let id: ObjectId = self.id.parse().ok()?;
+        if is_in_no_path(&id.name) || is_in_no_path(&id.namespace) {
+            return None;
+        }
         let gvk = GroupVersionKind {
             group: id.group_kind.group.clone(),
             version: self.version.clone(),
@@ -37,6 +40,11 @@ impl InventoryEntry {
         };
         Some((id, gvk))
     }
+}
+
+/// What Kubernetes allows in no name of any kind (`ValidatePathSegmentName`).
+fn is_in_no_path(name: &str) -> bool {
+    matches!(name, "." | "..") || name.contains(['/', '%'])
 }
 
 #[cfg(test)]
@@ -64,5 +72,19 @@ mod tests {
     fn an_entry_that_somebody_broke_is_none() {
         let entry = InventoryEntry { id: "web".to_owned(), version: "v1".to_owned() };
         assert_eq!(entry.parse(), None);
+    }
+
+    // Attack 22 (multi-tenancy): an inventory that was forged.
+    #[rstest::rstest]
+    #[case("default_web_apps_Deployment", true)]
+    #[case("_system:node_rbac.authorization.k8s.io_ClusterRole", true)]
+    #[case("default_.._apps_Deployment", false)]
+    #[case(".._web_apps_Deployment", false)]
+    #[case("../../api_x__Secret", false)]
+    #[case("default_..%2fx__Secret", false)]
+    #[case("", false)]
+    fn what_can_be_no_object_is_no_entry(#[case] id: &str, #[case] expected: bool) {
+        let entry = InventoryEntry { id: id.to_owned(), version: "v1".to_owned() };
+        assert_eq!(entry.parse().is_some(), expected);
     }
 }
