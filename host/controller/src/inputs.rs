@@ -1,5 +1,6 @@
 //! ConfigMaps and Secrets that Kustomizations are made from: values to substitute, and kubeconfigs. Each is watched by its name for
-//! as long as somebody needs it: a change has those looked at who use it, and nothing is asked for while nothing changes.
+//! as long as somebody needs it: a change has those looked at who use it, and nothing is asked for while nothing changes. What there
+//! are too many of to watch is read whenever it is needed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -7,20 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watch_object};
 use kube::{Client, ResourceExt as _};
 use parking_lot::Mutex;
-use plumb_api::{Sensitive, ValuesKind};
+use plumb_api::{Sensitive, ValuesKind, is_object_name};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Key;
+use crate::status::{bounded, said};
 use crate::wakes::Wakes;
 
-/// A watch is a stream on either side; more than these are not opened.
+/// A watch is a stream on either side; more than these are not opened, whoever asks for them.
 const AT_MOST: usize = 1024;
 /// How long the API server has to answer the first time.
 const FIRST_ANSWER: Duration = Duration::from_secs(20);
@@ -108,17 +111,49 @@ impl Inputs {
         }
     }
 
-    /// An input that is followed, as soon as it is known.
+    /// Waits until something is known of all of these that are followed.
+    pub(crate) async fn answered(&self, ids: &[InputId]) {
+        let states: Vec<_> = {
+            let followed = self.followed.lock();
+            ids.iter().filter_map(|id| Some(followed.get(id)?.state.clone())).collect()
+        };
+        let answered = states.into_iter().map(|mut state| async move {
+            // Whoever reads it tells of an API server that does not answer.
+            let _ = tokio::time::timeout(FIRST_ANSWER, state.wait_for(Option::is_some)).await;
+        });
+        join_all(answered).await;
+    }
+
+    /// An input, as soon as it is known.
     pub(crate) async fn get(&self, id: &InputId) -> Input {
         let state = self.followed.lock().get(id).map(|entry| entry.state.clone());
-        let Some(mut state) = state else {
-            return Input::Unreadable(format!("more than {AT_MOST} ConfigMaps and Secrets are in use"));
-        };
+        let Some(mut state) = state else { return self.read(id).await };
         let known = tokio::time::timeout(FIRST_ANSWER, state.wait_for(Option::is_some)).await;
         let known = known.ok().and_then(Result::ok).and_then(|state| state.clone());
         known.unwrap_or_else(|| {
             Input::Unreadable(format!("the API server has not answered for {FIRST_ANSWER:?}"))
         })
+    }
+
+    /// An input that is not followed.
+    async fn read(&self, id: &InputId) -> Input {
+        let InputId { kind, namespace, name } = id;
+        if !is_object_name(name) {
+            return Input::Absent;
+        }
+        let client = self.client.clone();
+        let read = match kind {
+            ValuesKind::Secret => bounded(Api::namespaced(client, namespace).get_opt(name))
+                .await
+                .map(|found| found.map(|object| present(object, of_secret))),
+            ValuesKind::ConfigMap => bounded(Api::namespaced(client, namespace).get_opt(name))
+                .await
+                .map(|found| found.map(|object| present(object, of_config_map))),
+        };
+        match read {
+            Ok(found) => found.unwrap_or(Input::Absent),
+            Err(error) => Input::Unreadable(said(&error)),
+        }
     }
 
     /// Tells one state of everything that `key` follows from another.
@@ -145,25 +180,30 @@ impl Inputs {
         let (client, id) = (self.client.clone(), id.clone());
         let task = match id.kind {
             ValuesKind::Secret => {
-                tokio::spawn(follow(Api::<Secret>::namespaced(client, &id.namespace), id, tell, |secret| {
-                    secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
-                }))
+                tokio::spawn(follow(Api::namespaced(client, &id.namespace), id, tell, of_secret))
             }
             ValuesKind::ConfigMap => {
-                tokio::spawn(follow(Api::<ConfigMap>::namespaced(client, &id.namespace), id, tell, |map| {
-                    let text = map
-                        .data
-                        .unwrap_or_default()
-                        .into_iter()
-                        .map(|(key, value)| (key, value.into_bytes()));
-                    let binary =
-                        map.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
-                    text.chain(binary).collect()
-                }))
+                tokio::spawn(follow(Api::namespaced(client, &id.namespace), id, tell, of_config_map))
             }
         };
         Followed { followers, state, _watch: AbortOnDropHandle::new(task) }
     }
+}
+
+fn of_secret(secret: Secret) -> BTreeMap<String, Vec<u8>> {
+    secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
+}
+
+fn of_config_map(map: ConfigMap) -> BTreeMap<String, Vec<u8>> {
+    let text = map.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
+    let binary = map.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
+    text.chain(binary).collect()
+}
+
+fn present<K: kube::Resource>(object: K, data_of: fn(K) -> BTreeMap<String, Vec<u8>>) -> Input {
+    let version = object.resource_version().unwrap_or_default();
+    let data = data_of(object).into_iter().map(|(key, value)| (key, Sensitive::new(value)));
+    Input::Present { data: Arc::new(data.collect()), version }
 }
 
 /// Makes a change known.
@@ -204,11 +244,7 @@ where
     let mut states = std::pin::pin!(watch_object(api, &id.name).default_backoff());
     while let Some(state) = states.next().await {
         match state {
-            Ok(Some(object)) => {
-                let version = object.resource_version().unwrap_or_default();
-                let data = data_of(object).into_iter().map(|(key, value)| (key, Sensitive::new(value)));
-                tell.tell(Input::Present { data: Arc::new(data.collect()), version });
-            }
+            Ok(Some(object)) => tell.tell(present(object, data_of)),
             Ok(None) => tell.tell(Input::Absent),
             Err(error) => match refusal(&error) {
                 Some(reason) => tell.tell(Input::Unreadable(reason)),
@@ -228,5 +264,57 @@ fn refusal(error: &watcher::Error) -> Option<String> {
             Some(status.message.clone())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, reason = "tests")]
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::client::Body;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// An API server that answers who asks for an object, and keeps silent to all watches. It counts what it has answered.
+    fn client(answered: Arc<AtomicUsize>) -> Client {
+        let service = service_fn(move |request: http::Request<Body>| {
+            let answered = answered.clone();
+            async move {
+                if request.uri().query().is_some_and(|query| query.contains("fieldSelector")) {
+                    std::future::pending::<()>().await;
+                }
+                answered.fetch_add(1, Ordering::SeqCst);
+                let text = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "resourceVersion": "7"}, "data": {"key": "value"}}"#;
+                Ok::<_, kube::Error>(http::Response::new(Body::from(text.as_bytes().to_vec())))
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    // Attack 23 (Kubernetes): one tenant names so many that there is no watch left for the others.
+    #[tokio::test]
+    async fn what_cannot_be_watched_is_read() {
+        let answered = Arc::new(AtomicUsize::new(0));
+        let inputs = Inputs::new(client(answered.clone()), Wakes::default());
+        let key = |name: &str| Key { namespace: "default".to_owned(), name: name.to_owned() };
+        let input = |name: String| InputId::config_map("default".to_owned(), name);
+        let many: Vec<_> = (0..2 * AT_MOST).map(|number| input(format!("map-{number}"))).collect();
+        inputs.follow(&key("greedy"), &many);
+        assert_eq!(inputs.followed.lock().len(), AT_MOST);
+
+        let vars = input("vars".to_owned());
+        inputs.follow(&key("modest"), std::slice::from_ref(&vars));
+        let Input::Present { data, version } = inputs.get(&vars).await else { panic!("it is there") };
+        assert_eq!((data["key"].expose().as_slice(), version.as_str()), (b"value".as_slice(), "7"));
+        let odd = input("../secrets/vars".to_owned());
+        assert!(matches!(inputs.get(&odd).await, Input::Absent));
+        assert_eq!(answered.load(Ordering::SeqCst), 1, "what is no name gets into no path");
+
+        inputs.follow(&key("greedy"), &[]);
+        inputs.follow(&key("modest"), std::slice::from_ref(&vars));
+        assert_eq!(inputs.followed.lock().len(), 1, "there is room again");
     }
 }
