@@ -135,6 +135,8 @@ impl Memory {
 struct Attempt {
     generation: Option<i64>,
     revision: String,
+    /// Identifies the tree: of one commit a source may show more or less.
+    digest: String,
     /// The annotations that ask for something.
     asked: [Option<String>; 3],
     /// The versions of the ConfigMaps and Secrets that it is made from.
@@ -153,6 +155,10 @@ struct Run<'a> {
     status: KustomizationStatus,
     /// The revision that is reconciled, once it is known.
     revision: Option<String>,
+    /// Identifies the tree of the revision.
+    digest: String,
+    /// The ConfigMaps and Secrets that it is made from, as they were before anybody read them.
+    inputs: Vec<(InputId, String)>,
     started: Instant,
     /// Who waits for objects that are let go, to be woken once the inventory says so.
     heirs: Vec<Key>,
@@ -270,6 +276,8 @@ impl<'a> Run<'a> {
             status: written.clone(),
             written,
             revision: None,
+            digest: String::new(),
+            inputs: Vec::new(),
             started: Instant::now(),
             heirs: Vec::new(),
             terminating: Vec::new(),
@@ -301,24 +309,31 @@ impl<'a> Run<'a> {
         let (attempt, until) = self.memory.held.as_ref()?;
         let artifact = self.context.artifacts.get(&self.source())?;
         let wait = until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())?;
-        (*attempt == self.attempt_at(&artifact.revision.to_string())).then_some(wait)
+        let inputs = self.context.inputs.versions(&self.key);
+        (*attempt == self.attempt_at(&artifact.revision.to_string(), &artifact.digest, inputs))
+            .then_some(wait)
     }
 
     async fn attempt(&mut self) -> Result<Done, Failure> {
         refuse_not_honoured(&self.object.spec)?;
         actor::refuse_cross_namespace(&self.object.spec, &self.key, &self.context.config.tenancy)?;
         let expressions = self.expressions()?;
-        self.context.inputs.follow(&self.key, &inputs_of(&self.object.spec, &self.key));
+        let inputs = inputs_of(&self.object.spec, &self.key);
+        self.context.inputs.follow(&self.key, &inputs);
+        // What changes from here on makes another attempt, whether or not this one has seen it.
+        self.context.inputs.answered(&inputs).await;
+        self.inputs = self.context.inputs.versions(&self.key);
         self.warn_of_dropped_fields().await;
         let artifact = self.artifact()?;
         let revision = artifact.revision.to_string();
         self.revision = Some(revision.clone());
+        self.digest.clone_from(&artifact.digest);
         // Rendered before the dependencies are looked at: mistakes are told early, and the others know what is wanted here.
         self.memory.held = None;
         let actor = actor::actor(self).await?;
         let rendered = render::render(self, &actor, &artifact, &revision).await?;
         self.await_dependencies(&actor, &expressions, &revision).await?;
-        let attempt = self.attempt_at(&revision);
+        let attempt = self.attempt_at(&revision, &self.digest, self.inputs.clone());
         self.tell_of_canceled_wait(&revision).await;
         if self.memory.attempt.as_ref().is_none_or(|(last, _)| *last != attempt) {
             self.memory.attempt = Some((attempt, Instant::now()));
@@ -481,7 +496,8 @@ impl<'a> Run<'a> {
             Retry::Source | Retry::Confirmation => Some(self.context.jittered(retry_interval)),
             Retry::Interval => {
                 let wait = self.context.jittered(retry_interval);
-                let attempt = self.attempt_at(self.revision.as_deref().unwrap_or_default());
+                let revision = self.revision.as_deref().unwrap_or_default();
+                let attempt = self.attempt_at(revision, &self.digest, self.inputs.clone());
                 self.memory.held = Some((attempt, Instant::now() + wait));
                 Some(wait)
             }
@@ -512,13 +528,14 @@ impl<'a> Run<'a> {
         source_of(self.object, &self.key)
     }
 
-    fn attempt_at(&self, revision: &str) -> Attempt {
+    fn attempt_at(&self, revision: &str, digest: &str, inputs: Vec<(InputId, String)>) -> Attempt {
         Attempt {
             generation: self.object.metadata.generation,
             revision: revision.to_owned(),
+            digest: digest.to_owned(),
             asked: [REQUESTED_AT, PRUNE_LIMIT, PRUNE_CONFIRMED]
                 .map(|name| self.object.annotations().get(name).cloned()),
-            inputs: self.context.inputs.versions(&self.key),
+            inputs,
         }
     }
 

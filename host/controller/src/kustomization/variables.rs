@@ -13,6 +13,8 @@ use crate::inputs::{Data, Input, InputId};
 pub(super) async fn gather(run: &Run<'_>) -> Result<Variables, Failure> {
     let Some(post_build) = &run.object.spec.post_build else { return Ok(Variables::default()) };
     let (mut all, mut mistakes) = (Vec::new(), Vec::new());
+    // Whatever is created or changed has it looked at again.
+    let mut retry = Retry::Interval;
     for reference in &post_build.substitute_from {
         let id = input_of(reference, &run.key.namespace);
         match run.context.inputs.get(&id).await {
@@ -22,15 +24,18 @@ pub(super) async fn gather(run: &Run<'_>) -> Result<Variables, Failure> {
             },
             Input::Absent if reference.optional => {}
             Input::Absent => mistakes.push(format!("{id} does not exist; create it, or set optional: true")),
-            Input::Unreadable(reason) => mistakes.push(format!("{id} cannot be read: {reason}")),
+            Input::Unreadable(reason) => {
+                // The API server may answer in a moment, and of a first answer nobody is told.
+                retry = Retry::Backoff;
+                mistakes.push(format!("{id} cannot be read: {reason}"));
+            }
         }
     }
     if mistakes.is_empty() {
         return Ok(Variables::merge(&all, &post_build.substitute));
     }
-    // Whatever is created or changed has it looked at again.
     let message = format!("spec.postBuild.substituteFrom: {}", mistakes.join("; "));
-    Err(Failure::new(Reason::BuildFailed, Retry::Interval, message))
+    Err(Failure::new(Reason::BuildFailed, retry, message))
 }
 
 /// The object that an entry of `substituteFrom` names.

@@ -11,6 +11,7 @@ mod a_broken_or_empty_render_prunes_nothing;
 mod a_bucket_is_applied;
 mod a_commit_is_applied;
 mod a_deletion_that_hangs_names_what_holds_it;
+mod a_failed_attempt_is_made_again_when_anything_changes;
 mod a_field_that_is_not_honoured_stalls;
 mod a_git_repository_is_taken_in_part_and_put_together;
 mod a_git_server_that_goes_down_and_comes_back;
