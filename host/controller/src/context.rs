@@ -270,6 +270,9 @@ impl Context {
         let is_readiness =
             before.as_ref().map(Standing::readiness) != standing.as_ref().map(Standing::readiness);
         for object in self.kustomizations.state() {
+            if object.spec.depends_on.is_empty() {
+                continue;
+            }
             let dependant = Key::of(object.as_ref());
             let concerns = object.spec.depends_on.iter().any(|dependency| {
                 dependencies::is_on(dependency, &dependant, key)

@@ -100,8 +100,13 @@ impl Waiting<'_> {
     /// A Kustomization of the same source must have applied the same revision, so that one commit is rolled out in order. A `readyExpr`
     /// takes the place of the check.
     pub(super) fn unmet(&self, known: &dyn Known) -> Vec<String> {
-        let expressions = self.ready.iter().map(Option::as_ref).chain(std::iter::repeat(None));
-        let dependencies = self.object.spec.depends_on.iter().zip(expressions);
+        let own = match self.ready.iter().any(Option::is_some) {
+            true => serde_json::to_value(self.object).unwrap_or_default(),
+            false => Value::Null,
+        };
+        let expressions =
+            self.ready.iter().map(|ready| ready.as_ref().map(|ready| Ready { expression: ready, own: &own }));
+        let dependencies = self.object.spec.depends_on.iter().zip(expressions.chain(std::iter::repeat(None)));
         let mut unmet: Vec<String> =
             dependencies.filter_map(|(dependency, ready)| self.check(dependency, ready, known)).collect();
         if !unmet.is_empty() {
@@ -143,7 +148,7 @@ impl Waiting<'_> {
     fn check(
         &self,
         dependency: &DependencyReference,
-        ready: Option<&ReadyExpression>,
+        ready: Option<Ready<'_>>,
         known: &dyn Known,
     ) -> Option<String> {
         if !is_kustomization(dependency) {
@@ -158,7 +163,7 @@ impl Waiting<'_> {
         };
         if let Some(ready) = ready {
             let value = serde_json::to_value(found.as_ref()).unwrap_or_default();
-            return self.evaluate(ready, &value, &format!("'{wanted}'"));
+            return ready.unmet(&value, &format!("'{wanted}'"));
         }
         if !is_ready(&found) {
             return Some(format!("'{wanted}' is not ready"));
@@ -173,7 +178,7 @@ impl Waiting<'_> {
     fn check_object(
         &self,
         dependency: &DependencyReference,
-        ready: Option<&ReadyExpression>,
+        ready: Option<Ready<'_>>,
         known: &dyn Known,
     ) -> Option<String> {
         let id = id_of(dependency, self.key);
@@ -183,7 +188,7 @@ impl Waiting<'_> {
             Ok(Live::Unknown) => Some(format!("{name} was not looked at yet")),
             Ok(Live::Absent) => Some(format!("{name} does not exist")),
             Ok(Live::Present(object)) => match ready {
-                Some(ready) => self.evaluate(ready, &Value::Object(object.fields().clone()), &name),
+                Some(ready) => ready.unmet(&Value::Object(object.fields().clone()), &name),
                 None => {
                     let health = health(&object, Timestamp::now());
                     let is_ready = health.status == HealthStatus::Current;
@@ -197,10 +202,19 @@ impl Waiting<'_> {
             },
         }
     }
+}
 
-    fn evaluate(&self, ready: &ReadyExpression, dependency: &Value, name: &str) -> Option<String> {
-        let own = serde_json::to_value(self.object).unwrap_or_default();
-        match ready.evaluate(dependency, &own) {
+/// A `readyExpr`, and who waits: made to a value once, as there may be many expressions.
+#[derive(Clone, Copy)]
+struct Ready<'a> {
+    expression: &'a ReadyExpression,
+    own: &'a Value,
+}
+
+impl Ready<'_> {
+    /// Why the dependency is not ready, if it is not.
+    fn unmet(self, dependency: &Value, name: &str) -> Option<String> {
+        match self.expression.evaluate(dependency, self.own) {
             Ok(true) => None,
             Ok(false) => Some(format!("{name} is not ready according to readyExpr")),
             Err(error) => Some(format!("{name} is not ready: readyExpr: {error}")),

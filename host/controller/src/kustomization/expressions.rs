@@ -2,7 +2,7 @@
 //! the definitions of the kinds that they are about, so that a mistake is told when it is made and not after a timeout.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -13,10 +13,13 @@ use plumb_apply::IgnoreRules;
 use plumb_cel::{HealthExpressions, ReadyExpression};
 use serde_json::Value;
 
-use super::dependencies::kind_of;
+use super::dependencies::{is_kustomization, kind_of};
 use super::failure::{Failure, Retry};
 use crate::clusters::Actor;
 use crate::status::bounded;
+
+/// Each `readyExpr` may take some milliseconds whenever the object is looked at; more than these are refused.
+const READY_EXPRESSIONS: usize = 256;
 
 /// The expressions of a spec.
 pub(super) struct Expressions {
@@ -35,6 +38,12 @@ impl Expressions {
         let health = HealthExpressions::compile(&spec.health_check_exprs)
             .map_err(|errors| mistakes.extend(errors.iter().map(|error| format!("spec.{error}"))));
         let mut ready = Vec::new();
+        let many = spec.depends_on.iter().filter(|dependency| dependency.ready_expr.is_some()).count();
+        if many > READY_EXPRESSIONS {
+            let message =
+                format!("spec.dependsOn: {many} entries have a readyExpr, {READY_EXPRESSIONS} are allowed");
+            return Err(Failure::new(Reason::InvalidCELExpression, Retry::Never, message));
+        }
         for (index, dependency) in spec.depends_on.iter().enumerate() {
             let field = format!("spec.dependsOn[{index}].readyExpr");
             let read = dependency.ready_expr.as_deref().map(ReadyExpression::compile).transpose();
@@ -66,19 +75,18 @@ fn check_ready(
     kind: &GroupVersionKind,
     dependency: Option<&Value>,
 ) -> Vec<String> {
-    let own = own_schema();
-    let anything = Value::Bool(true);
+    let (own, anything) = (&*OWN_SCHEMA, Value::Bool(true));
     let is_own = kind.kind == "Kustomization" && kind.group == "kustomize.toolkit.fluxcd.io";
-    let dependency = if is_own { &own } else { dependency.unwrap_or(&anything) };
-    let findings = plumb_cel::check(expression.expression(), &[("dep", dependency), ("self", &own)]);
+    let dependency = if is_own { own } else { dependency.unwrap_or(&anything) };
+    let findings = plumb_cel::check(expression.expression(), &[("dep", dependency), ("self", own)]);
     findings.iter().map(ToString::to_string).collect()
 }
 
-/// The schema of a Kustomization.
-fn own_schema() -> Value {
+/// The schema of a Kustomization. To make it takes milliseconds.
+static OWN_SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let crd = <Kustomization as kube::CustomResourceExt>::crd();
     schema_of(&crd, "v1").unwrap_or(Value::Bool(true))
-}
+});
 
 fn schema_of(crd: &CustomResourceDefinition, version: &str) -> Option<Value> {
     let version = crd.spec.versions.iter().find(|served| served.name == version)?;
@@ -104,15 +112,25 @@ pub(super) async fn compare(
         .health_check_exprs
         .iter()
         .filter_map(|check| Some(GroupVersionKind::new(&check.api_version, check.kind.as_deref()?)));
-    let dependencies =
-        spec.depends_on.iter().filter(|dependency| dependency.ready_expr.is_some()).map(kind_of);
-    let mut kinds: Vec<GroupVersionKind> =
+    // Those that are on Kustomizations were compared when they were read.
+    let dependencies = spec
+        .depends_on
+        .iter()
+        .filter(|dependency| dependency.ready_expr.is_some() && !is_kustomization(dependency))
+        .map(kind_of);
+    let kinds: HashSet<GroupVersionKind> =
         checks.chain(dependencies).filter(|kind| !compared.0.contains(kind)).collect();
-    kinds.dedup();
-    let schemas = join_all(kinds.iter().map(|kind| definition(actor, kind))).await;
+    let definitions = join_all(kinds.iter().map(|kind| definition(actor, kind))).await;
     let mut mistakes = Vec::new();
-    for (kind, schema) in kinds.into_iter().zip(schemas) {
-        let Some(schema) = schema else { continue };
+    for (kind, definition) in kinds.into_iter().zip(definitions) {
+        let schema = match definition {
+            Definition::Schema(schema) => schema,
+            Definition::None => {
+                compared.0.insert(kind);
+                continue;
+            }
+            Definition::Unknown => continue,
+        };
         if let Some(health) = expressions.health.of(&kind.group, &kind.kind) {
             let findings = health.check(&schema);
             mistakes.extend(
@@ -137,13 +155,25 @@ pub(super) async fn compare(
     Err(Failure::new(Reason::InvalidCELExpression, Retry::Interval, mistakes.join("\n")))
 }
 
-/// The schema of a custom resource; `None` for other kinds, and while there is no definition.
-async fn definition(actor: &Arc<Actor>, gvk: &GroupVersionKind) -> Option<Value> {
-    let kind = actor.cluster.kinds.known(gvk)?;
+/// What says which fields the objects of a kind have.
+enum Definition {
+    Schema(Value),
+    /// The kind is served and has none: it is not a custom resource, or its definition leaves all open.
+    None,
+    /// The kind is not served yet, or the API server has not answered.
+    Unknown,
+}
+
+async fn definition(actor: &Arc<Actor>, gvk: &GroupVersionKind) -> Definition {
+    let Some(kind) = actor.cluster.kinds.known(gvk) else { return Definition::Unknown };
     let api: Api<CustomResourceDefinition> = Api::all(actor.cluster.client().clone());
     let name = format!("{}.{}", kind.resource.plural, kind.resource.group);
-    let asked = tokio::time::timeout(DEFINITION, bounded(api.get_opt(&name))).await;
-    schema_of(&asked.ok()?.ok()??, &gvk.version)
+    match tokio::time::timeout(DEFINITION, bounded(api.get_opt(&name))).await {
+        Ok(Ok(crd)) => {
+            crd.and_then(|crd| schema_of(&crd, &gvk.version)).map_or(Definition::None, Definition::Schema)
+        }
+        Ok(Err(_)) | Err(_) => Definition::Unknown,
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +224,18 @@ mod tests {
             }
             _ => panic!("{failure:?}"),
         }
+    }
+
+    // Attack 23 (multi-tenancy): ten thousand dependencies, each with an expression over all of them.
+    #[rstest]
+    #[case(256, None)]
+    #[case(10_000, Some("spec.dependsOn: 10000 entries have a readyExpr, 256 are allowed"))]
+    fn only_so_many_expressions_are_evaluated(#[case] many: usize, #[case] expected: Option<&str>) {
+        let all: Vec<Value> = (0..many)
+            .map(|number| json!({"name": format!("d{number}"), "readyExpr": "self.spec.prune"}))
+            .collect();
+        let failure = read(json!({ "dependsOn": all })).err();
+        assert_eq!(failure.map(|failure| failure.message).as_deref(), expected);
     }
 
     #[test]

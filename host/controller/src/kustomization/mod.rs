@@ -396,7 +396,8 @@ impl<'a> Run<'a> {
         self.memory.followed.follow(actor, &self.key);
         expressions::compare(spec, expressions, &mut self.memory.compared, actor).await?;
         let waiting = Waiting { object: self.object, key: &self.key, revision, ready: &expressions.ready };
-        let unmet = waiting.unmet(&objects);
+        // Expressions over large objects take some milliseconds each.
+        let unmet = tokio::task::block_in_place(|| waiting.unmet(&objects));
         if unmet.is_empty() {
             return Ok(());
         }
