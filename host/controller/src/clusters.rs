@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use kube::Client;
 use parking_lot::Mutex;
-use plumb_api::Kustomization;
+use plumb_api::{GroupVersionKind, Kustomization};
 use plumb_apply::{ApiServer, CountRequests, Executor, Kinds, LiveCache, OverrideManagers, References};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -67,6 +67,7 @@ pub(crate) struct Cluster {
     pub(crate) live: LiveCache,
     /// Who waits for a kind that the cluster does not know.
     waiting: Arc<Mutex<HashSet<Key>>>,
+    wakes: Wakes,
     /// Kept by who acts, so that what nobody needs any longer goes.
     actors: Mutex<HashMap<Option<ServiceAccount>, Weak<Actor>>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
@@ -83,7 +84,7 @@ impl Cluster {
     ) -> Arc<Self> {
         let Connection { client, refreshing } = connection;
         let live = LiveCache::overriding(client.clone(), overridden);
-        let (mut changes, waking, wakes) = (live.subscribe(), wakes.clone(), wakes.clone());
+        let (mut changes, waking) = (live.subscribe(), wakes.clone());
         let drift = tokio::spawn(async move {
             loop {
                 waking.wake(Key::from(&changes.next().await.owner));
@@ -91,12 +92,12 @@ impl Cluster {
         });
         let kinds = Arc::new(Kinds::new(client.clone()));
         let waiting: Arc<Mutex<HashSet<Key>>> = Arc::default();
-        let (mut changes, to_wake, wakes) = (kinds.changes(), waiting.clone(), wakes);
+        let (mut changes, to_wake, waking) = (kinds.changes(), waiting.clone(), wakes.clone());
         let new_kinds = tokio::spawn(async move {
             loop {
                 changes.next().await;
                 for key in std::mem::take(&mut *to_wake.lock()) {
-                    wakes.wake(key);
+                    waking.wake(key);
                 }
             }
         });
@@ -106,6 +107,7 @@ impl Cluster {
             api: ApiServer::new(client.clone(), counter),
             kinds,
             waiting,
+            wakes: wakes.clone(),
             live,
             client,
             actors: Mutex::default(),
@@ -118,10 +120,13 @@ impl Cluster {
         &self.client
     }
 
-    /// Has a Kustomization looked at as soon as the cluster learns a kind.
-    pub(crate) fn await_kinds(&self, key: &Key) {
+    /// Has a Kustomization looked at as soon as the cluster learns a kind; at once, when it has learnt one of these meanwhile.
+    pub(crate) fn await_kinds<'a>(&self, key: &Key, missing: impl IntoIterator<Item = &'a GroupVersionKind>) {
         self.waiting.lock().insert(key.clone());
         self.kinds.follow_definitions();
+        if missing.into_iter().any(|gvk| self.kinds.known(gvk).is_some()) {
+            self.wakes.wake(key.clone());
+        }
     }
 
     /// Somebody who acts on the cluster: a service account, or without one whoever the connection belongs to.

@@ -31,6 +31,8 @@ const LONGEST_APPLY: Duration = Duration::from_secs(600);
 const PRUNE_HELD: Duration = Duration::from_secs(3);
 /// While something is being deleted it is looked at this often, besides when a watch tells of it.
 const TERMINATING: Duration = Duration::from_secs(10);
+/// How many changes are remembered until the Kustomization is ready: more than an event can tell.
+const CHANGES: usize = 1000;
 /// How many changes of fields a message about drift tells.
 const FIELDS: usize = 3;
 
@@ -86,6 +88,7 @@ pub(super) async fn apply(
     let gone: Vec<Terminating> = outcome.being_deleted.iter().map(|(_, object)| object.clone()).collect();
     run.terminating.extend(outcome.pruned.terminating.iter().cloned());
     run.memory.changes.extend(changes(&outcome));
+    run.memory.changes.truncate(CHANGES);
     expect_all(run, actor, &plan, &gone)
 }
 
@@ -103,7 +106,7 @@ fn expect_all(
         return Err(Failure::new(Reason::Progressing, Retry::Health(TERMINATING), message));
     }
     if !plan.deferred.is_empty() {
-        actor.cluster.await_kinds(&run.key);
+        actor.cluster.await_kinds(&run.key, plan.deferred.iter().map(|deferred| &deferred.gvk));
         let message = lines(plan.deferred.iter().map(ToString::to_string));
         return Err(Failure::new(Reason::ReconciliationFailed, Retry::Dependency, message));
     }

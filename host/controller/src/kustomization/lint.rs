@@ -9,6 +9,9 @@ use crate::events::Severity;
 /// The reason of the events.
 const LINT: &str = "Lint";
 
+/// How many findings are remembered; more, and the memory starts anew.
+const REMEMBERED: usize = 256;
+
 /// Tells what is likely to hurt in a spec, or in rendered objects, that were not applied before. Each is told once.
 pub(super) async fn warn(run: &mut Run<'_>, rendered: &Rendered, revision: &str) {
     let is_new_spec = run.written.observed_generation != run.object.metadata.generation;
@@ -19,6 +22,9 @@ pub(super) async fn warn(run: &mut Run<'_>, rendered: &Rendered, revision: &str)
     }
     if is_new_spec || is_new_revision {
         findings.extend(lint_rendered(&rendered.objects));
+    }
+    if run.memory.linted.len() > REMEMBERED {
+        run.memory.linted.clear();
     }
     for finding in findings.iter().filter(|finding| finding.severity != Gravity::Info) {
         let note = note(finding);

@@ -229,6 +229,7 @@ impl Reconciler for Kustomizations {
         let key = Key::of(object.as_ref());
         let mut memory = context.take_kustomization_memory(&key);
         if memory.uid != object.metadata.uid {
+            memory.let_go(&key);
             memory = Memory { uid: object.metadata.uid.clone(), ..Memory::default() };
         }
         let mut run = Run::new(&context, &object, &mut memory);
@@ -383,11 +384,11 @@ impl<'a> Run<'a> {
         let kinds = join_all(named.iter().map(|(_, gvk)| actor.cluster.kinds.resolve(gvk, deadline))).await;
         let mut objects = Objects { actor, unknown: HashMap::new(), context: self.context };
         let mut followed = Vec::new();
-        for ((id, _), kind) in named.into_iter().zip(kinds) {
+        for ((id, gvk), kind) in named.into_iter().zip(kinds) {
             match kind {
                 Ok(kind) => followed.push((id, kind)),
                 Err(error) => {
-                    actor.cluster.await_kinds(&self.key);
+                    actor.cluster.await_kinds(&self.key, [&gvk]);
                     objects.unknown.insert(id, error.to_string());
                 }
             }
