@@ -198,6 +198,7 @@ fn postpone_fights(run: &mut Run<'_>, plan: &mut Plan) -> Vec<Drift> {
         if let Some(wait) = run.memory.repairs.wait(&action.id, now) {
             action.change = Change::Unchanged;
             run.postponed = Some(run.postponed.map_or(wait, |before| before.min(wait)));
+            run.fought_over.push(action.id.clone());
         } else {
             drifted.push(Drift { id: action.id.clone(), what: what_drifted(action) });
         }

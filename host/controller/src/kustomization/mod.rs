@@ -166,6 +166,8 @@ struct Run<'a> {
     terminating: Vec<Terminating>,
     /// How long the next repair of an object that is fought over has to wait: no watch will tell when it is due.
     postponed: Option<Duration>,
+    /// The objects that wait for that.
+    fought_over: Vec<ObjectId>,
 }
 
 /// The source that a Kustomization renders.
@@ -283,6 +285,7 @@ impl<'a> Run<'a> {
             heirs: Vec::new(),
             terminating: Vec::new(),
             postponed: None,
+            fought_over: Vec::new(),
         }
     }
 
@@ -580,6 +583,9 @@ impl<'a> Run<'a> {
         }
         for object in self.terminating.iter().filter(|object| object.is_held()) {
             message = format!("{message}; {object}");
+        }
+        for id in &self.fought_over {
+            message = format!("{message}; {} is not as applied: something keeps changing it", id.human());
         }
         message
     }
