@@ -11,6 +11,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
 use parking_lot::Mutex;
+use plumb_lint::Finding;
 
 use crate::notifications::Notifications;
 use crate::status::{bounded, said};
@@ -21,6 +22,15 @@ const QUIET: Duration = Duration::from_secs(300);
 const REMEMBERED: usize = 4096;
 /// The API server's bound on `note`, in bytes.
 const MAX_NOTE: usize = 1024;
+
+/// The reason of events about what is likely to hurt.
+pub(crate) const LINT: &str = "Lint";
+
+/// A finding as an event tells it.
+pub(crate) fn finding_note(finding: &Finding) -> String {
+    let Finding { rule, object, message, hint, .. } = finding;
+    format!("{object}: {message}; {hint} ({})", rule.name())
+}
 
 /// How important an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

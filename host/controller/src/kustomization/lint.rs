@@ -1,13 +1,10 @@
 //! Common mistakes, told as events when they come in with a change. After a restart nothing is told again.
 
-use plumb_lint::{Finding, Severity as Gravity, lint_kustomization, lint_rendered};
+use plumb_lint::{Severity as Gravity, lint_kustomization, lint_rendered};
 use plumb_pipeline::Rendered;
 
 use super::Run;
-use crate::events::Severity;
-
-/// The reason of the events.
-const LINT: &str = "Lint";
+use crate::events::{LINT, Severity, finding_note};
 
 /// How many findings are remembered; more, and the memory starts anew.
 const REMEMBERED: usize = 256;
@@ -27,14 +24,9 @@ pub(super) async fn warn(run: &mut Run<'_>, rendered: &Rendered, revision: &str)
         run.memory.linted.clear();
     }
     for finding in findings.iter().filter(|finding| finding.severity != Gravity::Info) {
-        let note = note(finding);
+        let note = finding_note(finding);
         if run.memory.linted.insert(note.clone()) {
             run.publish(Severity::Warning, LINT, &note).await;
         }
     }
-}
-
-fn note(finding: &Finding) -> String {
-    let Finding { rule, object, message, hint, .. } = finding;
-    format!("{object}: {message}; {hint} ({})", rule.name())
 }

@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 use plumb_api::{
     Artifact as ArtifactStatus, Bucket, Condition, ExternalArtifact, GitRepository, OciRepository, SourceKind,
 };
+use plumb_lint::Finding;
 use plumb_source::Cancel;
 use plumb_source::content::{self, ContentStore};
 use plumb_source::git::{GitStore, Limits};
@@ -116,6 +117,11 @@ pub(crate) trait Fetch: Source {
         context: &Arc<Context>,
         known: Option<Artifact>,
     ) -> impl Future<Output = Result<Fetched, Failure>> + Send;
+
+    /// What is likely to hurt in the spec.
+    fn lint(&self) -> Vec<Finding> {
+        Vec::new()
+    }
 
     /// Notes in the status what the artifact was made with.
     fn note(&self, fetched: &Fetched, now: Timestamp, status: &mut Self::Status);

@@ -9,6 +9,7 @@ use kube::api::Api;
 use kube::runtime::controller::Action;
 use plumb_api::Reason;
 use plumb_api::annotations::REQUESTED_AT;
+use plumb_lint as lint;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::{Failure, Stage};
@@ -16,7 +17,7 @@ use super::report::{Report, success_message};
 use super::{Fetch, Fetched, Memory, Recalled, SourceId, external};
 use crate::Key;
 use crate::context::Context;
-use crate::events::Severity;
+use crate::events::{LINT, Severity, finding_note};
 use crate::finalizers::{self, Finalizers};
 use crate::notifications::metadata;
 use crate::queue::{self, Reconciler};
@@ -117,6 +118,7 @@ impl<K: Fetch> Run<'_, K> {
             self.hand_over(fetched);
         }
         let before = Written::newest(memory.status.as_ref(), self.object.as_ref(), self.object.status());
+        let is_new_spec = *K::standing(&mut before.clone()).observed_generation != generation;
         let (after, is_new) = self.status(&before, &fetched);
         match self.write_status(&before, &after).await {
             Ok(written) => memory.status = written.or(memory.status.take()),
@@ -132,6 +134,9 @@ impl<K: Fetch> Run<'_, K> {
                 memory.fetched_for = generation;
                 if is_new {
                     self.tell_success(&fetched).await;
+                }
+                if is_new_spec {
+                    self.warn().await;
                 }
                 Action::requeue(context.jittered(schedule.interval))
             }
@@ -204,20 +209,27 @@ impl<K: Fetch> Run<'_, K> {
     async fn tell_success(&self, fetched: &Fetched) {
         let revision = &fetched.artifact.revision;
         tracing::info!(source = %self.source, %revision, "fetched a new revision");
-        self.publish(Severity::Normal, Reason::NewArtifact, &success_message(revision)).await;
+        self.publish(Severity::Normal, Reason::NewArtifact.as_str(), &success_message(revision)).await;
+    }
+
+    /// Tells once what is likely to hurt.
+    async fn warn(&self) {
+        for finding in self.object.lint().iter().filter(|finding| finding.severity != lint::Severity::Info) {
+            self.publish(Severity::Warning, LINT, &finding_note(finding)).await;
+        }
     }
 
     async fn tell_failure(&self, failure: &Failure) {
         let Failure { reason, message, .. } = failure;
         tracing::warn!(source = %self.source, %reason, message, "fetch failed");
-        self.publish(Severity::Warning, *reason, message).await;
+        self.publish(Severity::Warning, reason.as_str(), message).await;
     }
 
-    async fn publish(&self, severity: Severity, reason: Reason, note: &str) {
+    async fn publish(&self, severity: Severity, reason: &str, note: &str) {
         let artifact = self.context.artifacts.get(&self.source);
         let revision = artifact.map(|artifact| artifact.revision.to_string());
         let metadata = metadata(self.object.as_ref(), &K::group(&()), revision.as_deref());
         let about = self.object.object_ref(&());
-        self.context.events.publish(&about, severity, reason.as_str(), note, &metadata).await;
+        self.context.events.publish(&about, severity, reason, note, &metadata).await;
     }
 }

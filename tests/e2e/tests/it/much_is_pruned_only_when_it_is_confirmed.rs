@@ -8,7 +8,7 @@ async fn half_of_a_large_set_is_kept_until_somebody_confirms() -> anyhow::Result
     let scene = Scene::set("guard").await?;
     let all: Vec<String> = (0..12).map(|number| format!("c{number}")).collect();
     for name in &all {
-        scene.repository.write(&format!("{name}.yaml"), &config_map(name, "x"))?;
+        scene.repository.write(&format!("{name}.yaml"), config_map(name, "x"))?;
     }
     scene.commit(&[])?;
     scene.cluster.apply(&scene.source()).await?;

@@ -44,6 +44,10 @@ impl Fetch for GitRepository {
         Schedule { interval: self.spec.interval.to_std(), is_suspended: self.spec.suspend }
     }
 
+    fn lint(&self) -> Vec<plumb_lint::Finding> {
+        plumb_lint::lint_git_repository(self)
+    }
+
     fn standing(status: &mut GitRepositoryStatus) -> Standing<'_> {
         Standing {
             observed_generation: &mut status.observed_generation,
