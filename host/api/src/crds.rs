@@ -77,7 +77,6 @@ fn one_line_a_paragraph(text: &str) -> String {
 
 /// Makes sure that an object has every field that the definition of its kind has in the spec and the status.
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 pub(crate) fn every_field<K: CustomResourceExt>(object: &serde_json::Value) {
     let crd = serde_json::to_value(K::crd()).unwrap();
     for part in ["spec", "status"] {
