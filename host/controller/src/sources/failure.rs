@@ -76,7 +76,10 @@ impl From<OciError> for Failure {
     fn from(error: OciError) -> Self {
         let stage = if error.is_about_the_signature() { Stage::Verify } else { Stage::Fetch };
         // A Secret can be mended without touching the source: it is looked at again.
-        let of_secret = matches!(error, OciError::Login(_) | OciError::InvalidVerification(_));
+        let of_secret = matches!(
+            error,
+            OciError::Login(_) | OciError::InvalidVerification(_) | OciError::Provider { .. }
+        );
         let stalled = error.needs_a_change() && !of_secret;
         Self { stage, reason: error.reason(), message: error.to_string(), stalled }
     }

@@ -13,6 +13,7 @@ mod recall;
 mod reconcile;
 mod report;
 mod secrets;
+mod workload;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -19,6 +19,7 @@ use plumb_tree::ContentId;
 
 use super::failure::{Failure, Stage};
 use super::kept::{self, Kept};
+use super::workload::workload;
 use super::{All, Fetch, Fetched, Recalled, Schedule, Signature, Source, Sources, Standing, secrets};
 use crate::artifacts::Artifact;
 use crate::context::Context;
@@ -117,14 +118,6 @@ async fn request(
     known: Option<&Artifact>,
 ) -> Result<OciFetch, Failure> {
     let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
-    if spec.provider != CloudProvider::Generic {
-        let message = format!(
-            "spec.provider {} is not supported yet; use spec.secretRef, or let Flux's source-controller reconcile this \
-             object",
-            spec.provider.as_str()
-        );
-        return Err(Failure::stalled(Stage::Fetch, Reason::UnsupportedField, message));
-    }
     let url = OciUrl::parse(&spec.url).map_err(OciError::from)?;
     let login = login(object, &url, context).await?;
     let certificates =
@@ -135,28 +128,38 @@ async fn request(
         addresses: context.config.addresses.clone(),
         ..transport.map_err(|error| secrets::unusable(&error))?
     };
-    Ok(OciFetch {
+    // As in Flux, a stored login goes before the identity of a workload.
+    let provider = if login.is_some() { CloudProvider::Generic } else { spec.provider };
+    let fetch = OciFetch {
         url,
         reference: spec.reference.as_ref().map(OciRepositoryRef::resolve).unwrap_or_default(),
         layer: spec.layer_selector.clone().unwrap_or_default(),
-        login,
+        login: login.unwrap_or_default(),
         transport,
         insecure: spec.insecure,
         verification: verification(object, context).await?,
         known: known.map(|artifact| artifact.revision.to_string()),
         timeout: spec.timeout.to_std(),
         limits: OciLimits::default(),
-    })
+    };
+    if provider == CloudProvider::Generic {
+        return Ok(fetch);
+    }
+    let workload = workload(context, namespace, spec.service_account_name.as_deref()).await?;
+    Ok(fetch.sign_in(provider, &workload, &context.sources.tokens).await?)
 }
 
-/// The login of the Secret that the spec names, or else of the image pull secrets of the service account that it names.
-async fn login(object: &OciRepository, url: &OciUrl, context: &Context) -> Result<OciLogin, Failure> {
+/// The login of the Secret that the spec names, or else of the image pull secrets of the service account that it names; `None` when there are no such Secrets.
+async fn login(object: &OciRepository, url: &OciUrl, context: &Context) -> Result<Option<OciLogin>, Failure> {
     let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
     let secrets: Vec<LocalObjectReference> = match (&spec.secret_ref, &spec.service_account_name) {
         (Some(secret), _) => vec![secret.clone()],
         (None, Some(account)) => pull_secrets(context, &namespace, account).await?,
-        (None, None) => return Ok(OciLogin::Anonymous),
+        (None, None) => Vec::new(),
     };
+    if secrets.is_empty() {
+        return Ok(None);
+    }
     let mut logins = OciLogins::default();
     for secret in secrets {
         let data = secrets::read(context, &namespace, &secret.name, &secrets::CREDENTIALS).await?;
@@ -164,7 +167,7 @@ async fn login(object: &OciRepository, url: &OciUrl, context: &Context) -> Resul
             .add_secret(&data)
             .map_err(|error| Failure::new(Stage::Fetch, Reason::AuthenticationFailed, error.to_string()))?;
     }
-    Ok(logins.login(url))
+    Ok(Some(logins.login(url)))
 }
 
 /// The image pull secrets of a service account, which are of its own namespace.

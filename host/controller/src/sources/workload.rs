@@ -1,0 +1,65 @@
+//! Whose identity towards a cloud a source is fetched with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount as ServiceAccountObject;
+use kube::ResourceExt as _;
+use kube::api::{Api, PostParams};
+use plumb_api::Sensitive;
+use plumb_source::identity::{Environment, ServiceAccount, ServiceAccountTokens, Workload};
+
+use super::failure::Failure;
+use super::secrets;
+use crate::context::Context;
+use crate::status::{bounded, said};
+
+/// Whose identity is used: that of the service account of the namespace, or of this controller.
+pub(super) async fn workload(
+    context: &Context,
+    namespace: String,
+    account: Option<&str>,
+) -> Result<Workload, Failure> {
+    let environment = Environment::of_process();
+    let Some(name) = account else { return Ok(Workload::Controller(environment)) };
+    let found = secrets::service_account(context, &namespace, name).await?;
+    let api = Api::namespaced(context.client.clone(), &namespace);
+    let annotations: BTreeMap<String, String> = found.annotations().clone();
+    let tokens = Arc::new(Requests { api, name: name.to_owned() });
+    Ok(Workload::ServiceAccount(ServiceAccount {
+        namespace,
+        name: name.to_owned(),
+        annotations,
+        tokens,
+        environment,
+    }))
+}
+
+/// Asks the API server for tokens of a service account.
+struct Requests {
+    api: Api<ServiceAccountObject>,
+    name: String,
+}
+
+impl ServiceAccountTokens for Requests {
+    fn token<'a>(&'a self, audience: &'a str) -> BoxFuture<'a, Result<Sensitive<String>, String>> {
+        let request = TokenRequest {
+            spec: Some(TokenRequestSpec {
+                audiences: Some(vec![audience.to_owned()]),
+                ..TokenRequestSpec::default()
+            }),
+            ..TokenRequest::default()
+        };
+        async move {
+            let params = PostParams::default();
+            let asked = bounded(self.api.create_token_request(&self.name, &params, &request)).await;
+            let status = asked.map_err(|error| said(&error))?.status;
+            let token = status.and_then(|status| status.token);
+            token.map(Sensitive::new).ok_or_else(|| "the API server gave no token".to_owned())
+        }
+        .boxed()
+    }
+}
