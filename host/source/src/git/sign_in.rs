@@ -29,6 +29,13 @@ pub async fn sign_in(
     let misconfigured = |reason| GitError::Provider { url: url.to_string(), reason };
     let failed = |error| GitError::Identity { url: url.to_string(), error };
     let cloud = Transport { ca: None, client_certificate: None, ..transport.clone() };
+    let is_cloud = matches!(provider, GitProvider::Azure | GitProvider::Aws);
+    if is_cloud && matches!(workload, Workload::Controller(_)) && transport.ca.is_some() {
+        // Who brings the authority and the proxy could read the login on its way.
+        return Err(misconfigured(
+            "the controller's own identity is shown to no server that only ca.crt vouches for; set spec.serviceAccountName, or remove ca.crt from the Secret",
+        ));
+    }
     match provider {
         GitProvider::Generic => match secret {
             Some(secret) if GitHubApp::is_in(secret) => {

@@ -75,7 +75,9 @@ impl Federation {
                 Some(url)
             }
             Some(_) => {
-                return Err(IdentityError::Malformed { what: "the address of the service account of Google" });
+                return Err(IdentityError::Malformed {
+                    what: "the address of the service account of Google",
+                });
             }
             None => None,
         };

@@ -122,7 +122,7 @@ async fn request(
     let mut credentials = Credentials::from_secret(&data, &url).map_err(|error| secrets::unusable(&error))?;
     credentials.transport.proxy = secrets::proxy(context, &namespace, spec.proxy_secret_ref.as_ref()).await?;
     credentials.transport.addresses = context.config.addresses.clone();
-    if let Some(login) = identity::login(object, &data, &credentials.transport, context).await? {
+    if let Some(login) = identity::login(object, &url, &data, &credentials.transport, context).await? {
         credentials.login = login;
     }
     let known =
