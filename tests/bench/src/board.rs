@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// News of an object, or the end of the list that a watch begins with.
 enum News {
     Listed,
-    Changed(Kind, DynamicObject),
+    Changed(Kind, Box<DynamicObject>),
     Broken(anyhow::Error),
 }
 
@@ -104,7 +104,7 @@ async fn follow(kind: Kind, api: kube::Api<DynamicObject>, news: mpsc::Unbounded
     while let Some(event) = events.next().await {
         let said = match event {
             Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
-                News::Changed(kind, object)
+                News::Changed(kind, Box::new(object))
             }
             Ok(watcher::Event::InitDone) => News::Listed,
             // Nothing is deleted while the benchmark looks.
