@@ -3,15 +3,13 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn all_fields_that_shape_objects_work_together() -> anyhow::Result<()> {
-    let component = format!(
-        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [extra.yaml]\n\
-         patches:\n- target: {{kind: ConfigMap, name: settings}}\n  patch: |\n    - {{op: add, path: /data/component, value: was here}}\n"
-    );
+    let component = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [extra.yaml]\n\
+         patches:\n- target: {kind: ConfigMap, name: settings}\n  patch: |\n    - {op: add, path: /data/component, value: was here}\n";
     let files = [
         ("apps/kustomization.yaml", "resources: [web.yaml, settings.yaml]\n".to_owned()),
         ("apps/web.yaml", deployment("web", 0)),
         ("apps/settings.yaml", config_map("settings", "one")),
-        ("extra/kustomization.yaml", component),
+        ("extra/kustomization.yaml", component.to_owned()),
         ("extra/extra.yaml", config_map("extra", "one")),
     ];
     let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
