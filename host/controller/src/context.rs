@@ -13,16 +13,16 @@ use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
 use tokio::sync::Semaphore;
 
+use crate::applier::dependencies::{self, Standing};
 use crate::artifacts::Artifacts;
 use crate::clusters::{ClusterId, Clusters};
 use crate::events::Events;
 use crate::inputs::Inputs;
-use crate::kustomization::dependencies::{self, Standing};
 use crate::metrics::Metrics;
 use crate::notifications::Notifications;
 use crate::sources::{self, SourceId, Sources};
 use crate::wakes::Wakes;
-use crate::{Config, Key, Kind, kustomization};
+use crate::{Config, Key, Kind, applier};
 
 /// Nothing is looked at more often than this, unless it changes.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ pub(crate) struct Context {
     /// Ends renders when the controller stops.
     pub(crate) renders_cancelled: Cancelled,
 
-    kustomization_memories: Mutex<HashMap<Key, kustomization::Memory>>,
+    kustomization_memories: Mutex<HashMap<Key, applier::Memory>>,
     /// The objects that each Kustomization rendered last, to tell whether an object that one gives up is wanted by another.
     wanted: Mutex<HashMap<Key, Wanted>>,
     /// The inventory of each Kustomization as it was written last: the watch may lag behind.
@@ -161,11 +161,11 @@ impl Context {
     }
 
     /// What is remembered of a Kustomization; nothing after a panic. Whoever takes it puts it back.
-    pub(crate) fn take_kustomization_memory(&self, key: &Key) -> kustomization::Memory {
+    pub(crate) fn take_kustomization_memory(&self, key: &Key) -> applier::Memory {
         self.kustomization_memories.lock().remove(key).unwrap_or_default()
     }
 
-    pub(crate) fn put_kustomization_memory(&self, key: Key, memory: kustomization::Memory) {
+    pub(crate) fn put_kustomization_memory(&self, key: Key, memory: applier::Memory) {
         self.kustomization_memories.lock().insert(key, memory);
     }
 
@@ -197,8 +197,8 @@ impl Context {
         self.kustomizations.state().iter().all(|object| {
             let other = Key::of(object.as_ref());
             other == *key
-                || kustomization::source_of(object, &other) != *source
-                || !kustomization::is_active(object)
+                || applier::source_of(object, &other) != *source
+                || !applier::is_active(object)
                 || wanted.get(&other).is_some_and(|wanted| wanted.revision == revision)
         })
     }
@@ -242,8 +242,7 @@ impl Context {
         let mut others = wanted.iter().filter(|(other, wanted)| {
             *other != key && wanted.cluster == *cluster && wanted.objects.contains(id)
         });
-        let is_active =
-            |key: &Key| self.kustomization(key).is_some_and(|object| kustomization::is_active(&object));
+        let is_active = |key: &Key| self.kustomization(key).is_some_and(|object| applier::is_active(&object));
         others.find(|(other, _)| is_active(other)).map(|(other, _)| other.clone())
     }
 
@@ -252,7 +251,7 @@ impl Context {
         sources::wake_users_of(&self.sources, source);
         for object in self.kustomizations.state() {
             let key = Key::of(object.as_ref());
-            if kustomization::source_of(&object, &key) == *source {
+            if applier::source_of(&object, &key) == *source {
                 self.kustomization_wakes.wake(key);
             }
         }

@@ -9,6 +9,7 @@
 //! it concerns, and the interval of an object is a backstop.
 #![forbid(unsafe_code)]
 
+mod applier;
 mod artifacts;
 mod clusters;
 mod context;
@@ -17,7 +18,6 @@ mod finalizers;
 mod inputs;
 mod kinds;
 mod kubeconfig;
-mod kustomization;
 mod leader;
 mod metrics;
 mod notifications;
@@ -210,7 +210,7 @@ async fn reconcile(context: Arc<Context>, writers: Writers, stop: CancellationTo
             sources::run::<OciRepository>(context.clone(), &stop),
             sources::run::<Bucket>(context.clone(), &stop),
             sources::external::run::<ExternalArtifact>(context.clone(), &stop),
-            kustomization::run(context.clone(), &stop),
+            applier::run(context.clone(), &stop),
         )
     };
     let deadline = async {

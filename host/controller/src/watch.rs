@@ -17,8 +17,8 @@ use plumb_api::{Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepos
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+use crate::applier::dependencies::Standing;
 use crate::context::{Context, Writers};
-use crate::kustomization::dependencies::Standing;
 use crate::sources::{self, Source, SourceId};
 use crate::{Key, Kind};
 
