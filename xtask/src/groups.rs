@@ -98,7 +98,7 @@ impl Runner<'_> {
                     &["--workspace", "--exclude", "plumb-e2e", "--exclude", "plumb-conformance"],
                     None,
                 );
-                self.rust_guest("plugins/substitute").and(self.rust_guest("plugins/yaml")).and(host)
+                self.rust_guests().and(host)
             }
             Group::Conformance => self.cargo_test(group, &["--workspace", "--test", "conformance"], None),
             Group::Go => self.go(),
@@ -130,12 +130,13 @@ impl Runner<'_> {
         self.progress.run_openly(&format!("run the tests of group {group}"), &mut test)
     }
 
-    /// The tests of a guest, which is a workspace of its own, as a program of this machine.
-    fn rust_guest(&self, path: &str) -> anyhow::Result<()> {
+    /// The tests of the guests, which are a workspace of their own, as programs of this machine.
+    fn rust_guests(&self) -> anyhow::Result<()> {
         let mut test = self.checkout.cargo();
-        test.current_dir(self.checkout.root().join(path)).args(["test", "--locked", "--target-dir"]);
+        test.current_dir(self.checkout.root().join("plugins"));
+        test.args(["test", "--workspace", "--no-fail-fast", "--locked", "--target-dir"]);
         test.arg(self.checkout.cache().join("guest-tests")).args(self.filter).args(["--", "--quiet"]);
-        self.progress.run_openly(&format!("{path}: cargo test"), &mut test)
+        self.progress.run_openly("plugins: cargo test", &mut test)
     }
 
     fn go(&self) -> anyhow::Result<()> {

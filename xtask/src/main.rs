@@ -40,6 +40,8 @@ enum Command {
     Setup,
     /// Build target/release/plumb and target/plugins/*.wasm
     Build,
+    /// Build target/plugins/*.wasm only
+    Plugins,
     /// Show the main job on a throw-away cluster, from nothing
     Demo {
         /// Leave the cluster running, and say how to look around
@@ -114,6 +116,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             tools::check(&[Need::Build])?;
             plugins::build_all(&checkout, &progress)?;
             host::build(&checkout, &progress).map(drop)
+        }
+        Command::Plugins => {
+            tools::check(&[Need::Build])?;
+            plugins::build_all(&checkout, &progress)
         }
         Command::Demo { keep, arguments } => {
             tools::check(&[Need::Build])?;

@@ -1,8 +1,8 @@
 //! Builds the built-in plugins, each a component in `target/plugins`, and keeps them by the digest of
 //! their sources: a plugin that nobody touched costs a copy.
 
-pub(crate) mod kustomize;
-pub(crate) mod rust;
+mod go;
+mod rust;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,15 +19,23 @@ use crate::tools::{self, WasmStd};
 /// A built-in plugin: its sources are in `plugins/NAME`.
 struct Plugin {
     name: &'static str,
-    /// The file with the steps, which are part of what the result depends on.
-    steps: &'static str,
-    build: fn(&Context<'_>, &Path) -> anyhow::Result<()>,
+    language: Language,
 }
 
-const PLUGINS: [Plugin; 3] = [
-    Plugin { name: "kustomize", steps: "xtask/src/plugins/kustomize.rs", build: kustomize::build },
-    Plugin { name: "substitute", steps: "xtask/src/plugins/rust.rs", build: rust::transformer },
-    Plugin { name: "yaml", steps: "xtask/src/plugins/rust.rs", build: rust::renderer },
+/// What a plugin is written in.
+#[derive(Clone, Copy)]
+enum Language {
+    /// Go: a module of its own.
+    Go,
+    /// Rust: a member of the workspace in `plugins`, for a world of the contract.
+    Rust(&'static str),
+}
+
+/// All of them. A new one in Rust takes its folder and a line here.
+const PLUGINS: &[Plugin] = &[
+    Plugin { name: "kustomize", language: Language::Go },
+    Plugin { name: "substitute", language: Language::Rust("transformer") },
+    Plugin { name: "yaml", language: Language::Rust("renderer") },
 ];
 
 /// Brings `target/plugins/*.wasm` up to date.
@@ -35,7 +43,7 @@ const PLUGINS: [Plugin; 3] = [
 /// Fails with the name of the first plugin that cannot be built, and the output of the step that failed.
 pub(crate) fn build_all(checkout: &Checkout, progress: &Progress) -> anyhow::Result<()> {
     let wasm_std = tools::wasm_std()?;
-    for plugin in &PLUGINS {
+    for plugin in PLUGINS {
         plugin
             .bring_up_to_date(checkout, progress, &wasm_std)
             .with_context(|| format!("cannot build the plugin {}", plugin.name))?;
@@ -55,8 +63,8 @@ impl Plugin {
         let component = cache::get_or_make(&folder, self.name, &format!("{key}.wasm"), |out| {
             let work_dir = folder.join("work").join(format!("{}.{}", self.name, std::process::id()));
             fs::create_dir_all(&work_dir)?;
-            let context = Context { plugin: self.name, checkout, progress, wasm_std, work_dir: &work_dir };
-            let built = (self.build)(&context, out);
+            let context = Context { plugin: self, checkout, progress, wasm_std, work_dir: &work_dir };
+            let built = self.language.build(&context, out);
             let _ = fs::remove_dir_all(&work_dir);
             built
         })?;
@@ -70,16 +78,43 @@ impl Plugin {
     fn key(&self, checkout: &Checkout, wasm_std: &WasmStd) -> anyhow::Result<String> {
         let root = checkout.root();
         let lock = fs::read_to_string(root.join("Cargo.lock")).context("cannot read Cargo.lock")?;
-        Ok(Key::new()
-            .path(root, &format!("plugins/{}", self.name))?
+        let mut key = Key::new().path(root, &format!("plugins/{}", self.name))?;
+        for shared in self.language.shared() {
+            key = key.path(root, shared)?;
+        }
+        Ok(key
             .path(root, "wit")?
             .path(root, "xtask/componentize")?
-            .path(root, self.steps)?
             .value(&locked_versions(&lock, &LIBRARIES))
             .value(&format!("{wasm_std:?}"))
             .value(&tools::version_line("go", "version"))
             .value(&tools::version_line("rustc", "--version"))
             .finish())
+    }
+}
+
+impl Language {
+    fn build(self, context: &Context<'_>, out: &Path) -> anyhow::Result<()> {
+        match self {
+            Self::Go => go::build(context, out),
+            Self::Rust(world) => rust::build(context, world, out),
+        }
+    }
+
+    /// What its plugins are made from besides their own folders: the steps of the build, and what they have in common.
+    fn shared(self) -> &'static [&'static str] {
+        match self {
+            Self::Go => &["xtask/src/plugins/go.rs"],
+            Self::Rust(_) => &["xtask/src/plugins/rust.rs", "plugins/Cargo.toml", "plugins/Cargo.lock"],
+        }
+    }
+
+    /// The folder below `plugins/compilers` of the cache with what its compiler keeps. Plugins of one language share what they depend on.
+    fn compiler_cache(self) -> &'static str {
+        match self {
+            Self::Go => "go",
+            Self::Rust(_) => "rust",
+        }
     }
 }
 
@@ -108,7 +143,7 @@ fn locked_versions(lock: &str, names: &[&str]) -> String {
 
 /// What the build of a plugin may use.
 pub(crate) struct Context<'a> {
-    plugin: &'static str,
+    plugin: &'a Plugin,
     checkout: &'a Checkout,
     progress: &'a Progress,
     wasm_std: &'a WasmStd,
@@ -131,9 +166,14 @@ impl Context<'_> {
         self.wasm_std
     }
 
-    /// A folder of this plugin that stays between builds, for a compiler's own cache.
-    pub(crate) fn compiler_cache(&self) -> PathBuf {
-        self.checkout.cache().join("plugins/compilers").join(self.plugin)
+    /// The name of the plugin, which is that of its folder.
+    fn name(&self) -> &str {
+        self.plugin.name
+    }
+
+    /// A folder that stays between builds, for a compiler's own cache.
+    fn compiler_cache(&self) -> PathBuf {
+        self.checkout.cache().join("plugins/compilers").join(self.plugin.language.compiler_cache())
     }
 
     /// A command that runs in the folder of the checkout.
@@ -157,8 +197,8 @@ impl Context<'_> {
     ///
     /// Fails with the step's output when it does not succeed.
     pub(crate) fn run(&self, what: &str, command: &mut Command) -> anyhow::Result<()> {
-        let log = progress::log_file(self.checkout.cache(), &format!("plugin-{}", self.plugin));
-        self.progress.run_quietly(&format!("plugin {}: {what}", self.plugin), &log, command)
+        let log = progress::log_file(self.checkout.cache(), &format!("plugin-{}", self.name()));
+        self.progress.run_quietly(&format!("plugin {}: {what}", self.name()), &log, command)
     }
 }
 

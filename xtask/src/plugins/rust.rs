@@ -8,28 +8,30 @@ use crate::tools::WasmStd;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Builds a renderer and writes the finished component to `out`.
+/// Builds a plugin for a world of the contract, and writes the finished component to `out`.
 ///
 /// Fails with the output of the step that failed.
-pub(crate) fn renderer(context: &Context<'_>, out: &Path) -> anyhow::Result<()> {
-    build(context, "renderer", out)
-}
-
-/// The same for a transformer.
-pub(crate) fn transformer(context: &Context<'_>, out: &Path) -> anyhow::Result<()> {
-    build(context, "transformer", out)
-}
-
-fn build(context: &Context<'_>, world: &str, out: &Path) -> anyhow::Result<()> {
+pub(super) fn build(context: &Context<'_>, world: &str, out: &Path) -> anyhow::Result<()> {
     let target_dir = context.compiler_cache();
+    let package = format!("plumb-{}", context.name());
     context.run(
         "compile it",
         cargo(context)
-            .current_dir(context.root().join("plugins").join(context.plugin))
-            .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
+            .current_dir(context.root().join("plugins"))
+            // One package at a time: together they would turn on each other's features of what they share.
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "--package",
+                &package,
+                "--target",
+                TARGET,
+                "--target-dir",
+            ])
             .arg(&target_dir),
     )?;
-    let module = target_dir.join(TARGET).join(format!("release/plumb_{}.wasm", context.plugin));
+    let module = target_dir.join(TARGET).join(format!("release/{}.wasm", package.replace('-', "_")));
     let componentize = context.componentize()?;
     context.run(
         "make it a component",
