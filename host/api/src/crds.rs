@@ -6,9 +6,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use crate::{Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository};
+use crate::{
+    Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline, Plugin, PluginPolicy,
+};
 
-/// The definitions of all kinds, made from their Rust types, as `kubectl apply` takes them. They say what Flux's own say.
+/// The definitions of all kinds, made from their Rust types, as `kubectl apply` takes them. For the kinds of Flux they say what Flux's own
+/// say.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let all = [
         Bucket::crd(),
@@ -16,6 +19,9 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         GitRepository::crd(),
         Kustomization::crd(),
         OciRepository::crd(),
+        Pipeline::crd(),
+        Plugin::crd(),
+        PluginPolicy::crd(),
     ];
     all.map(as_flux_has_it).into()
 }
@@ -158,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_fields_that_flux_gives_a_default_have_one() {
+    fn the_fields_of_flux_have_the_defaults_of_flux_and_ours_few() {
         let defaults: Vec<_> = schemas()
             .into_iter()
             .filter_map(|(path, schema)| Some((path, schema.get("default")?.clone())))
@@ -177,6 +183,15 @@ mod tests {
             ("OCIRepository.spec.timeout", json!("60s")),
             ("OCIRepository.spec.verify.provider", json!("cosign")),
             ("OCIRepository.status", json!({"observedGeneration": -1})),
+            ("Pipeline.spec.apply.prune", json!(true)),
+            ("Pipeline.status", json!({"observedGeneration": -1})),
+            ("Plugin.spec.interval", json!("1h0m0s")),
+            ("Plugin.spec.provider", json!("generic")),
+            ("Plugin.spec.timeout", json!("60s")),
+            ("Plugin.spec.upgrade", json!("Manual")),
+            ("Plugin.spec.verify.provider", json!("cosign")),
+            ("Plugin.status", json!({"observedGeneration": -1})),
+            ("PluginPolicy.spec.plugins[].verify.provider", json!("cosign")),
         ];
         assert_eq!(defaults, expected.map(|(path, value)| (path.to_owned(), value)));
     }

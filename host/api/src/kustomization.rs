@@ -247,14 +247,14 @@ pub enum Validation {
     Server,
 }
 
-/// What the controller has done for a Kustomization.
+/// What the controller has done for a Kustomization or a Pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KustomizationStatus {
     /// The generation of the object that the controller last looked at; -1 when it has not looked yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// How the Kustomization is doing: Ready, Healthy, and where they apply Reconciling and Stalled.
+    /// How the object is doing: Ready, Healthy, and where they apply Reconciling and Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,

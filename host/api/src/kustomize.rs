@@ -84,7 +84,7 @@ pub struct CustomHealthCheck {
 pub struct IgnoreRule {
     /// The fields, as JSON Pointers (RFC 6901): `/spec/replicas`, `/metadata/annotations/example.com~1checked`.
     pub paths: Vec<String>,
-    /// The objects that the rule is for. By default it is for all objects of the Kustomization.
+    /// The objects that the rule is for. By default it is for all objects that are applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Selector>,
 }

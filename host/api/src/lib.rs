@@ -1,4 +1,4 @@
-//! The Flux API as Rust types, and the vocabulary that the other crates share. No I/O.
+//! The Flux API and our own kinds as Rust types, and the vocabulary that the other crates share. No I/O.
 //!
 //! In goes what people write: YAML and JSON of Kubernetes objects. Out come types whose constructors validate:
 //! [`Object`], [`ObjectId`], [`Inventory`], [`Revision`], the custom resources, and their conditions.
@@ -10,6 +10,8 @@
 pub mod annotations;
 mod artifact;
 mod bucket;
+mod byte_size;
+mod capabilities;
 pub mod conditions;
 mod crds;
 mod duration;
@@ -22,6 +24,9 @@ mod kustomization;
 mod kustomize;
 mod object;
 mod oci_repository;
+mod pipeline;
+mod plugin;
+mod plugin_policy;
 mod post_build;
 mod reference;
 mod revision;
@@ -31,6 +36,8 @@ mod serde_rules;
 pub use annotations::SsaPolicy;
 pub use artifact::Artifact;
 pub use bucket::{Bucket, BucketSpec, BucketStatus, BucketSts, BucketStsProvider};
+pub use byte_size::{ByteSize, InvalidByteSize};
+pub use capabilities::{Capabilities, Capability, ClusterReadGrant, HttpGrant, NamedSecret, PluginLimits};
 pub use conditions::{ConditionStatus, ConditionType, Reason, set_condition};
 pub use crds::crds;
 pub use duration::{Duration, InvalidDuration};
@@ -54,6 +61,9 @@ pub use oci_repository::{
     OciRepositorySpec, OciRepositoryStatus, OciRepositoryVerification, OciVerificationProvider,
     OidcIdentityMatch,
 };
+pub use pipeline::{ParameterSource, Pipeline, PipelineApply, PipelineHealth, PipelineSpec, PipelineStep};
+pub use plugin::{AvailablePlugin, Plugin, PluginSpec, PluginStatus, PluginUpgrade};
+pub use plugin_policy::{AllowedCapabilities, PluginPolicy, PluginPolicySpec, PluginRule};
 pub use post_build::{PostBuild, SubstituteReference, SubstituteStrategy, ValuesKind};
 pub use reference::{
     CrossNamespaceSourceReference, DependencyReference, KubeConfigReference, LocalObjectReference,

@@ -1,6 +1,8 @@
 use std::path::Path;
 
-use plumb_api::{Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository};
+use plumb_api::{
+    Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline, Plugin, PluginPolicy,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
@@ -70,7 +72,8 @@ fn merged(object: &Value, part: &Value) -> Value {
 /// What is wrong with an object, if it is one of ours.
 fn problem(object: &Value) -> Option<String> {
     let kind = |group: &str| object["apiVersion"].as_str().is_some_and(|version| version.starts_with(group));
-    if !kind("source.toolkit.fluxcd.io/") && !kind("kustomize.toolkit.fluxcd.io/") {
+    let ours = ["source.toolkit.fluxcd.io/", "kustomize.toolkit.fluxcd.io/", "plumbline.dev/"];
+    if !ours.into_iter().any(kind) {
         return None;
     }
     match object["kind"].as_str().unwrap_or_default() {
@@ -79,6 +82,9 @@ fn problem(object: &Value) -> Option<String> {
         "GitRepository" => lost::<GitRepository>(object),
         "Kustomization" => lost::<Kustomization>(object),
         "OCIRepository" => lost::<OciRepository>(object),
+        "Pipeline" => lost::<Pipeline>(object),
+        "Plugin" => lost::<Plugin>(object),
+        "PluginPolicy" => lost::<PluginPolicy>(object),
         other => Some(format!("there is no kind {other:?}")),
     }
 }

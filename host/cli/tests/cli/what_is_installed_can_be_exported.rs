@@ -22,6 +22,9 @@ fn the_crds_alone() {
     CustomResourceDefinition/gitrepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io
     CustomResourceDefinition/ocirepositories.source.toolkit.fluxcd.io
+    CustomResourceDefinition/pipelines.plumbline.dev
+    CustomResourceDefinition/plugins.plumbline.dev
+    CustomResourceDefinition/pluginpolicies.plumbline.dev
     ");
 }
 
@@ -33,6 +36,9 @@ fn everything_with_the_crds_first() {
     CustomResourceDefinition/gitrepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io
     CustomResourceDefinition/ocirepositories.source.toolkit.fluxcd.io
+    CustomResourceDefinition/pipelines.plumbline.dev
+    CustomResourceDefinition/plugins.plumbline.dev
+    CustomResourceDefinition/pluginpolicies.plumbline.dev
     Namespace/plumbline-system
     ServiceAccount/plumb-controller
     ClusterRoleBinding/plumb-controller
