@@ -20,6 +20,8 @@ pub const DECRYPT: &str = "kustomize.toolkit.fluxcd.io/decrypt";
 pub const OWNER_NAME: &str = "kustomize.toolkit.fluxcd.io/name";
 /// The label with the namespace of the Kustomization that an object belongs to.
 pub const OWNER_NAMESPACE: &str = "kustomize.toolkit.fluxcd.io/namespace";
+/// The label with the kind of what an object belongs to, where that is not a Kustomization: `Pipeline`.
+pub const APPLIER: &str = "plumbline.dev/applier";
 /// Any new value: reconcile now. `status.lastHandledReconcileAt` then gets the value.
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// With the value of [`REQUESTED_AT`]: do once what is otherwise only done on a change.

@@ -24,6 +24,7 @@ mod kustomization;
 mod kustomize;
 mod object;
 mod oci_repository;
+mod owner;
 mod pipeline;
 mod plugin;
 mod plugin_policy;
@@ -61,6 +62,7 @@ pub use oci_repository::{
     OciRepositorySpec, OciRepositoryStatus, OciRepositoryVerification, OciVerificationProvider,
     OidcIdentityMatch,
 };
+pub use owner::{ApplierKind, Owner, UnknownApplierKind};
 pub use pipeline::{ParameterSource, Pipeline, PipelineApply, PipelineHealth, PipelineSpec, PipelineStep};
 pub use plugin::{AvailablePlugin, Plugin, PluginSpec, PluginStatus, PluginUpgrade};
 pub use plugin_policy::{AllowedCapabilities, PluginPolicy, PluginPolicySpec, PluginRule};

@@ -253,6 +253,14 @@ impl Object {
         self.set_in("labels", key, value);
     }
 
+    /// Removes a label, if it is there.
+    pub fn remove_label(&mut self, key: &str) {
+        let metadata = self.0.get_mut("metadata").and_then(Value::as_object_mut);
+        if let Some(Value::Object(labels)) = metadata.and_then(|metadata| metadata.get_mut("labels")) {
+            labels.remove(key);
+        }
+    }
+
     /// The value of an annotation.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata()?.get("annotations")?.get(key)?.as_str()

@@ -13,7 +13,7 @@ mod selector;
 
 use std::sync::Arc;
 
-use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
+use plumb_api::annotations::{APPLIER, OWNER_NAME, OWNER_NAMESPACE};
 use plumb_api::{IgnoreRule, Object};
 use serde_json::{Map, Value};
 
@@ -154,7 +154,7 @@ impl IgnoreRules {
         let resolved = match Object::new(value) {
             Ok(mut resolved) => {
                 // Whatever is ignored, the object stays recognizable as ours.
-                for label in [OWNER_NAME, OWNER_NAMESPACE] {
+                for label in [OWNER_NAME, OWNER_NAMESPACE, APPLIER] {
                     if let Some(owner) = desired.label(label) {
                         resolved.set_label(label, owner);
                     }

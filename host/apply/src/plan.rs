@@ -8,10 +8,9 @@ mod prune;
 mod sent;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
 
-use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
+pub use plumb_api::Owner;
 use plumb_api::{GroupKind, Inventory, InventoryEntry, Object, ObjectId, SsaPolicy};
 
 use crate::FIELD_MANAGER;
@@ -50,30 +49,6 @@ pub trait LiveState {
 impl LiveState for HashMap<ObjectId, Live> {
     fn live(&self, id: &ObjectId) -> Live {
         self.get(id).cloned().unwrap_or(Live::Unknown)
-    }
-}
-
-/// The Kustomization that objects belong to, as their ownership labels name it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Owner {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-/// `NAMESPACE/NAME`.
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-impl Owner {
-    /// Whom the ownership labels of an object name; `None` when it does not have both.
-    pub fn of(object: &Object) -> Option<Self> {
-        let label = |key| object.label(key).filter(|value| !value.is_empty()).map(str::to_owned);
-        Some(Self { namespace: label(OWNER_NAMESPACE)?, name: label(OWNER_NAME)? })
     }
 }
 
@@ -247,7 +222,7 @@ pub enum ApplyReason {
 /// Two Kustomizations want one object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{} is managed by Kustomization {holder} and cannot also be managed by {claimant}: remove it from one of them",
+    "{} is managed by {holder} and cannot also be managed by {claimant}: remove it from one of them",
     .id.human()
 )]
 pub struct Conflict {

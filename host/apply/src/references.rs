@@ -239,7 +239,7 @@ mod tests {
         };
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", "Secret"));
         let kind = Kind { resource, is_namespaced: true, is_watchable: true };
-        let owner = Owner { namespace: "flux-system".to_owned(), name: "apps".to_owned() };
+        let owner = Owner::kustomization("flux-system", "apps");
         let mut changes = references.live.subscribe();
         references.follow(&owner, &[(id.clone(), kind)]);
         let deadline = Instant::now() + Duration::from_secs(60);

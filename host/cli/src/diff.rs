@@ -92,10 +92,10 @@ async fn show_pruned(
     local: &Kustomization,
     objects: &[Arc<Object>],
 ) -> anyhow::Result<bool> {
-    let owner = Owner {
-        namespace: local.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
-        name: local.metadata.name.clone().unwrap_or_default(),
-    };
+    let owner = Owner::kustomization(
+        local.metadata.namespace.as_deref().unwrap_or("default"),
+        local.metadata.name.as_deref().unwrap_or_default(),
+    );
     let api: Api<Kustomization> = Api::namespaced(client, &owner.namespace);
     let there = api
         .get_opt(&owner.name)

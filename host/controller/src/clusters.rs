@@ -9,14 +9,14 @@ use std::sync::{Arc, Weak};
 
 use kube::Client;
 use parking_lot::Mutex;
-use plumb_api::{GroupVersionKind, Kustomization};
+use plumb_api::GroupVersionKind;
 use plumb_apply::{ApiServer, CountRequests, Executor, Kinds, LiveCache, OverrideManagers, References};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::Key;
+use crate::applier::{Applier, ApplierId};
 use crate::kubeconfig::{self, Connection};
 use crate::metrics::Metrics;
-use crate::wakes::Wakes;
+use crate::wakes::ApplierWakes;
 
 /// Which cluster. Two kubeconfigs are taken for two clusters even when they lead to one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -29,12 +29,10 @@ pub(crate) enum ClusterId {
 }
 
 impl ClusterId {
-    /// The cluster that a Kustomization is applied to.
-    pub(crate) fn of(object: &Kustomization) -> Self {
-        let namespace = Key::of(object).namespace;
-        let reference = object.spec.kube_config.as_ref();
-        reference
-            .map_or(Self::Host, |reference| Self::Remote(kubeconfig::Reference::new(reference, namespace)))
+    /// The cluster that an object is applied to.
+    pub(crate) fn of(object: &Applier) -> Self {
+        let Some(reference) = object.kube_config() else { return Self::Host };
+        Self::Remote(kubeconfig::Reference::new(reference, object.id().key.namespace))
     }
 }
 
@@ -66,38 +64,38 @@ pub(crate) struct Cluster {
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) live: LiveCache,
     /// Who waits for a kind that the cluster does not know.
-    waiting: Arc<Mutex<HashSet<Key>>>,
-    wakes: Wakes,
+    waiting: Arc<Mutex<HashSet<ApplierId>>>,
+    wakes: ApplierWakes,
     /// Kept by who acts, so that what nobody needs any longer goes.
     actors: Mutex<HashMap<Option<ServiceAccount>, Weak<Actor>>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Cluster {
-    /// A cluster with no watches yet. Changes of what Kustomizations own wake them.
+    /// A cluster with no watches yet. Changes of what appliers own wake them.
     fn new(
         id: ClusterId,
         connection: Connection,
         counter: Arc<dyn CountRequests>,
         overridden: OverrideManagers,
-        wakes: &Wakes,
+        wakes: &ApplierWakes,
     ) -> Arc<Self> {
         let Connection { client, refreshing } = connection;
         let live = LiveCache::overriding(client.clone(), overridden);
         let (mut changes, waking) = (live.subscribe(), wakes.clone());
         let drift = tokio::spawn(async move {
             loop {
-                waking.wake(Key::from(&changes.next().await.owner));
+                waking.wake(ApplierId::from(&changes.next().await.owner));
             }
         });
         let kinds = Arc::new(Kinds::new(client.clone()));
-        let waiting: Arc<Mutex<HashSet<Key>>> = Arc::default();
+        let waiting: Arc<Mutex<HashSet<ApplierId>>> = Arc::default();
         let (mut changes, to_wake, waking) = (kinds.changes(), waiting.clone(), wakes.clone());
         let new_kinds = tokio::spawn(async move {
             loop {
                 changes.next().await;
-                for key in std::mem::take(&mut *to_wake.lock()) {
-                    waking.wake(key);
+                for id in std::mem::take(&mut *to_wake.lock()) {
+                    waking.wake(id);
                 }
             }
         });
@@ -120,12 +118,16 @@ impl Cluster {
         &self.client
     }
 
-    /// Has a Kustomization looked at as soon as the cluster learns a kind; at once, when it has learnt one of these meanwhile.
-    pub(crate) fn await_kinds<'a>(&self, key: &Key, missing: impl IntoIterator<Item = &'a GroupVersionKind>) {
-        self.waiting.lock().insert(key.clone());
+    /// Has an applier looked at as soon as the cluster learns a kind; at once, when it has learnt one of these meanwhile.
+    pub(crate) fn await_kinds<'a>(
+        &self,
+        id: &ApplierId,
+        missing: impl IntoIterator<Item = &'a GroupVersionKind>,
+    ) {
+        self.waiting.lock().insert(id.clone());
         self.kinds.follow_definitions();
         if missing.into_iter().any(|gvk| self.kinds.known(gvk).is_some()) {
-            self.wakes.wake(key.clone());
+            self.wakes.wake(id.clone());
         }
     }
 
@@ -158,7 +160,7 @@ pub(crate) struct Actor {
     /// Speaks as the user.
     pub(crate) client: Client,
     pub(crate) executor: Executor,
-    /// What the user's Kustomizations name and do not own, as far as the user may read it.
+    /// What the user's appliers name and do not own, as far as the user may read it.
     pub(crate) references: References,
 }
 
@@ -168,7 +170,7 @@ pub(crate) struct Clusters {
     remote: Mutex<HashMap<kubeconfig::Reference, Remote>>,
     metrics: Arc<Metrics>,
     overridden: OverrideManagers,
-    wakes: Wakes,
+    wakes: ApplierWakes,
 }
 
 struct Remote {
@@ -184,7 +186,7 @@ impl Clusters {
         client: Client,
         metrics: Arc<Metrics>,
         overridden: OverrideManagers,
-        wakes: Wakes,
+        wakes: ApplierWakes,
     ) -> Self {
         let connection = Connection { client, refreshing: None };
         let host = Cluster::new(ClusterId::Host, connection, metrics.clone(), overridden.clone(), &wakes);

@@ -8,12 +8,13 @@ use anyhow::Context as _;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use parking_lot::Mutex;
-use plumb_api::{Inventory, Kustomization, ObjectId, SourceKind};
+use plumb_api::{ApplierKind, Inventory, Kustomization, ObjectId, SourceKind};
 use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
 use tokio::sync::Semaphore;
 
 use crate::applier::dependencies::{self, Standing};
+use crate::applier::{Applier, ApplierId, Memory};
 use crate::artifacts::Artifacts;
 use crate::clusters::{ClusterId, Clusters};
 use crate::events::Events;
@@ -21,8 +22,8 @@ use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::notifications::Notifications;
 use crate::sources::{self, SourceId, Sources};
-use crate::wakes::Wakes;
-use crate::{Config, Key, Kind, applier};
+use crate::wakes::ApplierWakes;
+use crate::{Config, Key, Kind};
 
 /// Nothing is looked at more often than this, unless it changes.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,7 +35,7 @@ pub(crate) struct Context {
     pub(crate) events: Events,
 
     pub(crate) kustomizations: Store<Kustomization>,
-    pub(crate) kustomization_wakes: Wakes,
+    pub(crate) applier_wakes: ApplierWakes,
 
     pub(crate) sources: Sources,
     pub(crate) artifacts: Artifacts,
@@ -48,16 +49,16 @@ pub(crate) struct Context {
     /// Ends renders when the controller stops.
     pub(crate) renders_cancelled: Cancelled,
 
-    kustomization_memories: Mutex<HashMap<Key, applier::Memory>>,
-    /// The objects that each Kustomization rendered last, to tell whether an object that one gives up is wanted by another.
-    wanted: Mutex<HashMap<Key, Wanted>>,
-    /// The inventory of each Kustomization as it was written last: the watch may lag behind.
-    listed: Mutex<HashMap<Key, Inventory>>,
-    /// How each Kustomization that others may depend on stood when they were last woken.
-    standings: Mutex<HashMap<Key, Standing>>,
+    applier_memories: Mutex<HashMap<ApplierId, Memory>>,
+    /// The objects that each applier rendered last, to tell whether an object that one gives up is wanted by another.
+    wanted: Mutex<HashMap<ApplierId, Wanted>>,
+    /// The inventory of each applier as it was written last: the watch may lag behind.
+    listed: Mutex<HashMap<ApplierId, Inventory>>,
+    /// How each applier that others may depend on stood when they were last woken.
+    standings: Mutex<HashMap<ApplierId, Standing>>,
 }
 
-/// What a Kustomization wants to be in the cluster.
+/// What an applier wants to be in the cluster.
 #[derive(Default)]
 struct Wanted {
     /// The revision that was rendered last.
@@ -92,7 +93,7 @@ impl Context {
         };
         let ((sources, source_writers), builtins) =
             tokio::task::spawn_blocking(prepare).await.context("the start broke down")??;
-        let kustomization_wakes = Wakes::default();
+        let applier_wakes = ApplierWakes::default();
         let notifications =
             config.events_addr.clone().map(|address| Notifications::start(address, config.instance.clone()));
         let notifications =
@@ -104,21 +105,21 @@ impl Context {
                 client.clone(),
                 metrics.clone(),
                 config.override_managers.clone(),
-                kustomization_wakes.clone(),
+                applier_wakes.clone(),
             ),
-            inputs: Inputs::new(client.clone(), kustomization_wakes.clone()),
+            inputs: Inputs::new(client.clone(), applier_wakes.clone()),
             client,
             config,
             metrics,
             kustomizations,
-            kustomization_wakes,
+            applier_wakes,
             sources,
             artifacts: Artifacts::default(),
             engine: Arc::new(Engine::default()),
             builtins,
             renders: Arc::new(Semaphore::new(cores)),
             renders_cancelled: Cancelled::new(),
-            kustomization_memories: Mutex::default(),
+            applier_memories: Mutex::default(),
             wanted: Mutex::default(),
             listed: Mutex::default(),
             standings: Mutex::default(),
@@ -156,130 +157,157 @@ impl Context {
         crate::schedule::backoff(failures, self.config.min_retry_delay, max)
     }
 
-    pub(crate) fn kustomization(&self, key: &Key) -> Option<Arc<Kustomization>> {
-        self.kustomizations.get(&ObjectRef::new(&key.name).within(&key.namespace))
-    }
-
-    /// What is remembered of a Kustomization; nothing after a panic. Whoever takes it puts it back.
-    pub(crate) fn take_kustomization_memory(&self, key: &Key) -> applier::Memory {
-        self.kustomization_memories.lock().remove(key).unwrap_or_default()
-    }
-
-    pub(crate) fn put_kustomization_memory(&self, key: Key, memory: applier::Memory) {
-        self.kustomization_memories.lock().insert(key, memory);
-    }
-
-    pub(crate) fn forget_kustomization(&self, key: &Key) {
-        if let Some(memory) = self.kustomization_memories.lock().remove(key) {
-            memory.let_go(key);
+    pub(crate) fn applier(&self, id: &ApplierId) -> Option<Applier> {
+        let ApplierId { kind, key } = id;
+        match kind {
+            ApplierKind::Kustomization => {
+                self.kustomizations.get(&reference(key)).map(Applier::Kustomization)
+            }
+            ApplierKind::Pipeline => None,
         }
-        self.wanted.lock().remove(key);
-        let left = self.listed.lock().remove(key).unwrap_or_default();
+    }
+
+    /// All objects that apply others.
+    pub(crate) fn appliers(&self) -> impl Iterator<Item = Applier> {
+        self.kustomizations.state().into_iter().map(Applier::Kustomization)
+    }
+
+    /// What is remembered of an applier; nothing after a panic. Whoever takes it puts it back.
+    pub(crate) fn take_memory(&self, id: &ApplierId) -> Memory {
+        self.applier_memories.lock().remove(id).unwrap_or_default()
+    }
+
+    pub(crate) fn put_memory(&self, id: ApplierId, memory: Memory) {
+        self.applier_memories.lock().insert(id, memory);
+    }
+
+    pub(crate) fn forget_applier(&self, id: &ApplierId) {
+        if let Some(memory) = self.applier_memories.lock().remove(id) {
+            memory.let_go(id);
+        }
+        self.wanted.lock().remove(id);
+        let left = self.listed.lock().remove(id).unwrap_or_default();
         self.wake_heirs_of(&left);
-        self.inputs.follow(key, &[]);
-        self.metrics.gone("Kustomization", key);
+        self.inputs.follow(id, &[]);
+        self.metrics.gone(id.kind.as_str(), &id.key);
     }
 
-    /// Remembers what a Kustomization wants at a revision.
-    pub(crate) fn wants(&self, key: &Key, revision: &str, cluster: ClusterId, objects: HashSet<ObjectId>) {
+    /// Remembers what an applier wants at a revision.
+    pub(crate) fn wants(
+        &self,
+        id: &ApplierId,
+        revision: &str,
+        cluster: ClusterId,
+        objects: HashSet<ObjectId>,
+    ) {
         let wanted = Wanted { revision: revision.to_owned(), cluster, objects };
-        self.wanted.lock().insert(key.clone(), wanted);
+        self.wanted.lock().insert(id.clone(), wanted);
     }
 
-    /// Remembers that a Kustomization cannot say what it wants at a revision: it still wants what it wanted before.
-    pub(crate) fn wants_as_before(&self, key: &Key, revision: &str) {
-        revision.clone_into(&mut self.wanted.lock().entry(key.clone()).or_default().revision);
+    /// Remembers that an applier cannot say what it wants at a revision: it still wants what it wanted before.
+    pub(crate) fn wants_as_before(&self, id: &ApplierId, revision: &str) {
+        revision.clone_into(&mut self.wanted.lock().entry(id.clone()).or_default().revision);
     }
 
-    /// Whether every other Kustomization that renders the source has done so at this revision.
-    pub(crate) fn all_others_rendered(&self, key: &Key, source: &SourceId, revision: &str) -> bool {
+    /// Whether every other applier that renders the source has done so at this revision.
+    pub(crate) fn all_others_rendered(&self, id: &ApplierId, source: &SourceId, revision: &str) -> bool {
         let wanted = self.wanted.lock();
-        self.kustomizations.state().iter().all(|object| {
-            let other = Key::of(object.as_ref());
-            other == *key
-                || applier::source_of(object, &other) != *source
-                || !applier::is_active(object)
+        self.appliers().all(|object| {
+            let other = object.id();
+            other == *id
+                || object.source() != *source
+                || !self.looks_after(&other)
+                || !object.is_active()
                 || wanted.get(&other).is_some_and(|wanted| wanted.revision == revision)
         })
     }
 
-    /// Remembers the inventory of a Kustomization as it was written.
-    pub(crate) fn lists(&self, key: &Key, inventory: Inventory) {
-        self.listed.lock().insert(key.clone(), inventory);
+    /// Remembers the inventory of an applier as it was written.
+    pub(crate) fn lists(&self, id: &ApplierId, inventory: Inventory) {
+        self.listed.lock().insert(id.clone(), inventory);
     }
 
-    /// Whether a Kustomization lists the object of a cluster as its own.
-    pub(crate) fn is_listed_by(&self, key: &Key, cluster: &ClusterId, id: &ObjectId) -> bool {
-        let object = self.kustomization(key);
+    /// Whether an applier lists the object of a cluster as its own.
+    pub(crate) fn is_listed_by(&self, owner: &ApplierId, cluster: &ClusterId, id: &ObjectId) -> bool {
+        let object = self.applier(owner);
         if object.as_ref().is_some_and(|object| ClusterId::of(object) != *cluster) {
             return false;
         }
         let id = id.to_string();
         let is_in = |inventory: &Inventory| inventory.entries.iter().any(|entry| entry.id == id);
-        if let Some(inventory) = self.listed.lock().get(key) {
+        if let Some(inventory) = self.listed.lock().get(owner) {
             return is_in(inventory);
         }
-        let is_ours = |namespace: &String| *namespace == key.namespace;
-        if !self.config.watch_namespace.as_ref().is_none_or(is_ours) {
-            // Another controller looks after that namespace: what is labelled as its own is its own.
+        if !self.looks_after(owner) {
+            // Another controller does: what is labelled as its own is its own.
             return true;
         }
-        object.and_then(|object| object.status.as_ref()?.inventory.as_ref().map(is_in)).unwrap_or(false)
+        object.and_then(|object| object.status()?.inventory.as_ref().map(is_in)).unwrap_or(false)
+    }
+
+    /// Whether an applier, if it exists, is reconciled here.
+    fn looks_after(&self, id: &ApplierId) -> bool {
+        let is_ours = |namespace: &String| *namespace == id.key.namespace;
+        self.config.kinds.contains(&Kind::Applier(id.kind))
+            && self.config.watch_namespace.as_ref().is_none_or(is_ours)
     }
 
     /// Has everybody looked at who wants an object that was just given up.
     fn wake_heirs_of(&self, left: &Inventory) {
         let left: HashSet<ObjectId> =
             left.entries.iter().filter_map(|entry| Some(entry.parse()?.0)).collect();
-        for (key, _) in self.wanted.lock().iter().filter(|(_, wanted)| !wanted.objects.is_disjoint(&left)) {
-            self.kustomization_wakes.wake(key.clone());
+        for (id, _) in self.wanted.lock().iter().filter(|(_, wanted)| !wanted.objects.is_disjoint(&left)) {
+            self.applier_wakes.wake(id.clone());
         }
     }
 
-    /// Another Kustomization that wants the object in the same cluster.
-    pub(crate) fn wanted_by_other(&self, key: &Key, cluster: &ClusterId, id: &ObjectId) -> Option<Key> {
+    /// Another applier that wants the object in the same cluster.
+    pub(crate) fn wanted_by_other(
+        &self,
+        own: &ApplierId,
+        cluster: &ClusterId,
+        id: &ObjectId,
+    ) -> Option<ApplierId> {
         let wanted = self.wanted.lock();
         let mut others = wanted.iter().filter(|(other, wanted)| {
-            *other != key && wanted.cluster == *cluster && wanted.objects.contains(id)
+            *other != own && wanted.cluster == *cluster && wanted.objects.contains(id)
         });
-        let is_active = |key: &Key| self.kustomization(key).is_some_and(|object| applier::is_active(&object));
+        let is_active = |id: &ApplierId| self.applier(id).is_some_and(|object| object.is_active());
         others.find(|(other, _)| is_active(other)).map(|(other, _)| other.clone())
     }
 
-    /// Has every Kustomization looked at that renders the source, and every source that is made of it.
+    /// Has every applier looked at that renders the source, and every source that is made of it.
     pub(crate) fn wake_users_of(&self, source: &SourceId) {
         sources::wake_users_of(&self.sources, source);
-        for object in self.kustomizations.state() {
-            let key = Key::of(object.as_ref());
-            if applier::source_of(&object, &key) == *source {
-                self.kustomization_wakes.wake(key);
-            }
+        for object in self.appliers().filter(|object| object.source() == *source) {
+            self.applier_wakes.wake(object.id());
         }
     }
 
-    /// Has every Kustomization looked at that depends on `key`, if what it looks at is another than they know.
-    pub(crate) fn wake_dependants_of(&self, key: &Key, standing: Option<Standing>) {
+    /// Has every applier looked at that depends on `id`, if what it looks at is another than they know.
+    pub(crate) fn wake_dependants_of(&self, id: &ApplierId, standing: Option<Standing>) {
         let before = match &standing {
-            Some(standing) => self.standings.lock().insert(key.clone(), standing.clone()),
-            None => self.standings.lock().remove(key),
+            Some(standing) => self.standings.lock().insert(id.clone(), standing.clone()),
+            None => self.standings.lock().remove(id),
         };
         if before == standing {
             return;
         }
         let is_readiness =
             before.as_ref().map(Standing::readiness) != standing.as_ref().map(Standing::readiness);
-        for object in self.kustomizations.state() {
-            if object.spec.depends_on.is_empty() {
-                continue;
-            }
-            let dependant = Key::of(object.as_ref());
-            let concerns = object.spec.depends_on.iter().any(|dependency| {
-                dependencies::is_on(dependency, &dependant, key)
+        for object in self.appliers().filter(|object| !object.depends_on().is_empty()) {
+            let dependant = object.id();
+            let concerns = object.depends_on().iter().any(|dependency| {
+                dependencies::is_on(dependency, &dependant, id)
                     && (is_readiness || dependency.ready_expr.is_some())
             });
             if concerns {
-                self.kustomization_wakes.wake(dependant);
+                self.applier_wakes.wake(dependant);
             }
         }
     }
+}
+
+fn reference<K: reflector::Lookup<DynamicType = ()>>(key: &Key) -> ObjectRef<K> {
+    ObjectRef::new(&key.name).within(&key.namespace)
 }

@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets that Kustomizations are made from: values to substitute, and kubeconfigs. Each is watched by its name for
+//! ConfigMaps and Secrets that appliers are made from: values and parameters, and kubeconfigs. Each is watched by its name for
 //! as long as somebody needs it: a change has those looked at who use it, and nothing is asked for while nothing changes. What there
 //! are too many of to watch is read whenever it is needed.
 
@@ -19,9 +19,9 @@ use plumb_api::{Sensitive, ValuesKind, is_object_name};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::Key;
+use crate::applier::ApplierId;
 use crate::status::{bounded, said};
-use crate::wakes::Wakes;
+use crate::wakes::ApplierWakes;
 
 /// A watch is a stream on either side; more than these are not opened, whoever asks for them.
 const AT_MOST: usize = 1024;
@@ -77,36 +77,36 @@ pub(crate) enum Input {
 /// All inputs that are followed.
 pub(crate) struct Inputs {
     client: Client,
-    wakes: Wakes,
+    wakes: ApplierWakes,
     followed: Mutex<HashMap<InputId, Followed>>,
 }
 
 struct Followed {
-    followers: Arc<Mutex<HashSet<Key>>>,
+    followers: Arc<Mutex<HashSet<ApplierId>>>,
     state: watch::Receiver<Option<Input>>,
     _watch: AbortOnDropHandle<()>,
 }
 
 impl Inputs {
-    pub(crate) fn new(client: Client, wakes: Wakes) -> Self {
+    pub(crate) fn new(client: Client, wakes: ApplierWakes) -> Self {
         Self { client, wakes, followed: Mutex::default() }
     }
 
-    /// From now on `key` follows these inputs and no others.
-    pub(crate) fn follow(&self, key: &Key, inputs: &[InputId]) {
+    /// From now on `applier` follows these inputs and no others.
+    pub(crate) fn follow(&self, applier: &ApplierId, inputs: &[InputId]) {
         let mut followed = self.followed.lock();
         followed.retain(|id, entry| {
             let mut followers = entry.followers.lock();
             if !inputs.contains(id) {
-                followers.remove(key);
+                followers.remove(applier);
             }
             !followers.is_empty()
         });
         for id in inputs {
             if let Some(entry) = followed.get(id) {
-                entry.followers.lock().insert(key.clone());
+                entry.followers.lock().insert(applier.clone());
             } else if followed.len() < AT_MOST {
-                followed.insert(id.clone(), self.start(id, key));
+                followed.insert(id.clone(), self.start(id, applier));
             }
         }
     }
@@ -156,10 +156,10 @@ impl Inputs {
         }
     }
 
-    /// Tells one state of everything that `key` follows from another.
-    pub(crate) fn versions(&self, key: &Key) -> Vec<(InputId, String)> {
+    /// Tells one state of everything that `applier` follows from another.
+    pub(crate) fn versions(&self, applier: &ApplierId) -> Vec<(InputId, String)> {
         let followed = self.followed.lock();
-        let mine = followed.iter().filter(|(_, entry)| entry.followers.lock().contains(key));
+        let mine = followed.iter().filter(|(_, entry)| entry.followers.lock().contains(applier));
         let version = |entry: &Followed| match &*entry.state.borrow() {
             Some(Input::Present { version, .. }) => version.clone(),
             Some(Input::Absent) => "absent".to_owned(),
@@ -173,8 +173,8 @@ impl Inputs {
         versions
     }
 
-    fn start(&self, id: &InputId, key: &Key) -> Followed {
-        let followers = Arc::new(Mutex::new(HashSet::from([key.clone()])));
+    fn start(&self, id: &InputId, applier: &ApplierId) -> Followed {
+        let followers = Arc::new(Mutex::new(HashSet::from([applier.clone()])));
         let (sender, state) = watch::channel(None);
         let tell = Tell { sender, wakes: self.wakes.clone(), followers: followers.clone() };
         let (client, id) = (self.client.clone(), id.clone());
@@ -209,8 +209,8 @@ fn present<K: kube::Resource>(object: K, data_of: fn(K) -> BTreeMap<String, Vec<
 /// Makes a change known.
 struct Tell {
     sender: watch::Sender<Option<Input>>,
-    wakes: Wakes,
-    followers: Arc<Mutex<HashSet<Key>>>,
+    wakes: ApplierWakes,
+    followers: Arc<Mutex<HashSet<ApplierId>>>,
 }
 
 impl Tell {
@@ -218,8 +218,8 @@ impl Tell {
         let before = self.sender.send_replace(Some(input.clone()));
         // Who asked first waits for the answer; nobody has to be woken for it.
         if before.is_some_and(|before| !before.is_same(&input)) {
-            for key in self.followers.lock().iter() {
-                self.wakes.wake(key.clone());
+            for applier in self.followers.lock().iter() {
+                self.wakes.wake(applier.clone());
             }
         }
     }
@@ -274,9 +274,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use kube::client::Body;
+    use plumb_api::ApplierKind;
     use tower::service_fn;
 
     use super::*;
+    use crate::Key;
 
     /// An API server that answers who asks for an object, and keeps silent to all watches. It counts what it has answered.
     fn client(answered: Arc<AtomicUsize>) -> Client {
@@ -298,23 +300,26 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_watched_is_read() {
         let answered = Arc::new(AtomicUsize::new(0));
-        let inputs = Inputs::new(client(answered.clone()), Wakes::default());
-        let key = |name: &str| Key { namespace: "default".to_owned(), name: name.to_owned() };
+        let inputs = Inputs::new(client(answered.clone()), ApplierWakes::default());
+        let id = |name: &str| {
+            let key = Key { namespace: "default".to_owned(), name: name.to_owned() };
+            ApplierId { kind: ApplierKind::Pipeline, key }
+        };
         let input = |name: String| InputId::config_map("default".to_owned(), name);
         let many: Vec<_> = (0..2 * AT_MOST).map(|number| input(format!("map-{number}"))).collect();
-        inputs.follow(&key("greedy"), &many);
+        inputs.follow(&id("greedy"), &many);
         assert_eq!(inputs.followed.lock().len(), AT_MOST);
 
         let vars = input("vars".to_owned());
-        inputs.follow(&key("modest"), std::slice::from_ref(&vars));
+        inputs.follow(&id("modest"), std::slice::from_ref(&vars));
         let Input::Present { data, version } = inputs.get(&vars).await else { panic!("it is there") };
         assert_eq!((data["key"].expose().as_slice(), version.as_str()), (b"value".as_slice(), "7"));
         let odd = input("../secrets/vars".to_owned());
         assert!(matches!(inputs.get(&odd).await, Input::Absent));
         assert_eq!(answered.load(Ordering::SeqCst), 1, "what is no name gets into no path");
 
-        inputs.follow(&key("greedy"), &[]);
-        inputs.follow(&key("modest"), std::slice::from_ref(&vars));
+        inputs.follow(&id("greedy"), &[]);
+        inputs.follow(&id("modest"), std::slice::from_ref(&vars));
         assert_eq!(inputs.followed.lock().len(), 1, "there is room again");
     }
 }

@@ -1,15 +1,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use plumb_api::SourceKind;
+use plumb_api::{ApplierKind, SourceKind};
 
 /// A kind of objects that can be reconciled. It is written as Kubernetes has it, for example `OCIRepository`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A source.
     Source(SourceKind),
-    /// Kustomizations.
-    Kustomization,
+    /// What applies objects.
+    Applier(ApplierKind),
 }
 
 /// Text that is not a [`Kind`].
@@ -24,13 +24,13 @@ impl Kind {
         Self::Source(SourceKind::OciRepository),
         Self::Source(SourceKind::Bucket),
         Self::Source(SourceKind::ExternalArtifact),
-        Self::Kustomization,
+        Self::Applier(ApplierKind::Kustomization),
     ];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Source(kind) => kind.as_str(),
-            Self::Kustomization => "Kustomization",
+            Self::Applier(kind) => kind.as_str(),
         }
     }
 }

@@ -40,7 +40,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::ResourceExt as _;
 use plumb_api::{Bucket, ExternalArtifact, GitRepository, OciRepository};
-use plumb_apply::{OverrideManagers, Owner, Stages};
+use plumb_apply::{OverrideManagers, Stages};
 use plumb_source::transport::AddressPolicy;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -128,16 +128,6 @@ pub(crate) struct Key {
 impl Key {
     fn of(object: &impl kube::Resource) -> Self {
         Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
-    }
-
-    fn owner(&self) -> Owner {
-        Owner { namespace: self.namespace.clone(), name: self.name.clone() }
-    }
-}
-
-impl From<&Owner> for Key {
-    fn from(owner: &Owner) -> Self {
-        Self { namespace: owner.namespace.clone(), name: owner.name.clone() }
     }
 }
 

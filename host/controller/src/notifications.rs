@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -64,7 +64,7 @@ impl Notifications {
             "metadata": metadata,
             // Who reads the news knows these names.
             "reportingController": match about.kind.as_deref() {
-                Some("Kustomization") => "kustomize-controller",
+                Some("Kustomization" | "Pipeline") => "kustomize-controller",
                 _ => "source-controller",
             },
             "reportingInstance": self.instance,
@@ -80,12 +80,8 @@ impl Notifications {
 }
 
 /// What goes along with news about an object: the revision they are about, and what its annotations add.
-pub(crate) fn metadata(
-    object: &impl ResourceExt,
-    group: &str,
-    revision: Option<&str>,
-) -> BTreeMap<String, String> {
-    let annotations = object.annotations().iter().filter(|(key, _)| key.starts_with(ANNOTATIONS));
+pub(crate) fn metadata(object: &ObjectMeta, group: &str, revision: Option<&str>) -> BTreeMap<String, String> {
+    let annotations = object.annotations.iter().flatten().filter(|(key, _)| key.starts_with(ANNOTATIONS));
     let annotations = annotations.map(|(key, value)| (key.clone(), value.clone()));
     annotations.chain(revision.map(|revision| (format!("{group}/revision"), revision.to_owned()))).collect()
 }

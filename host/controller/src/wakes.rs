@@ -6,13 +6,37 @@ use std::sync::Arc;
 
 use futures::Stream;
 use parking_lot::Mutex;
+use plumb_api::ApplierKind;
 use tokio::sync::Notify;
 
 use crate::Key;
+use crate::applier::ApplierId;
 
 /// The queue of one kind. Clones are the same queue.
 #[derive(Clone, Default)]
 pub(crate) struct Wakes(Arc<Inner>);
+
+/// The queues of all kinds of appliers. Clones are the same queues.
+#[derive(Clone, Default)]
+pub(crate) struct ApplierWakes {
+    kustomizations: Wakes,
+    pipelines: Wakes,
+}
+
+impl ApplierWakes {
+    /// The queue of a kind.
+    pub(crate) fn of(&self, kind: ApplierKind) -> &Wakes {
+        match kind {
+            ApplierKind::Kustomization => &self.kustomizations,
+            ApplierKind::Pipeline => &self.pipelines,
+        }
+    }
+
+    /// Has an applier looked at soon.
+    pub(crate) fn wake(&self, id: ApplierId) {
+        self.of(id.kind).wake(id.key);
+    }
+}
 
 #[derive(Default)]
 struct Inner {

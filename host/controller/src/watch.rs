@@ -13,11 +13,12 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Resource, ResourceExt as _};
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
-use plumb_api::{Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository};
+use plumb_api::{ApplierKind, Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::applier::dependencies::Standing;
+use crate::applier::{Applier, ApplierId};
 use crate::context::{Context, Writers};
 use crate::sources::{self, Source, SourceId};
 use crate::{Key, Kind};
@@ -30,7 +31,7 @@ pub(crate) fn start(context: &Arc<Context>, writers: Writers) -> JoinSet<()> {
     tasks.spawn(follow(context.clone(), sources.oci_repositories, source_changed::<OciRepository>));
     tasks.spawn(follow(context.clone(), sources.buckets, source_changed::<Bucket>));
     tasks.spawn(follow(context.clone(), sources.external_artifacts, source_changed::<ExternalArtifact>));
-    if context.config.kinds.contains(&Kind::Kustomization) {
+    if context.config.kinds.contains(&Kind::Applier(ApplierKind::Kustomization)) {
         tasks.spawn(follow(context.clone(), writers.kustomizations, kustomization_changed));
     }
     tasks.spawn(sources::sweep_regularly(context.clone()));
@@ -45,6 +46,16 @@ enum Change<K> {
     Touched(K),
     /// It is gone.
     Gone,
+}
+
+impl<K> Change<K> {
+    fn map<T>(self, of: impl FnOnce(K) -> T) -> Change<T> {
+        match self {
+            Self::Asked(object) => Change::Asked(of(object)),
+            Self::Touched(object) => Change::Touched(of(object)),
+            Self::Gone => Change::Gone,
+        }
+    }
 }
 
 /// What a reconciliation goes by, other than the spec that the generation counts.
@@ -211,15 +222,20 @@ fn source_changed<K: Source>(context: &Arc<Context>, key: Key, change: Change<K>
 }
 
 fn kustomization_changed(context: &Arc<Context>, key: Key, change: Change<Kustomization>) {
+    let change = change.map(|object| Applier::Kustomization(Arc::new(object)));
+    applier_changed(context, ApplierId { kind: ApplierKind::Kustomization, key }, change);
+}
+
+fn applier_changed(context: &Arc<Context>, id: ApplierId, change: Change<Applier>) {
     match change {
         Change::Asked(object) => {
-            context.wake_dependants_of(&key, Some(Standing::of(&object)));
-            context.kustomization_wakes.wake(key);
+            context.wake_dependants_of(&id, Some(Standing::of(&object)));
+            context.applier_wakes.wake(id);
         }
-        Change::Touched(object) => context.wake_dependants_of(&key, Some(Standing::of(&object))),
+        Change::Touched(object) => context.wake_dependants_of(&id, Some(Standing::of(&object))),
         Change::Gone => {
-            context.forget_kustomization(&key);
-            context.wake_dependants_of(&key, None);
+            context.forget_applier(&id);
+            context.wake_dependants_of(&id, None);
         }
     }
 }

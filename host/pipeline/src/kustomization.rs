@@ -1,7 +1,6 @@
 //! A Flux `Kustomization` as a pipeline.
 
-use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
-use plumb_api::{KustomizationSpec, Object, PostBuild, SubstituteStrategy};
+use plumb_api::{KustomizationSpec, Object, Owner, PostBuild, SubstituteStrategy};
 use serde_json::{Map, Value, json};
 
 use crate::{BuiltinError, Builtins, Step, Variables};
@@ -68,6 +67,7 @@ fn parameters(spec: &KustomizationSpec) -> Value {
 /// Puts the common metadata of the spec and the ownership labels on every object, in this order: nobody else's labels can
 /// pass for ours.
 pub fn stamp(objects: &mut [Object], spec: &KustomizationSpec, namespace: &str, name: &str) {
+    let owner = Owner::kustomization(namespace, name);
     for object in objects {
         if let Some(common) = &spec.common_metadata {
             for (key, value) in &common.labels {
@@ -77,14 +77,15 @@ pub fn stamp(objects: &mut [Object], spec: &KustomizationSpec, namespace: &str, 
                 object.set_annotation(key, value);
             }
         }
-        object.set_label(OWNER_NAME, name);
-        object.set_label(OWNER_NAMESPACE, namespace);
+        owner.stamp(object);
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
 
     use super::*;
 

@@ -74,7 +74,7 @@ mod tests {
                 name: name.to_owned(),
                 group_kind: GroupKind::new("", "ConfigMap"),
             },
-            owner: Owner { namespace: "flux-system".to_owned(), name: owner.to_owned() },
+            owner: Owner::kustomization("flux-system", owner),
             kind,
         }
     }

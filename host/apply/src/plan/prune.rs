@@ -36,13 +36,13 @@ pub enum Keep {
     #[error("an annotation of the object says so")]
     Annotated,
     /// The ownership labels name somebody else.
-    #[error("it belongs to Kustomization {0}")]
+    #[error("it belongs to {0}")]
     BelongsTo(Owner),
     /// It has no ownership labels: somebody has taken it out of our hands.
     #[error("it has no ownership labels")]
     NotLabelled,
-    /// Another Kustomization desires it and waits until it is let go.
-    #[error("Kustomization {0} takes it over")]
+    /// Somebody else desires it and waits until it is let go.
+    #[error("{0} takes it over")]
     HandedOver(Owner),
     /// It is gone already.
     #[error("it does not exist")]

@@ -113,7 +113,7 @@ fn refused(code: StatusCode, reason: &str, message: &str) -> (StatusCode, Json<V
 }
 
 fn owner(name: &str) -> Owner {
-    Owner { namespace: "flux-system".to_owned(), name: name.to_owned() }
+    Owner::kustomization("flux-system", name)
 }
 
 fn widget(uid: &str, owner: &str) -> Value {

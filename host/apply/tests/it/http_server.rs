@@ -331,7 +331,7 @@ impl Engine {
 }
 
 pub(crate) fn policy() -> Policy {
-    let owner = Owner { namespace: "flux-system".to_owned(), name: "apps".to_owned() };
+    let owner = Owner::kustomization("flux-system", "apps");
     Policy { prune: true, ..Policy::new(owner) }
 }
 

@@ -39,7 +39,7 @@ fn policy(prune: bool) -> Policy {
 }
 
 fn owner(name: &str) -> Owner {
-    Owner { namespace: "flux-system".to_owned(), name: name.to_owned() }
+    Owner::kustomization("flux-system", name)
 }
 
 fn is_claimed(owner: &Owner, _: &ObjectId) -> bool {

@@ -15,7 +15,7 @@ use crate::{MANAGER, object};
 const OWNER: &str = "kustomize.toolkit.fluxcd.io";
 
 fn owner(name: &str) -> Owner {
-    Owner { namespace: "flux-system".to_owned(), name: name.to_owned() }
+    Owner::kustomization("flux-system", name)
 }
 
 fn policy() -> Policy {
@@ -152,7 +152,7 @@ fn an_object_of_another_kustomization_is_a_conflict_that_names_both() {
     assert_eq!(
         plan.conflicts[0].to_string(),
         "ConfigMap/default/settings is managed by Kustomization flux-system/other and cannot also be managed by \
-         flux-system/apps: remove it from one of them"
+         Kustomization flux-system/apps: remove it from one of them"
     );
     assert!(plan.stages.is_empty() && plan.inventory_before.entries.is_empty());
 }

@@ -20,7 +20,7 @@ fn rules(paths: &[&str]) -> IgnoreRules {
 }
 
 fn policy(paths: &[&str]) -> Policy {
-    let owner = Owner { namespace: "flux-system".to_owned(), name: "apps".to_owned() };
+    let owner = Owner::kustomization("flux-system", "apps");
     Policy { ignore: rules(paths), ..Policy::new(owner) }
 }
 

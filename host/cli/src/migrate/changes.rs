@@ -79,7 +79,7 @@ impl Comparing<'_> {
         let objects = self.comparison.place(rendered, Some(kustomization)).await?;
         self.compare_objects(&objects, changes).await?;
         if spec.prune {
-            let owner = Owner { namespace: namespace.to_owned(), name: name.to_owned() };
+            let owner = Owner::kustomization(namespace, name);
             let inventory = kustomization.status.as_ref().and_then(|status| status.inventory.clone());
             let pruned = self.comparison.pruned(&owner, &inventory.unwrap_or_default(), &objects).await?;
             changes.pruned = pruned.iter().map(ObjectId::human).collect();

@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::ServiceAccount as ServiceAccountObject;
 use kube::api::Api;
 use plumb_api::{KustomizationSpec, Reason, is_object_name};
 
-use super::Run;
 use super::failure::{Failure, Retry};
+use super::{ApplierId, Run};
 use crate::clusters::{Actor, Cluster, ClusterId, ServiceAccount};
 use crate::inputs::Input;
 use crate::kubeconfig::{self, Reference};
@@ -32,18 +32,18 @@ impl From<NoActor> for Failure {
 
 /// Who acts, on which cluster.
 pub(super) async fn actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor> {
-    let cluster = match ClusterId::of(run.object) {
+    let cluster = match ClusterId::of(&run.object) {
         ClusterId::Host => run.context.clusters.host().clone(),
         ClusterId::Remote(reference) => remote(run, &reference).await?,
     };
-    let account = account(&run.object.spec, &run.key, &run.context.config.tenancy);
+    let account = account(&run.spec, &run.id.key, &run.context.config.tenancy);
     if let Some(account) = account.as_ref().filter(|account| !is_object_name(&account.name)) {
         return Err(NoActor::Failed(format!(
             "the service account {account} cannot exist: that is not a name"
         )));
     }
     let actor = cluster.actor(account);
-    run.memory.act_as(&actor, &run.key);
+    run.memory.act_as(&actor, &run.id);
     Ok(actor)
 }
 
@@ -79,9 +79,9 @@ fn account(spec: &KustomizationSpec, key: &Key, tenancy: &Tenancy) -> Option<Ser
 
 /// As [`actor`], for the last act: an account that is gone may do nothing, and its objects cannot be deleted as it.
 pub(super) async fn last_actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor> {
-    let account = account(&run.object.spec, &run.key, &run.context.config.tenancy);
+    let account = account(&run.spec, &run.id.key, &run.context.config.tenancy);
     let account = account.filter(|account| is_object_name(&account.name));
-    if let (Some(account), None) = (account, &run.object.spec.kube_config) {
+    if let (Some(account), None) = (account, &run.spec.kube_config) {
         let api: Api<ServiceAccountObject> = Api::namespaced(run.context.client.clone(), &account.namespace);
         match bounded(api.get_metadata_opt(&account.name)).await {
             Ok(Some(_)) => {}
@@ -98,23 +98,23 @@ pub(super) async fn last_actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor>
 /// The reference to another namespace that is not allowed, if there is one.
 pub(super) fn refuse_cross_namespace(
     spec: &KustomizationSpec,
-    key: &Key,
+    own: &ApplierId,
     tenancy: &Tenancy,
 ) -> Result<(), Failure> {
     if !tenancy.no_cross_namespace_refs {
         return Ok(());
     }
     let source = &spec.source_ref;
-    let is_other = |namespace: &str| namespace != key.namespace;
-    let denied = if is_other(source.namespace_or(&key.namespace)) {
+    let is_other = |namespace: &str| namespace != own.key.namespace;
+    let denied = if is_other(source.namespace_or(&own.key.namespace)) {
         Some(format!("spec.sourceRef {source}"))
     } else {
         // That another Kustomization is ready may be known; what it says otherwise may not.
         let reads = |dependency: &&plumb_api::DependencyReference| {
-            dependency.ready_expr.is_some() && is_other(dependency.namespace_or(&key.namespace))
+            dependency.ready_expr.is_some() && is_other(dependency.namespace_or(&own.key.namespace))
         };
         spec.depends_on.iter().find(reads).map(|dependency| {
-            let namespace = dependency.namespace_or(&key.namespace);
+            let namespace = dependency.namespace_or(&own.key.namespace);
             format!("spec.dependsOn {namespace}/{} with readyExpr", dependency.name)
         })
     };
@@ -138,6 +138,10 @@ mod tests {
             json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
         all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
         serde_json::from_value(all).unwrap()
+    }
+
+    fn id() -> ApplierId {
+        ApplierId { kind: plumb_api::ApplierKind::Kustomization, key: key() }
     }
 
     fn key() -> Key {
@@ -182,8 +186,8 @@ mod tests {
     )]
     fn other_namespaces_are_out_of_reach(#[case] fields: Value, #[case] expected: Option<&str>) {
         let spec = spec(fields);
-        let refused = refuse_cross_namespace(&spec, &key(), &locked()).err();
+        let refused = refuse_cross_namespace(&spec, &id(), &locked()).err();
         assert_eq!(refused.map(|failure| failure.message).as_deref(), expected);
-        assert!(refuse_cross_namespace(&spec, &key(), &Tenancy::default()).is_ok());
+        assert!(refuse_cross_namespace(&spec, &id(), &Tenancy::default()).is_ok());
     }
 }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant as Clock};
 
 use futures::future::join_all;
-use kube::ResourceExt as _;
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT};
 use plumb_api::{GroupVersionKind, Inventory, KustomizationStatus, ObjectId, Reason};
 use plumb_apply::{
@@ -14,11 +13,11 @@ use plumb_apply::{
 };
 use tokio::time::Instant;
 
+use super::ApplierId;
 use super::Run;
 use super::expressions::Expressions;
 use super::failure::{Failure, Retry};
 use super::render::Desired;
-use crate::Key;
 use crate::clusters::Actor;
 use crate::events::Severity;
 use crate::status::said;
@@ -48,7 +47,7 @@ pub(super) async fn apply(
     let view = watch(run, actor, desired, &inventory).await;
     let policy = policy(run, expressions)?;
     let is_claimed =
-        |owner: &Owner, id: &ObjectId| context.is_listed_by(&Key::from(owner), &actor.cluster.id, id);
+        |owner: &Owner, id: &ObjectId| context.is_listed_by(&ApplierId::from(owner), &actor.cluster.id, id);
     let mut plan = plan(Inputs {
         desired: desired.objects.clone(),
         live: &view,
@@ -56,7 +55,7 @@ pub(super) async fn apply(
         applied: &run.memory.applied,
         is_claimed: &is_claimed,
         deferred: desired.deferred.clone(),
-        heir: &|id| context.wanted_by_other(&run.key, &actor.cluster.id, id).map(|heir| heir.owner()),
+        heir: &|id| context.wanted_by_other(&run.id, &actor.cluster.id, id).map(|heir| heir.owner()),
         policy: &policy,
     })
     .map_err(|error| Failure::new(Reason::ReconciliationFailed, Retry::Interval, error.to_string()))?;
@@ -69,11 +68,11 @@ pub(super) async fn apply(
     }
     // Putting an object back that is listed already needs no announcement, and does not make the Kustomization less ready.
     let is_new = run.written.last_applied_revision != run.revision
-        || run.written.observed_generation != run.object.metadata.generation;
+        || run.written.observed_generation != run.object.meta().generation;
     if inventory != plan.inventory_before || is_new {
         announce(run, &plan).await?;
     }
-    let deadline = Instant::now() + run.object.spec.timeout().min(LONGEST_APPLY);
+    let deadline = Instant::now() + run.spec.timeout().min(LONGEST_APPLY);
     let plan_context =
         PlanContext { policy: &policy, applied: &run.memory.applied, is_claimed: &is_claimed, deadline };
     let outcome = actor.executor.execute(&plan, &plan_context).await;
@@ -106,7 +105,7 @@ fn expect_all(
         return Err(Failure::new(Reason::Progressing, Retry::Health(TERMINATING), message));
     }
     if !plan.deferred.is_empty() {
-        actor.cluster.await_kinds(&run.key, plan.deferred.iter().map(|deferred| &deferred.gvk));
+        actor.cluster.await_kinds(&run.id, plan.deferred.iter().map(|deferred| &deferred.gvk));
         let message = lines(plan.deferred.iter().map(ToString::to_string));
         return Err(Failure::new(Reason::ReconciliationFailed, Retry::Dependency, message));
     }
@@ -133,13 +132,13 @@ async fn watch(run: &Run<'_>, actor: &Actor, desired: &Desired, inventory: &Inve
         }
     }
     for not_watched in actor.cluster.live.ensure(&kinds, Instant::now() + LISTING).await {
-        tracing::debug!(object = %run.key, kind = not_watched.gvk.kind, why = %not_watched.why, "not watched");
+        tracing::debug!(object = %run.id, kind = not_watched.gvk.kind, why = %not_watched.why, "not watched");
     }
     actor.cluster.live.view(&kinds)
 }
 
 fn policy(run: &Run<'_>, expressions: &Expressions) -> Result<Policy, Failure> {
-    let annotation = |name| run.object.annotations().get(name);
+    let annotation = |name| run.object.annotation(name);
     let prune_limit = match annotation(PRUNE_LIMIT).map(|text| text.parse()) {
         None => PruneLimit::default(),
         Some(Ok(limit)) => limit,
@@ -149,14 +148,14 @@ fn policy(run: &Run<'_>, expressions: &Expressions) -> Result<Policy, Failure> {
         }
     };
     Ok(Policy {
-        prune: run.object.spec.prune,
-        force: run.object.spec.force,
+        prune: run.spec.prune,
+        force: run.spec.force,
         ignore: expressions.ignore.clone(),
         stages: run.context.config.stages.clone(),
         override_managers: run.context.config.override_managers.clone(),
         prune_limit,
         prune_confirmed: annotation(PRUNE_CONFIRMED).cloned(),
-        ..Policy::new(run.key.owner())
+        ..Policy::new(run.id.owner())
     })
 }
 
@@ -166,7 +165,7 @@ fn hold_prune(run: &mut Run<'_>, plan: &mut Plan) -> Result<(), Failure> {
     let revision = run.revision.as_deref().unwrap_or_default();
     // What is withheld may be what others are about to take over, too.
     let is_settled = plan.prune.is_empty() && plan.withheld.is_none()
-        || run.context.all_others_rendered(&run.key, &run.source(), revision);
+        || run.context.all_others_rendered(&run.id, &run.source(), revision);
     if is_settled || run.memory.prune_held.get_or_insert_with(Clock::now).elapsed() >= PRUNE_HELD {
         run.memory.prune_held = None;
         return Ok(());
@@ -181,8 +180,8 @@ fn hold_prune(run: &mut Run<'_>, plan: &mut Plan) -> Result<(), Failure> {
 fn hand_over(run: &mut Run<'_>, plan: &Plan) {
     for kept in &plan.kept {
         if let Keep::HandedOver(heir) = &kept.reason {
-            tracing::info!(object = %run.key, handed_over = kept.entry.id, to = %heir, "handed over");
-            run.heirs.push(Key::from(heir));
+            tracing::info!(object = %run.id, handed_over = kept.entry.id, to = %heir, "handed over");
+            run.heirs.push(ApplierId::from(heir));
         }
     }
 }
@@ -287,7 +286,7 @@ async fn tell_of_drift(run: &mut Run<'_>, drifted: &[Drift], outcome: &Outcome) 
             ""
         };
         let note = format!("{} was put back: {}{slower}", drift.id.human(), drift.what);
-        tracing::info!(object = %run.key, "{note}");
+        tracing::info!(object = %run.id, "{note}");
         let severity = if is_fight { Severity::Warning } else { Severity::Normal };
         run.publish(severity, "DriftCorrected", &note).await;
     }
@@ -353,20 +352,19 @@ pub(super) async fn deletions(run: &Run<'_>, actor: &Actor, inventory: &Inventor
     join_all(types.iter().map(|gvk| actor.cluster.kinds.resolve(gvk, deadline))).await;
     let nothing = Desired::nothing();
     let view = watch(run, actor, &nothing, inventory).await;
-    let (deletions, kept) = plan_deletion(inventory, &view, &run.key.owner(), &run.context.config.stages);
+    let (deletions, kept) = plan_deletion(inventory, &view, &run.id.owner(), &run.context.config.stages);
     for kept in &kept {
-        tracing::info!(object = %run.key, kept = kept.entry.id, reason = %kept.reason, "left in the cluster");
+        tracing::info!(object = %run.id, kept = kept.entry.id, reason = %kept.reason, "left in the cluster");
     }
-    let is_ours = |deletion: &Deletion| {
-        run.context.wanted_by_other(&run.key, &actor.cluster.id, &deletion.id).is_none()
-    };
+    let is_ours =
+        |deletion: &Deletion| run.context.wanted_by_other(&run.id, &actor.cluster.id, &deletion.id).is_none();
     deletions.into_iter().filter(is_ours).collect()
 }
 
 /// Deletes; returns why not, for each object that could not be deleted.
 pub(super) async fn delete(run: &Run<'_>, actor: &Actor, deletions: &[Deletion]) -> Vec<String> {
-    let deadline = Instant::now() + run.object.spec.timeout().min(LONGEST_APPLY);
-    let pruned = actor.executor.prune(deletions, &run.key.owner(), deadline).await;
+    let deadline = Instant::now() + run.spec.timeout().min(LONGEST_APPLY);
+    let pruned = actor.executor.prune(deletions, &run.id.owner(), deadline).await;
     pruned.failed.iter().map(ToString::to_string).collect()
 }
 

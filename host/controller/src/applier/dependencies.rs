@@ -1,17 +1,17 @@
 //! `spec.dependsOn`: what has to be ready first. Pure.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use jiff::Timestamp;
-use plumb_api::{ConditionType, DependencyReference, GroupVersionKind, Kustomization, ObjectId, conditions};
+use plumb_api::{ApplierKind, ConditionType, DependencyReference, GroupVersionKind, ObjectId, conditions};
 use plumb_apply::{HealthStatus, Live, health};
 use plumb_cel::ReadyExpression;
 use serde_json::Value;
 
+use super::{Applier, ApplierId};
 use crate::Key;
 
-/// What those who depend on a Kustomization look at.
+/// What those who depend on an applier look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// What it has applied, while it is ready.
@@ -21,8 +21,8 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    pub(crate) fn of(object: &Kustomization) -> Self {
-        let status = object.status.as_ref();
+    pub(crate) fn of(object: &Applier) -> Self {
+        let (status, generation) = (object.status(), object.meta().generation);
         let applied = status.and_then(|status| status.last_applied_revision.clone());
         let rest = status.map(|status| {
             let conditions = status.conditions.iter();
@@ -32,8 +32,8 @@ impl Standing {
             format!("{conditions:?} {:?} {applied:?}", status.last_attempted_revision)
         });
         Self {
-            readiness: is_ready(object).then_some((object.metadata.generation, applied)),
-            rest: format!("{:?} {:?}", object.metadata.generation, rest),
+            readiness: is_ready(object).then_some((generation, applied)),
+            rest: format!("{generation:?} {rest:?}"),
         }
     }
 
@@ -43,43 +43,43 @@ impl Standing {
     }
 }
 
-/// Whether a dependency of `own` is on the Kustomization `other`.
-pub(crate) fn is_on(dependency: &DependencyReference, own: &Key, other: &Key) -> bool {
-    is_kustomization(dependency) && key_of(dependency, own) == *other
+/// Whether a dependency of `own` is on the applier `other`.
+pub(crate) fn is_on(dependency: &DependencyReference, own: &ApplierId, other: &ApplierId) -> bool {
+    applier_of(dependency, own).is_some_and(|applier| applier == *other)
 }
 
-/// The kind of a dependency: a Kustomization unless it says otherwise.
-pub(super) fn kind_of(dependency: &DependencyReference) -> GroupVersionKind {
-    let kind = dependency.kind.as_deref().unwrap_or("Kustomization");
-    let own = "kustomize.toolkit.fluxcd.io/v1";
-    let version =
-        dependency.api_version.as_deref().unwrap_or(if kind == "Kustomization" { own } else { "v1" });
-    GroupVersionKind::new(version, kind)
+/// The kind of a dependency: that of who depends on it, unless it says otherwise.
+pub(super) fn kind_of(dependency: &DependencyReference, own: ApplierKind) -> GroupVersionKind {
+    let kind = dependency.kind.as_deref().unwrap_or(own.as_str());
+    let default = kind.parse().map_or("v1", ApplierKind::api_version);
+    GroupVersionKind::new(dependency.api_version.as_deref().unwrap_or(default), kind)
 }
 
-/// Whether a dependency is a Kustomization, which the controller knows by itself.
-pub(super) fn is_kustomization(dependency: &DependencyReference) -> bool {
-    let kind = kind_of(dependency);
-    kind.kind == "Kustomization" && kind.group == "kustomize.toolkit.fluxcd.io"
+/// The kind of applier that a kind is; `None` for another.
+pub(super) fn applier_kind(gvk: &GroupVersionKind) -> Option<ApplierKind> {
+    ApplierKind::ALL.into_iter().find(|kind| kind.as_str() == gvk.kind && kind.group() == gvk.group)
+}
+
+/// The applier that a dependency of `own` is on, which the controller knows by itself; `None` for an object of another kind.
+pub(super) fn applier_of(dependency: &DependencyReference, own: &ApplierId) -> Option<ApplierId> {
+    let kind = applier_kind(&kind_of(dependency, own.kind))?;
+    let namespace = dependency.namespace_or(&own.key.namespace).to_owned();
+    Some(ApplierId { kind, key: Key { namespace, name: dependency.name.clone() } })
 }
 
 /// The object that a dependency names.
-pub(super) fn id_of(dependency: &DependencyReference, own: &Key) -> ObjectId {
+pub(super) fn id_of(dependency: &DependencyReference, own: &ApplierId) -> ObjectId {
     ObjectId {
-        namespace: dependency.namespace_or(&own.namespace).to_owned(),
+        namespace: dependency.namespace_or(&own.key.namespace).to_owned(),
         name: dependency.name.clone(),
-        group_kind: kind_of(dependency).group_kind(),
+        group_kind: kind_of(dependency, own.kind).group_kind(),
     }
-}
-
-fn key_of(dependency: &DependencyReference, own: &Key) -> Key {
-    Key { namespace: dependency.namespace_or(&own.namespace).to_owned(), name: dependency.name.clone() }
 }
 
 /// What is known of the objects that others depend on.
 pub(super) trait Known {
-    /// A Kustomization, if there is one of this name.
-    fn kustomization(&self, key: &Key) -> Option<Arc<Kustomization>>;
+    /// An applier, if there is such a one.
+    fn applier(&self, id: &ApplierId) -> Option<Applier>;
 
     /// Another object: as far as it is known, and otherwise why it is not.
     fn object(&self, id: &ObjectId) -> Result<Live, String>;
@@ -87,8 +87,8 @@ pub(super) trait Known {
 
 /// Who waits, and for which revision.
 pub(super) struct Waiting<'a> {
-    pub(super) object: &'a Kustomization,
-    pub(super) key: &'a Key,
+    pub(super) object: &'a Applier,
+    pub(super) id: &'a ApplierId,
     pub(super) revision: &'a str,
     /// `readyExpr` of each dependency, in their order.
     pub(super) ready: &'a [Option<ReadyExpression>],
@@ -97,16 +97,16 @@ pub(super) struct Waiting<'a> {
 impl Waiting<'_> {
     /// Why a dependency is not ready, for each that is not; empty when all are.
     ///
-    /// A Kustomization of the same source must have applied the same revision, so that one commit is rolled out in order. A `readyExpr`
+    /// An applier of the same source must have applied the same revision, so that one commit is rolled out in order. A `readyExpr`
     /// takes the place of the check.
     pub(super) fn unmet(&self, known: &dyn Known) -> Vec<String> {
         let own = match self.ready.iter().any(Option::is_some) {
-            true => serde_json::to_value(self.object).unwrap_or_default(),
+            true => self.object.to_value(),
             false => Value::Null,
         };
         let expressions =
             self.ready.iter().map(|ready| ready.as_ref().map(|ready| Ready { expression: ready, own: &own }));
-        let dependencies = self.object.spec.depends_on.iter().zip(expressions.chain(std::iter::repeat(None)));
+        let dependencies = self.object.depends_on().iter().zip(expressions.chain(std::iter::repeat(None)));
         let mut unmet: Vec<String> =
             dependencies.filter_map(|(dependency, ready)| self.check(dependency, ready, known)).collect();
         if !unmet.is_empty() {
@@ -115,28 +115,23 @@ impl Waiting<'_> {
         unmet
     }
 
-    /// The way from this Kustomization back to it, as `a → b → a`, if there is one over more than itself.
+    /// The way from this applier back to it, as `a → b → a`, if there is one over more than itself.
     fn cycle(&self, known: &dyn Known) -> Option<String> {
-        let next = |object: &Kustomization, here: &Key| -> Vec<Key> {
-            let dependencies =
-                object.spec.depends_on.iter().filter(|dependency| is_kustomization(dependency));
-            dependencies.map(|dependency| key_of(dependency, here)).collect()
-        };
-        // Each Kustomization is reached from one other: following that back gives the way.
-        let mut reached_from: HashMap<Key, Key> = HashMap::new();
-        let mut reached = vec![self.key.clone()];
+        // Each applier is reached from one other: following that back gives the way.
+        let mut reached_from: HashMap<ApplierId, ApplierId> = HashMap::new();
+        let mut reached = vec![self.id.clone()];
         while let Some(here) = reached.pop() {
-            let Some(object) = known.kustomization(&here) else { continue };
-            for there in next(&object, &here) {
-                if there == *self.key && here != *self.key {
+            let Some(object) = known.applier(&here) else { continue };
+            for there in object.depends_on().iter().filter_map(|dependency| applier_of(dependency, &here)) {
+                if there == *self.id && here != *self.id {
                     let mut way = vec![there, here.clone()];
                     while let Some(before) = reached_from.get(way.last()?) {
                         way.push(before.clone());
                     }
                     way.reverse();
-                    return Some(way.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → "));
+                    return Some(self.tell(&way));
                 }
-                if there != *self.key && !reached_from.contains_key(&there) {
+                if there != *self.id && !reached_from.contains_key(&there) {
                     reached_from.insert(there.clone(), here.clone());
                     reached.push(there);
                 }
@@ -145,32 +140,41 @@ impl Waiting<'_> {
         None
     }
 
+    /// A way in which kinds are named when there is more than one.
+    fn tell(&self, way: &[ApplierId]) -> String {
+        let is_of_one_kind = way.iter().all(|id| id.kind == self.id.kind);
+        let name = |id: &ApplierId| if is_of_one_kind { id.key.to_string() } else { id.to_string() };
+        way.iter().map(name).collect::<Vec<_>>().join(" → ")
+    }
+
     fn check(
         &self,
         dependency: &DependencyReference,
         ready: Option<Ready<'_>>,
         known: &dyn Known,
     ) -> Option<String> {
-        if !is_kustomization(dependency) {
+        let Some(wanted) = applier_of(dependency, self.id) else {
             return self.check_object(dependency, ready, known);
+        };
+        if wanted == *self.id {
+            return Some(format!("'{}' is this {} itself", wanted.key, wanted.kind));
         }
-        let wanted = key_of(dependency, self.key);
-        if wanted == *self.key {
-            return Some(format!("'{wanted}' is this Kustomization itself"));
-        }
-        let Some(found) = known.kustomization(&wanted) else {
-            return Some(format!("'{wanted}' does not exist"));
+        let name = match wanted.kind == self.id.kind {
+            true => format!("'{}'", wanted.key),
+            false => format!("{} '{}'", wanted.kind, wanted.key),
+        };
+        let Some(found) = known.applier(&wanted) else {
+            return Some(format!("{name} does not exist"));
         };
         if let Some(ready) = ready {
-            let value = serde_json::to_value(found.as_ref()).unwrap_or_default();
-            return ready.unmet(&value, &format!("'{wanted}'"));
+            return ready.unmet(&found.to_value(), &name);
         }
         if !is_ready(&found) {
-            return Some(format!("'{wanted}' is not ready"));
+            return Some(format!("{name} is not ready"));
         }
-        let applied = found.status.as_ref().and_then(|status| status.last_applied_revision.as_deref());
-        if same_source(self.object, self.key, &found, &wanted) && applied != Some(self.revision) {
-            return Some(format!("'{wanted}' has not applied revision {} yet", self.revision));
+        let applied = found.status().and_then(|status| status.last_applied_revision.as_deref());
+        if self.object.source() == found.source() && applied != Some(self.revision) {
+            return Some(format!("{name} has not applied revision {} yet", self.revision));
         }
         None
     }
@@ -181,7 +185,7 @@ impl Waiting<'_> {
         ready: Option<Ready<'_>>,
         known: &dyn Known,
     ) -> Option<String> {
-        let id = id_of(dependency, self.key);
+        let id = id_of(dependency, self.id);
         let name = format!("'{}'", id.human());
         match known.object(&id) {
             Err(why) => Some(format!("{name}: {why}")),
@@ -222,41 +226,38 @@ impl Ready<'_> {
     }
 }
 
-fn is_ready(object: &Kustomization) -> bool {
-    let Some(status) = &object.status else { return false };
-    object.metadata.deletion_timestamp.is_none()
-        && status.observed_generation == object.metadata.generation
+fn is_ready(object: &Applier) -> bool {
+    let Some(status) = object.status() else { return false };
+    !object.is_being_deleted()
+        && status.observed_generation == object.meta().generation
         && conditions::is_true(&status.conditions, ConditionType::Ready)
-}
-
-fn same_source(a: &Kustomization, a_key: &Key, b: &Kustomization, b_key: &Key) -> bool {
-    let (a, b) = (&a.spec.source_ref, &b.spec.source_ref);
-    let namespaces = (a.namespace_or(&a_key.namespace), b.namespace_or(&b_key.namespace));
-    a.kind == b.kind && a.name == b.name && namespaces.0 == namespaces.1
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use plumb_api::Object;
+    use std::sync::Arc;
+
+    use plumb_api::{Kustomization, Object};
     use rstest::rstest;
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn kustomization(name: &str, spec: Value, status: Value) -> Kustomization {
+    fn kustomization(name: &str, spec: Value, status: Value) -> Applier {
         let mut all =
             json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
         all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        serde_json::from_value(json!({
+        let object: Kustomization = serde_json::from_value(json!({
             "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
             "kind": "Kustomization",
             "metadata": {"name": name, "namespace": "default", "generation": 2},
             "spec": all,
             "status": status,
         }))
-        .unwrap()
+        .unwrap();
+        Applier::Kustomization(Arc::new(object))
     }
 
     fn status(ready: &str, generation: i64, revision: &str) -> Value {
@@ -268,15 +269,14 @@ mod tests {
 
     /// What is in the cluster.
     struct Cluster {
-        kustomizations: HashMap<Key, Arc<Kustomization>>,
+        appliers: HashMap<ApplierId, Applier>,
         objects: HashMap<String, Result<Live, String>>,
     }
 
     impl Cluster {
-        fn of(kustomizations: impl IntoIterator<Item = Kustomization>) -> Self {
-            let kustomizations =
-                kustomizations.into_iter().map(|object| (Key::of(&object), Arc::new(object)));
-            Self { kustomizations: kustomizations.collect(), objects: HashMap::new() }
+        fn of(appliers: impl IntoIterator<Item = Applier>) -> Self {
+            let appliers = appliers.into_iter().map(|object| (object.id(), object)).collect();
+            Self { appliers, objects: HashMap::new() }
         }
 
         fn with(object: Value) -> Self {
@@ -287,8 +287,8 @@ mod tests {
     }
 
     impl Known for Cluster {
-        fn kustomization(&self, key: &Key) -> Option<Arc<Kustomization>> {
-            self.kustomizations.get(key).cloned()
+        fn applier(&self, id: &ApplierId) -> Option<Applier> {
+            self.appliers.get(id).cloned()
         }
 
         fn object(&self, id: &ObjectId) -> Result<Live, String> {
@@ -296,13 +296,13 @@ mod tests {
         }
     }
 
-    fn unmet(object: &Kustomization, known: &Cluster) -> Vec<String> {
+    fn unmet(object: &Applier, known: &Cluster) -> Vec<String> {
         let expression = |dependency: &DependencyReference| {
             dependency.ready_expr.as_deref().map(|text| ReadyExpression::compile(text).unwrap())
         };
-        let ready: Vec<_> = object.spec.depends_on.iter().map(expression).collect();
-        let key = Key::of(object);
-        Waiting { object, key: &key, revision: "main@sha1:aa", ready: &ready }.unmet(known)
+        let ready: Vec<_> = object.depends_on().iter().map(expression).collect();
+        let id = object.id();
+        Waiting { object, id: &id, revision: "main@sha1:aa", ready: &ready }.unmet(known)
     }
 
     #[rstest]

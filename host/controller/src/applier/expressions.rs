@@ -8,12 +8,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
-use plumb_api::{GroupVersionKind, Kustomization, KustomizationSpec, Reason};
+use plumb_api::{ApplierKind, GroupVersionKind, Kustomization, KustomizationSpec, Reason};
 use plumb_apply::IgnoreRules;
 use plumb_cel::{HealthExpressions, ReadyExpression};
 use serde_json::Value;
 
-use super::dependencies::{is_kustomization, kind_of};
+use super::dependencies::{applier_kind, kind_of};
 use super::failure::{Failure, Retry};
 use crate::clusters::Actor;
 use crate::status::bounded;
@@ -33,7 +33,7 @@ pub(super) struct Expressions {
 
 impl Expressions {
     /// Reads all of them; every mistake is told.
-    pub(super) fn read(spec: &KustomizationSpec) -> Result<Self, Failure> {
+    pub(super) fn read(spec: &KustomizationSpec, own: ApplierKind) -> Result<Self, Failure> {
         let mut mistakes = Vec::new();
         let health = HealthExpressions::compile(&spec.health_check_exprs)
             .map_err(|errors| mistakes.extend(errors.iter().map(|error| format!("spec.{error}"))));
@@ -50,7 +50,7 @@ impl Expressions {
             match read {
                 Ok(expression) => {
                     mistakes.extend(expression.iter().flat_map(|expression| {
-                        let findings = check_ready(expression, &kind_of(dependency), None);
+                        let findings = check_ready(expression, own, &kind_of(dependency, own), None);
                         findings.into_iter().map(|finding| format!("{field}: {finding}")).collect::<Vec<_>>()
                     }));
                     ready.push(expression);
@@ -72,21 +72,28 @@ impl Expressions {
 /// What a `readyExpr` looks at and the objects do not have. `dependency` is the schema of the kind that it is about, if it is known.
 fn check_ready(
     expression: &ReadyExpression,
+    own: ApplierKind,
     kind: &GroupVersionKind,
     dependency: Option<&Value>,
 ) -> Vec<String> {
-    let (own, anything) = (&*OWN_SCHEMA, Value::Bool(true));
-    let is_own = kind.kind == "Kustomization" && kind.group == "kustomize.toolkit.fluxcd.io";
-    let dependency = if is_own { own } else { dependency.unwrap_or(&anything) };
-    let findings = plumb_cel::check(expression.expression(), &[("dep", dependency), ("self", own)]);
+    let anything = Value::Bool(true);
+    let dependency = applier_kind(kind).map(schema).or(dependency).unwrap_or(&anything);
+    let findings = plumb_cel::check(expression.expression(), &[("dep", dependency), ("self", schema(own))]);
     findings.iter().map(ToString::to_string).collect()
 }
 
-/// The schema of a Kustomization. To make it takes milliseconds.
-static OWN_SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let crd = <Kustomization as kube::CustomResourceExt>::crd();
-    schema_of(&crd, "v1").unwrap_or(Value::Bool(true))
-});
+/// The schema of a kind that the controller knows by itself.
+fn schema(kind: ApplierKind) -> &'static Value {
+    // To make one takes milliseconds.
+    static KUSTOMIZATION: LazyLock<Value> = LazyLock::new(|| {
+        let crd = <Kustomization as kube::CustomResourceExt>::crd();
+        schema_of(&crd, "v1").unwrap_or(Value::Bool(true))
+    });
+    match kind {
+        ApplierKind::Kustomization => &KUSTOMIZATION,
+        ApplierKind::Pipeline => &KUSTOMIZATION,
+    }
+}
 
 fn schema_of(crd: &CustomResourceDefinition, version: &str) -> Option<Value> {
     let version = crd.spec.versions.iter().find(|served| served.name == version)?;
@@ -104,6 +111,7 @@ const DEFINITION: Duration = Duration::from_secs(5);
 /// was not done yet.
 pub(super) async fn compare(
     spec: &KustomizationSpec,
+    own: ApplierKind,
     expressions: &Expressions,
     compared: &mut Compared,
     actor: &Arc<Actor>,
@@ -112,12 +120,13 @@ pub(super) async fn compare(
         .health_check_exprs
         .iter()
         .filter_map(|check| Some(GroupVersionKind::new(&check.api_version, check.kind.as_deref()?)));
-    // Those that are on Kustomizations were compared when they were read.
+    // Those that are on appliers were compared when they were read.
     let dependencies = spec
         .depends_on
         .iter()
-        .filter(|dependency| dependency.ready_expr.is_some() && !is_kustomization(dependency))
-        .map(kind_of);
+        .filter(|dependency| dependency.ready_expr.is_some())
+        .map(|dependency| kind_of(dependency, own))
+        .filter(|kind| applier_kind(kind).is_none());
     let kinds: HashSet<GroupVersionKind> =
         checks.chain(dependencies).filter(|kind| !compared.0.contains(kind)).collect();
     let definitions = join_all(kinds.iter().map(|kind| definition(actor, kind))).await;
@@ -138,8 +147,8 @@ pub(super) async fn compare(
             );
         }
         for (index, (dependency, ready)) in spec.depends_on.iter().zip(&expressions.ready).enumerate() {
-            if let Some(ready) = ready.as_ref().filter(|_| kind_of(dependency) == kind) {
-                let findings = check_ready(ready, &kind, Some(&schema));
+            if let Some(ready) = ready.as_ref().filter(|_| kind_of(dependency, own) == kind) {
+                let findings = check_ready(ready, own, &kind, Some(&schema));
                 mistakes.extend(
                     findings.iter().map(|finding| format!("spec.dependsOn[{index}].readyExpr: {finding}")),
                 );
@@ -189,7 +198,7 @@ mod tests {
         let mut all =
             json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
         all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        Expressions::read(&serde_json::from_value(all).unwrap())
+        Expressions::read(&serde_json::from_value(all).unwrap(), ApplierKind::Kustomization)
     }
 
     // Attack 16 (rendering): an expression that looks at a field which is not there is a mistake at once, not a timeout.

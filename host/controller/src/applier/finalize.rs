@@ -12,7 +12,7 @@ use super::failure::{Failure, Retry};
 use super::{Run, apply, inputs_of};
 use crate::clusters::Actor;
 use crate::events::Severity;
-use crate::finalizers::{self, CATCH_UP, Finalizers};
+use crate::finalizers::{CATCH_UP, Finalizers};
 use crate::status::said;
 
 /// While something is being deleted it is looked at this often, besides when a watch tells of it.
@@ -20,11 +20,11 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Makes sure that the Kustomization cannot go before its objects. An action means that this has to be tried again first.
 pub(super) async fn add_finalizer(run: &Run<'_>) -> Option<Action> {
-    match finalizers::add(&run.context.client, run.object).await {
+    match run.object.add_finalizer(&run.context.client).await {
         Ok(Finalizers::Set) => None,
         Ok(Finalizers::Outdated) => Some(Action::requeue(CATCH_UP)),
         Err(error) => {
-            tracing::debug!(error = said(&error), object = %run.key, "could not add the finalizer; trying again");
+            tracing::debug!(error = said(&error), object = %run.id, "could not add the finalizer; trying again");
             Some(Action::requeue(run.context.backoff(1, LOOK_AGAIN)))
         }
     }
@@ -32,11 +32,11 @@ pub(super) async fn add_finalizer(run: &Run<'_>) -> Option<Action> {
 
 /// Deletes the objects, or leaves them, and lets the Kustomization go.
 pub(super) async fn finalize(run: &mut Run<'_>) -> Action {
-    if !finalizers::has(run.object) {
+    if !run.object.has_finalizer() {
         return Action::await_change();
     }
     // A suspended Kustomization touches nothing, as in Flux: its objects stay.
-    let ending = if run.object.spec.suspend { OnDeletion::Orphan } else { run.object.spec.on_deletion() };
+    let ending = if run.spec.suspend { OnDeletion::Orphan } else { run.spec.on_deletion() };
     let deleted = match ending {
         OnDeletion::Orphan => Ok(()),
         OnDeletion::Delete | OnDeletion::DeleteAndWait => end(run, ending).await,
@@ -51,7 +51,7 @@ pub(super) async fn finalize(run: &mut Run<'_>) -> Action {
         Err(failure) => {
             run.report().fail(&mut run.status, &failure);
             if let Err(error) = run.write_status().await {
-                tracing::debug!(error = said(&error), object = %run.key, "could not write the status");
+                tracing::debug!(error = said(&error), object = %run.id, "could not write the status");
             }
             if !failure.is_progress() {
                 run.publish(Severity::Warning, failure.reason.as_str(), &failure.message).await;
@@ -66,7 +66,7 @@ async fn end(run: &mut Run<'_>, ending: OnDeletion) -> Result<(), Failure> {
     if run.status.inventory.as_ref().is_none_or(|inventory| inventory.entries.is_empty()) {
         return Ok(());
     }
-    run.context.inputs.follow(&run.key, &inputs_of(&run.object.spec, &run.key));
+    run.context.inputs.follow(&run.id, &inputs_of(&run.spec, &run.id.key));
     let actor = match actor::last_actor(run).await {
         Ok(actor) => actor,
         Err(NoActor::Gone(why)) => {
@@ -99,10 +99,9 @@ async fn wait_until_gone(run: &Run<'_>, actor: &Actor, deletions: &[Deletion]) -
     if remaining.is_empty() {
         return Ok(());
     }
-    let deleted_at =
-        run.object.metadata.deletion_timestamp.as_ref().map_or_else(Timestamp::now, |time| time.0);
+    let deleted_at = run.object.meta().deletion_timestamp.as_ref().map_or_else(Timestamp::now, |time| time.0);
     let waited = Timestamp::now().duration_since(deleted_at).unsigned_abs();
-    let timeout = run.object.spec.timeout();
+    let timeout = run.spec.timeout();
     if waited < timeout {
         let left = timeout.saturating_sub(waited).max(Duration::from_millis(100));
         let message = format!("waiting until these are gone: {}", remaining.join("; "));
@@ -114,7 +113,7 @@ async fn wait_until_gone(run: &Run<'_>, actor: &Actor, deletions: &[Deletion]) -
 }
 
 async fn release(run: &Run<'_>) -> Result<Finalizers, Failure> {
-    finalizers::remove(&run.context.client, run.object).await.map_err(|error| {
+    run.object.remove_finalizer(&run.context.client).await.map_err(|error| {
         let message = format!("could not remove the finalizer: {}", said(&error));
         Failure::new(Reason::ReconciliationFailed, Retry::Backoff, message)
     })

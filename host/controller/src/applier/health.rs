@@ -57,7 +57,7 @@ pub(super) async fn assess(
             objects.push((id, expressed(&live, expressions, now)));
         }
     }
-    let mut unseen = checked(&run.object.spec, &run.key.namespace);
+    let mut unseen = checked(&run.spec, &run.id.key.namespace);
     unseen.retain(|(id, _)| objects.iter().all(|(known, _)| known != id));
     let deadline = tokio::time::Instant::now() + DISCOVERY;
     let kinds = join_all(unseen.iter().map(|(_, gvk)| actor.cluster.kinds.resolve(gvk, deadline))).await;
@@ -71,7 +71,7 @@ pub(super) async fn assess(
         }
     }
     run.memory.followed.health_checks.clone_from(&followed);
-    run.memory.followed.follow(actor, &run.key);
+    run.memory.followed.follow(actor, &run.id);
     for (id, _) in followed {
         let health = match actor.references.live(&id) {
             Live::Present(object) => expressed(&object, expressions, now),
@@ -148,8 +148,8 @@ impl Assessment {
 
 /// Fails until what the spec waits for is well.
 pub(super) fn expect(run: &Run<'_>, assessment: &Assessment, revision: &str) -> Result<(), Failure> {
-    let spec = &run.object.spec;
-    let checks = checked(spec, &run.key.namespace);
+    let spec = &run.spec;
+    let checks = checked(spec, &run.id.key.namespace);
     let is_awaited = |id: &ObjectId| spec.wait || checks.iter().any(|(check, _)| check == id);
     let awaited: Vec<_> = assessment.unwell().filter(|(id, _)| is_awaited(id)).collect();
     if awaited.is_empty() {

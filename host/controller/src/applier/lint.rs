@@ -1,6 +1,6 @@
 //! Common mistakes, told as events when they come in with a change. After a restart nothing is told again.
 
-use plumb_lint::{Severity as Gravity, lint_kustomization, lint_rendered};
+use plumb_lint::{Severity as Gravity, lint_rendered};
 use plumb_pipeline::Rendered;
 
 use super::Run;
@@ -11,11 +11,11 @@ const REMEMBERED: usize = 256;
 
 /// Tells what is likely to hurt in a spec, or in rendered objects, that were not applied before. Each is told once.
 pub(super) async fn warn(run: &mut Run<'_>, rendered: &Rendered, revision: &str) {
-    let is_new_spec = run.written.observed_generation != run.object.metadata.generation;
+    let is_new_spec = run.written.observed_generation != run.object.meta().generation;
     let is_new_revision = run.written.last_applied_revision.as_deref() != Some(revision);
     let mut findings = Vec::new();
     if is_new_spec {
-        findings.extend(lint_kustomization(run.object));
+        findings.extend(run.object.lint());
     }
     if is_new_spec || is_new_revision {
         findings.extend(lint_rendered(&rendered.objects));

@@ -10,7 +10,9 @@ mod expressions;
 mod failure;
 mod finalize;
 mod health;
+mod id;
 mod lint;
+mod object;
 mod render;
 mod repairs;
 mod report;
@@ -22,13 +24,11 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use kube::api::Api;
 use kube::runtime::controller::Action;
-use kube::{Resource as _, ResourceExt as _};
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
 use plumb_api::{
-    ConditionStatus, ConditionType, Kustomization, KustomizationSpec, KustomizationStatus, ObjectId, Reason,
-    conditions,
+    ApplierKind, ConditionStatus, ConditionType, Kustomization, KustomizationSpec, KustomizationStatus,
+    ObjectId, Reason, conditions,
 };
 use plumb_apply::{Applied, Kind, Live, LiveState as _, Terminating};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,9 @@ use crate::notifications::metadata;
 use crate::queue::{self, Reconciler};
 use crate::sources::SourceId;
 use crate::status::{self, Written};
+pub(crate) use id::ApplierId;
+pub(crate) use object::Applier;
+
 use dependencies::{Known, Waiting};
 use expressions::{Compared, Expressions};
 use failure::{Failure, Retry, refuse_not_honoured};
@@ -98,21 +101,21 @@ struct Followed {
 
 impl Followed {
     /// Follows these and no others.
-    fn follow(&self, actor: &Actor, key: &Key) {
+    fn follow(&self, actor: &Actor, own: &ApplierId) {
         let all: Vec<_> = self.dependencies.iter().chain(&self.health_checks).cloned().collect();
-        for id in actor.references.follow(&key.owner(), &all) {
-            tracing::warn!(object = %key, not_followed = %id.human(), "too many objects are named by health checks and dependencies");
+        for id in actor.references.follow(&own.owner(), &all) {
+            tracing::warn!(object = %own, not_followed = %id.human(), "too many objects are named by health checks and dependencies");
         }
     }
 }
 
 impl Memory {
     /// What was true of another cluster, or for another user, is forgotten.
-    fn act_as(&mut self, actor: &Arc<Actor>, key: &Key) {
+    fn act_as(&mut self, actor: &Arc<Actor>, id: &ApplierId) {
         if self.actor.as_ref().is_some_and(|before| Arc::ptr_eq(before, actor)) {
             return;
         }
-        self.let_go(key);
+        self.let_go(id);
         self.desired = None;
         self.applied.clear();
         self.repairs = Repairs::default();
@@ -123,9 +126,9 @@ impl Memory {
     }
 
     /// Follows nothing any longer.
-    pub(crate) fn let_go(&self, key: &Key) {
+    pub(crate) fn let_go(&self, id: &ApplierId) {
         if let Some(actor) = &self.actor {
-            actor.references.follow(&key.owner(), &[]);
+            actor.references.follow(&id.owner(), &[]);
         }
     }
 }
@@ -146,8 +149,9 @@ struct Attempt {
 /// One reconciliation.
 struct Run<'a> {
     context: &'a Arc<Context>,
-    object: &'a Kustomization,
-    key: Key,
+    object: Applier,
+    id: ApplierId,
+    spec: KustomizationSpec,
     memory: &'a mut Memory,
     /// The status as the API server has it.
     written: KustomizationStatus,
@@ -161,20 +165,13 @@ struct Run<'a> {
     inputs: Vec<(InputId, String)>,
     started: Instant,
     /// Who waits for objects that are let go, to be woken once the inventory says so.
-    heirs: Vec<Key>,
+    heirs: Vec<ApplierId>,
     /// What is being deleted and still there.
     terminating: Vec<Terminating>,
     /// How long the next repair of an object that is fought over has to wait: no watch will tell when it is due.
     postponed: Option<Duration>,
     /// The objects that wait for that.
     fought_over: Vec<ObjectId>,
-}
-
-/// The source that a Kustomization renders.
-pub(crate) fn source_of(object: &Kustomization, key: &Key) -> SourceId {
-    let reference = &object.spec.source_ref;
-    let namespace = reference.namespace_or(&key.namespace).to_owned();
-    SourceId { kind: reference.kind, key: Key { namespace, name: reference.name.clone() } }
 }
 
 /// The ConfigMaps and Secrets that a Kustomization is made from.
@@ -186,13 +183,6 @@ fn inputs_of(spec: &KustomizationSpec, key: &Key) -> Vec<InputId> {
     kubeconfig.into_iter().chain(values).collect()
 }
 
-/// Whether a Kustomization will render the next revision of its source.
-pub(crate) fn is_active(object: &Kustomization) -> bool {
-    !object.spec.suspend
-        && object.metadata.deletion_timestamp.is_none()
-        && refuse_not_honoured(&object.spec).is_ok()
-}
-
 /// What `spec.dependsOn` may name, as this Kustomization may see it.
 struct Objects<'a> {
     context: &'a Context,
@@ -202,8 +192,8 @@ struct Objects<'a> {
 }
 
 impl Known for Objects<'_> {
-    fn kustomization(&self, key: &Key) -> Option<Arc<Kustomization>> {
-        self.context.kustomization(key)
+    fn applier(&self, id: &ApplierId) -> Option<Applier> {
+        self.context.applier(id)
     }
 
     fn object(&self, id: &ObjectId) -> Result<Live, String> {
@@ -219,7 +209,8 @@ struct Kustomizations;
 /// Reconciles until `stop`.
 pub(crate) async fn run(context: Arc<Context>, stop: &CancellationToken) {
     use futures::StreamExt as _;
-    let woken = context.kustomization_wakes.stream().take_until(stop.clone().cancelled_owned());
+    let woken = context.applier_wakes.of(ApplierKind::Kustomization).stream();
+    let woken = woken.take_until(stop.clone().cancelled_owned());
     queue::run::<Kustomizations>(context.clone(), context.kustomizations.clone(), woken).await;
 }
 
@@ -228,34 +219,42 @@ impl Reconciler for Kustomizations {
     const KIND: &'static str = "Kustomization";
 
     async fn reconcile(object: Arc<Kustomization>, context: Arc<Context>) -> Action {
-        let key = Key::of(object.as_ref());
-        let mut memory = context.take_kustomization_memory(&key);
-        if memory.uid != object.metadata.uid {
-            memory.let_go(&key);
-            memory = Memory { uid: object.metadata.uid.clone(), ..Memory::default() };
-        }
-        let mut run = Run::new(&context, &object, &mut memory);
-        let action = run.reconcile().await;
-        context.put_kustomization_memory(key.clone(), memory);
-        // It may be gone by now, and then nothing is to be remembered.
-        if context.kustomization(&key).is_none() {
-            context.forget_kustomization(&key);
-        }
-        action
+        reconcile(Applier::Kustomization(object), &context).await
     }
 
     fn exists(key: &Key, context: &Context) -> bool {
-        context.kustomization(key).is_some()
+        let id = ApplierId { kind: ApplierKind::Kustomization, key: key.clone() };
+        context.applier(&id).is_some()
     }
 
     async fn report_panic(object: Arc<Kustomization>, context: Arc<Context>, message: String) {
-        let mut memory = Memory::default();
-        let mut run = Run::new(&context, &object, &mut memory);
-        let failure =
-            Failure::new(Reason::ReconciliationFailed, Retry::Interval, format!("internal error: {message}"));
-        run.report().fail(&mut run.status, &failure);
-        let _ = run.write_status().await;
+        report_panic(Applier::Kustomization(object), &context, &message).await;
     }
+}
+
+async fn reconcile(object: Applier, context: &Arc<Context>) -> Action {
+    let id = object.id();
+    let mut memory = context.take_memory(&id);
+    if memory.uid != object.meta().uid {
+        memory.let_go(&id);
+        memory = Memory { uid: object.meta().uid.clone(), ..Memory::default() };
+    }
+    let action = Run::new(context, object, &mut memory).reconcile().await;
+    context.put_memory(id.clone(), memory);
+    // It may be gone by now, and then nothing is to be remembered.
+    if context.applier(&id).is_none() {
+        context.forget_applier(&id);
+    }
+    action
+}
+
+async fn report_panic(object: Applier, context: &Arc<Context>, message: &str) {
+    let mut memory = Memory::default();
+    let mut run = Run::new(context, object, &mut memory);
+    let failure =
+        Failure::new(Reason::ReconciliationFailed, Retry::Interval, format!("internal error: {message}"));
+    run.report().fail(&mut run.status, &failure);
+    let _ = run.write_status().await;
 }
 
 /// What a reconciliation that got to its end found.
@@ -269,12 +268,13 @@ struct Done {
 }
 
 impl<'a> Run<'a> {
-    fn new(context: &'a Arc<Context>, object: &'a Kustomization, memory: &'a mut Memory) -> Self {
-        let written = Written::newest(memory.status.as_ref(), object, object.status.as_ref());
+    fn new(context: &'a Arc<Context>, object: Applier, memory: &'a mut Memory) -> Self {
+        let written = object.newest_status(memory.status.as_ref());
         Self {
             context,
+            id: object.id(),
+            spec: object.spec(),
             object,
-            key: Key::of(object),
             memory,
             status: written.clone(),
             written,
@@ -290,12 +290,12 @@ impl<'a> Run<'a> {
     }
 
     async fn reconcile(&mut self) -> Action {
-        if self.object.meta().deletion_timestamp.is_some() {
+        if self.object.is_being_deleted() {
             return finalize::finalize(self).await;
         }
-        self.context.metrics.suspended("Kustomization", &self.key, self.object.spec.suspend);
-        if self.object.spec.suspend {
-            tracing::debug!(object = %self.key, "suspended");
+        self.context.metrics.suspended(self.id.kind.as_str(), &self.id.key, self.spec.suspend);
+        if self.spec.suspend {
+            tracing::debug!(object = %self.id, "suspended");
             return Action::await_change();
         }
         if let Some(action) = finalize::add_finalizer(self).await {
@@ -313,20 +313,20 @@ impl<'a> Run<'a> {
         let (attempt, until) = self.memory.held.as_ref()?;
         let artifact = self.context.artifacts.get(&self.source())?;
         let wait = until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())?;
-        let inputs = self.context.inputs.versions(&self.key);
+        let inputs = self.context.inputs.versions(&self.id);
         (*attempt == self.attempt_at(&artifact.revision.to_string(), &artifact.digest, inputs))
             .then_some(wait)
     }
 
     async fn attempt(&mut self) -> Result<Done, Failure> {
-        refuse_not_honoured(&self.object.spec)?;
-        actor::refuse_cross_namespace(&self.object.spec, &self.key, &self.context.config.tenancy)?;
+        refuse_not_honoured(&self.spec)?;
+        actor::refuse_cross_namespace(&self.spec, &self.id, &self.context.config.tenancy)?;
         let expressions = self.expressions()?;
-        let inputs = inputs_of(&self.object.spec, &self.key);
-        self.context.inputs.follow(&self.key, &inputs);
+        let inputs = inputs_of(&self.spec, &self.id.key);
+        self.context.inputs.follow(&self.id, &inputs);
         // What changes from here on makes another attempt, whether or not this one has seen it.
         self.context.inputs.answered(&inputs).await;
-        self.inputs = self.context.inputs.versions(&self.key);
+        self.inputs = self.context.inputs.versions(&self.id);
         self.warn_of_dropped_fields().await;
         let artifact = self.artifact()?;
         let revision = artifact.revision.to_string();
@@ -359,13 +359,13 @@ impl<'a> Run<'a> {
 
     /// The expressions of the spec, read once a generation.
     fn expressions(&mut self) -> Result<Arc<Expressions>, Failure> {
-        let generation = self.object.metadata.generation;
+        let generation = self.object.meta().generation;
         if let Some((of, expressions)) = &self.memory.expressions
             && *of == generation
         {
             return Ok(expressions.clone());
         }
-        let expressions = Arc::new(Expressions::read(&self.object.spec)?);
+        let expressions = Arc::new(Expressions::read(&self.spec, self.id.kind)?);
         self.memory.compared = Compared::default();
         self.memory.expressions = Some((generation, expressions.clone()));
         Ok(expressions)
@@ -378,11 +378,16 @@ impl<'a> Run<'a> {
         expressions: &Expressions,
         revision: &str,
     ) -> Result<(), Failure> {
-        let spec = &self.object.spec;
-        let others = spec.depends_on.iter().filter(|dependency| !dependencies::is_kustomization(dependency));
+        let spec = &self.spec;
+        let others = spec
+            .depends_on
+            .iter()
+            .filter(|dependency| dependencies::applier_of(dependency, &self.id).is_none());
         let deadline = tokio::time::Instant::now() + DISCOVERY;
         let named: Vec<_> = others
-            .map(|dependency| (dependencies::id_of(dependency, &self.key), dependencies::kind_of(dependency)))
+            .map(|dependency| {
+                (dependencies::id_of(dependency, &self.id), dependencies::kind_of(dependency, self.id.kind))
+            })
             .collect();
         let kinds = join_all(named.iter().map(|(_, gvk)| actor.cluster.kinds.resolve(gvk, deadline))).await;
         let mut objects = Objects { actor, unknown: HashMap::new(), context: self.context };
@@ -391,15 +396,15 @@ impl<'a> Run<'a> {
             match kind {
                 Ok(kind) => followed.push((id, kind)),
                 Err(error) => {
-                    actor.cluster.await_kinds(&self.key, [&gvk]);
+                    actor.cluster.await_kinds(&self.id, [&gvk]);
                     objects.unknown.insert(id, error.to_string());
                 }
             }
         }
         self.memory.followed.dependencies = followed;
-        self.memory.followed.follow(actor, &self.key);
-        expressions::compare(spec, expressions, &mut self.memory.compared, actor).await?;
-        let waiting = Waiting { object: self.object, key: &self.key, revision, ready: &expressions.ready };
+        self.memory.followed.follow(actor, &self.id);
+        expressions::compare(spec, self.id.kind, expressions, &mut self.memory.compared, actor).await?;
+        let waiting = Waiting { object: &self.object, id: &self.id, revision, ready: &expressions.ready };
         // Expressions over large objects take some milliseconds each.
         let unmet = tokio::task::block_in_place(|| waiting.unmet(&objects));
         if unmet.is_empty() {
@@ -428,16 +433,16 @@ impl<'a> Run<'a> {
             // What was interrupted by the end of this process is not a failure, and another replica may be at it already.
             return Action::await_change();
         }
-        let spec = &self.object.spec;
-        if let Some(requested) = self.object.annotations().get(REQUESTED_AT) {
+        let spec_interval = self.spec.interval.to_std();
+        if let Some(requested) = self.object.annotation(REQUESTED_AT) {
             self.status.last_handled_reconcile_at = Some(requested.clone());
         }
-        self.context.metrics.ready("Kustomization", &self.key, result.is_ok());
+        self.context.metrics.ready(self.id.kind.as_str(), &self.id.key, result.is_ok());
         let (wait, news) = match &result {
             Ok(done) => {
                 let is_new = !done.changes.is_empty()
                     || self.written.last_applied_revision != self.revision
-                    || self.written.observed_generation != self.object.metadata.generation;
+                    || self.written.observed_generation != self.object.meta().generation;
                 let report = self.report();
                 let message = self.success_message(&done.healthy);
                 report.succeed(&mut self.status, &message);
@@ -449,7 +454,7 @@ impl<'a> Run<'a> {
                         self.started.elapsed(),
                     );
                 }
-                let interval = self.context.jittered(spec.interval.to_std());
+                let interval = self.context.jittered(spec_interval);
                 let wait = done.look_again.map_or(interval, |look_again| look_again.min(interval));
                 (
                     Some(wait),
@@ -467,12 +472,12 @@ impl<'a> Run<'a> {
         };
         if let Err(error) = self.write_status().await {
             self.memory.failures = self.memory.failures.saturating_add(1);
-            tracing::warn!(error = status::said(&error), object = %self.key, "could not write the status; trying again");
-            return Action::requeue(self.context.backoff(self.memory.failures, spec.interval.to_std()));
+            tracing::warn!(error = status::said(&error), object = %self.id, "could not write the status; trying again");
+            return Action::requeue(self.context.backoff(self.memory.failures, spec_interval));
         }
         // Only now: an inventory that was written before the changes still lists what is let go.
         for heir in self.heirs.drain(..) {
-            self.context.kustomization_wakes.wake(heir);
+            self.context.applier_wakes.wake(heir);
         }
         if result.is_ok() {
             self.memory.failures = 0;
@@ -481,9 +486,9 @@ impl<'a> Run<'a> {
         }
         if let Some((severity, reason, note)) = news {
             match severity {
-                Severity::Normal => tracing::info!(object = %self.key, revision = self.revision, "{note}"),
+                Severity::Normal => tracing::info!(object = %self.id, revision = self.revision, "{note}"),
                 Severity::Warning => {
-                    tracing::warn!(object = %self.key, %reason, message = note, "not reconciled")
+                    tracing::warn!(object = %self.id, %reason, message = note, "not reconciled")
                 }
             }
             self.publish(severity, reason.as_str(), &note).await;
@@ -493,8 +498,7 @@ impl<'a> Run<'a> {
 
     /// When to look again after a failure; `None` when only a change helps.
     fn wait_after(&mut self, failure: &Failure) -> Option<Duration> {
-        let spec = &self.object.spec;
-        let retry_interval = spec.retry_interval();
+        let retry_interval = self.spec.retry_interval();
         match failure.retry {
             Retry::Never => None,
             Retry::Dependency => Some(self.context.config.requeue_dependency),
@@ -530,39 +534,38 @@ impl<'a> Run<'a> {
     }
 
     fn source(&self) -> SourceId {
-        source_of(self.object, &self.key)
+        self.object.source()
     }
 
     fn attempt_at(&self, revision: &str, digest: &str, inputs: Vec<(InputId, String)>) -> Attempt {
         Attempt {
-            generation: self.object.metadata.generation,
+            generation: self.object.meta().generation,
             revision: revision.to_owned(),
             digest: digest.to_owned(),
             asked: [REQUESTED_AT, PRUNE_LIMIT, PRUNE_CONFIRMED]
-                .map(|name| self.object.annotations().get(name).cloned()),
+                .map(|name| self.object.annotation(name).cloned()),
             inputs,
         }
     }
 
     fn report(&self) -> Report {
         Report {
-            generation: self.object.metadata.generation,
+            generation: self.object.meta().generation,
             now: Timestamp::now(),
             revision: self.revision.clone(),
         }
     }
 
     async fn write_status(&mut self) -> kube::Result<()> {
-        let api: Api<Kustomization> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
-        let written = status::write(&api, &self.key.name, &self.written, &self.status).await?;
+        let written = self.object.write_status(&self.context.client, &self.written, &self.status).await?;
         self.memory.status = written.or(self.memory.status.take());
         self.written = self.status.clone();
-        self.context.lists(&self.key, self.status.inventory.clone().unwrap_or_default());
+        self.context.lists(&self.id, self.status.inventory.clone().unwrap_or_default());
         Ok(())
     }
 
     async fn warn_of_dropped_fields(&self) {
-        if self.object.spec.validation.is_some() {
+        if self.spec.validation.is_some() {
             let note = "spec.validation was dropped from Flux and has no effect: the API server validates every object \
                         before any is applied; remove the field";
             self.publish(Severity::Warning, Reason::DeprecatedField.as_str(), note).await;
@@ -570,8 +573,8 @@ impl<'a> Run<'a> {
     }
 
     async fn publish(&self, severity: Severity, reason: &str, note: &str) {
-        let metadata = metadata(self.object, &Kustomization::group(&()), self.revision.as_deref());
-        self.context.events.publish(&self.object.object_ref(&()), severity, reason, note, &metadata).await;
+        let metadata = metadata(self.object.meta(), self.id.kind.group(), self.revision.as_deref());
+        self.context.events.publish(&self.object.reference(), severity, reason, note, &metadata).await;
     }
 
     /// What `kubectl get` shows: the revision, and what is not well although nobody asked to wait for it.

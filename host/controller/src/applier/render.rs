@@ -49,11 +49,11 @@ pub(super) async fn render(
     artifact: &Artifact,
     revision: &str,
 ) -> Result<Arc<Rendered>, Failure> {
-    let (context, object) = (run.context, run.object);
+    let context = run.context;
     let variables =
-        variables::gather(run).await.inspect_err(|_| context.wants_as_before(&run.key, revision))?;
+        variables::gather(run).await.inspect_err(|_| context.wants_as_before(&run.id, revision))?;
     let permit = context.renders.clone().acquire_owned().await;
-    let (working, spec, scope) = (context.clone(), object.spec.clone(), format!("Kustomization/{}", run.key));
+    let (working, spec, scope) = (context.clone(), run.spec.clone(), run.id.to_string());
     let tree = artifact.tree.clone();
     let rendering = tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -70,14 +70,14 @@ pub(super) async fn render(
     match rendered {
         Ok(rendered) => {
             let ids = ids(run, actor, &rendered.objects);
-            context.wants(&run.key, revision, actor.cluster.id.clone(), ids);
+            context.wants(&run.id, revision, actor.cluster.id.clone(), ids);
             for warning in &rendered.warnings {
                 run.publish(Severity::Warning, "BuildWarning", warning).await;
             }
             Ok(rendered)
         }
         Err(message) => {
-            context.wants_as_before(&run.key, revision);
+            context.wants_as_before(&run.id, revision);
             Err(Failure::new(Reason::BuildFailed, Retry::Interval, message))
         }
     }
@@ -106,7 +106,7 @@ pub(super) async fn prepare(
     actor: &Actor,
     rendered: &Rendered,
 ) -> Result<Arc<Desired>, Failure> {
-    let made_from = (rendered.digest.clone(), run.object.metadata.generation);
+    let made_from = (rendered.digest.clone(), run.object.meta().generation);
     if let Some(desired) = run
         .memory
         .desired
@@ -116,7 +116,7 @@ pub(super) async fn prepare(
         return Ok(desired.clone());
     }
     let mut objects = rendered.objects.clone();
-    pipeline::stamp(&mut objects, &run.object.spec, &run.key.namespace, &run.key.name);
+    pipeline::stamp(&mut objects, &run.spec, &run.id.key.namespace, &run.id.key.name);
     let deferred = place(run, actor, &mut objects).await?;
     let types: HashSet<GroupVersionKind> = objects.iter().map(Object::gvk).collect();
     let desired = Arc::new(Desired {
@@ -131,8 +131,8 @@ pub(super) async fn prepare(
 }
 
 /// Where objects go that name no namespace, if their kind has one.
-fn default_namespace<'a>(run: &Run<'a>) -> &'a str {
-    run.object.spec.target_namespace.as_deref().unwrap_or("default")
+fn default_namespace<'a>(run: &'a Run<'_>) -> &'a str {
+    run.spec.target_namespace.as_deref().unwrap_or("default")
 }
 
 /// Gives every object the namespace in which the API server will see it, and takes out those whose kind the cluster does not know.

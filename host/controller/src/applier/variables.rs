@@ -11,12 +11,12 @@ use crate::inputs::{Data, Input, InputId};
 
 /// All variables of `spec.postBuild`; none when there is no such field. Every input that cannot be had is named.
 pub(super) async fn gather(run: &Run<'_>) -> Result<Variables, Failure> {
-    let Some(post_build) = &run.object.spec.post_build else { return Ok(Variables::default()) };
+    let Some(post_build) = &run.spec.post_build else { return Ok(Variables::default()) };
     let (mut all, mut mistakes) = (Vec::new(), Vec::new());
     // Whatever is created or changed has it looked at again.
     let mut retry = Retry::Interval;
     for reference in &post_build.substitute_from {
-        let id = input_of(reference, &run.key.namespace);
+        let id = input_of(reference, &run.id.key.namespace);
         match run.context.inputs.get(&id).await {
             Input::Present { data, .. } => match text(&data, reference.kind) {
                 Ok(values) => all.push(values),

@@ -228,7 +228,7 @@ impl<K: Fetch> Run<'_, K> {
     async fn publish(&self, severity: Severity, reason: &str, note: &str) {
         let artifact = self.context.artifacts.get(&self.source);
         let revision = artifact.map(|artifact| artifact.revision.to_string());
-        let metadata = metadata(self.object.as_ref(), &K::group(&()), revision.as_deref());
+        let metadata = metadata(self.object.meta(), &K::group(&()), revision.as_deref());
         let about = self.object.object_ref(&());
         self.context.events.publish(&about, severity, reason, note, &metadata).await;
     }

@@ -73,7 +73,7 @@ impl Engine {
         let live = LiveCache::new(watching);
         let executor =
             Executor::new(ApiServer::new(client.clone(), counter.clone()), kinds.clone(), live.clone());
-        let owner = Owner { namespace: namespace.clone(), name: "apps".to_owned() };
+        let owner = Owner::kustomization(namespace.clone(), "apps");
         let policy = Policy { prune: true, ..Policy::new(owner) };
         let (applied, inventory) = (HashMap::new(), Inventory::default());
         Ok(Self { client, live, namespace, policy, executor, kinds, counter, applied, inventory })
