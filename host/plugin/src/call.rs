@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::{Grants, Used};
+
 /// How much one call may use. Going over any of these ends the call with [`crate::CallError::Limit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -19,6 +21,8 @@ pub struct Limits {
     pub output_bytes: usize,
     /// How many times the host's functions may be called.
     pub host_calls: u64,
+    /// How many bytes the answers of capabilities together may have: values, objects, responses.
+    pub answer_bytes: usize,
     /// How many bytes all log messages together may have; an empty message counts as one.
     pub log_bytes: usize,
 }
@@ -31,12 +35,13 @@ impl Default for Limits {
             table_elements: 1_000_000,
             output_bytes: 64 << 20,
             host_calls: 250_000,
+            answer_bytes: 256 << 20,
             log_bytes: 256 << 10,
         }
     }
 }
 
-/// What goes with a call besides its input. The default has the default limits and is never cancelled.
+/// What goes with a call besides its input. The default has the default limits, grants nothing, and is never cancelled.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
     /// How much the call may use.
@@ -45,6 +50,10 @@ pub struct Call {
     pub cancelled: Cancelled,
     /// Where the plugin's warnings are collected.
     pub warnings: Warnings,
+    /// What the plugin may ask for.
+    pub grants: Grants,
+    /// Where it is told what of them, and of the limits, was used.
+    pub used: Used,
 }
 
 /// A flag that ends a call, whether it waits or runs, within some 10 ms. Clones share it; once set it stays set.

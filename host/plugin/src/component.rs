@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::CallError;
 use crate::printable::one_line;
+use crate::{CallError, Capability, Wants};
 
 /// The package of the contract, and the version that this host speaks. A plugin made for another patch version fits as well.
 const PACKAGE: &str = "plumbline:plugin/";
@@ -43,8 +43,11 @@ impl World {
     /// The interfaces that a plugin of this world may import. `types` has no functions.
     fn imports(self) -> &'static [&'static str] {
         match self {
-            Self::Renderer => &["log", "tree", "types"],
-            Self::Transformer | Self::Validator | Self::HealthCheck => &["log", "types"],
+            Self::Renderer => &["log", "tree", "types", "secrets", "cluster-read", "http", "clock"],
+            Self::Transformer | Self::Validator => {
+                &["log", "types", "secrets", "cluster-read", "http", "clock"]
+            }
+            Self::HealthCheck => &["log", "types"],
         }
     }
 }
@@ -212,6 +215,13 @@ pub(crate) fn check_names(
         return Ok(imports);
     }
     Err(LoadError::Misfit { name: name.to_owned(), world, forbidden_imports, missing_export })
+}
+
+/// The capabilities among the names of imports.
+pub(crate) fn wants(imports: &[String]) -> Wants {
+    let wanted =
+        |capability: &Capability| imports.iter().any(|import| interface(import) == Some(capability.name()));
+    Capability::ALL.into_iter().filter(wanted).collect()
 }
 
 /// `render` for `plumbline:plugin/render@0.1.7`; nothing for another package or version.

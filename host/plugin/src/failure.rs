@@ -28,6 +28,8 @@ pub enum LimitKind {
     OutputBytes,
     /// [`Limits::host_calls`].
     HostCalls,
+    /// [`Limits::answer_bytes`].
+    AnswerBytes,
     /// [`Limits::log_bytes`].
     LogBytes,
 }
@@ -36,7 +38,9 @@ impl LimitKind {
     fn amount(self, amount: u64) -> String {
         match self {
             Self::WallTime => format!("{amount} ms"),
-            Self::MemoryBytes | Self::OutputBytes | Self::LogBytes => format!("{amount} bytes"),
+            Self::MemoryBytes | Self::OutputBytes | Self::AnswerBytes | Self::LogBytes => {
+                format!("{amount} bytes")
+            }
             Self::TableElements => format!("{amount} elements"),
             Self::HostCalls => format!("{amount} calls"),
         }
@@ -51,6 +55,7 @@ impl fmt::Display for LimitKind {
             Self::TableElements => "tables",
             Self::OutputBytes => "output",
             Self::HostCalls => "host calls",
+            Self::AnswerBytes => "answers",
             Self::LogBytes => "log",
         })
     }

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
-use crate::bindings::{log, tree, types};
+use crate::bindings::{clock, cluster_read, http, log, secrets, tree, types};
 use crate::cache::{Bounds, CompileCache};
 use crate::component::check_kind;
 use crate::running::Running;
@@ -191,5 +191,9 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     types::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     tree::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    secrets::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    cluster_read::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    http::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    clock::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }

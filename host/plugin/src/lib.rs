@@ -46,7 +46,8 @@
 //! | [`Limits::memory_bytes`] | 1 GiB | all linear memories of the instance together |
 //! | [`Limits::table_elements`] | 1,000,000 | all tables of the instance together |
 //! | [`Limits::output_bytes`] | 64 MiB | what is handed to the host at once: a result, a log message, a path |
-//! | [`Limits::host_calls`] | 250,000 | calls of `tree` and `log` together |
+//! | [`Limits::host_calls`] | 250,000 | calls of `tree`, `log` and capabilities together |
+//! | [`Limits::answer_bytes`] | 256 MiB | what capabilities answer: values, objects and responses together |
 //! | [`Limits::log_bytes`] | 256 KiB | all log messages together |
 //!
 //! Whoever goes over a limit is ended at once with [`CallError::Limit`]. Besides these the stack of a plugin is 1 MiB,
@@ -58,21 +59,31 @@
 mod bindings;
 mod cache;
 mod call;
+mod capabilities;
 mod component;
 mod engine;
 mod failure;
+mod grants;
 mod host;
+mod mask;
 mod meter;
 mod plugin;
 mod precompiled;
 mod printable;
 mod running;
 mod state;
+mod used;
 mod values;
+mod waiting;
 
 pub use call::{Call, Cancelled, Limits, Warnings};
 pub use component::{LoadError, MissingExport, World};
 pub use failure::{CallError, LimitKind};
+pub use grants::{
+    Capability, Clock, ClusterReader, Grants, HttpClient, HttpError, HttpRequest, HttpResponse, ObjectKind,
+    ReadError, Secrets, SystemClock, Wants,
+};
 pub use host::{Host, HostConfig, HostError};
 pub use plugin::Plugin;
+pub use used::{ClusterQuery, ClusterRecord, Usage, Used};
 pub use values::{ErrorKind, Finding, HealthReport, HealthStatus, PluginError, Severity};

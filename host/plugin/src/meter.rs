@@ -2,9 +2,9 @@ use std::time::Instant;
 
 use wasmtime::ResourceLimiter;
 
-use crate::LimitKind;
 use crate::call::{Cancelled, Limits};
 use crate::engine::{CORE_INSTANCES, MEMORIES, TABLES};
+use crate::{LimitKind, Usage};
 
 /// What one call has used so far. Each `…` that goes over a limit returns an error that ends the call, and is remembered:
 /// a guest cannot hide it.
@@ -13,10 +13,8 @@ pub(crate) struct Meter {
     limits: Limits,
     cancelled: Cancelled,
     started: Instant,
-    memory_bytes: usize,
-    table_elements: usize,
-    host_calls: u64,
-    log_bytes: usize,
+    /// But for the time.
+    used: Usage,
     stopped: Option<Stop>,
 }
 
@@ -31,16 +29,7 @@ pub(crate) enum Stop {
 
 impl Meter {
     pub(crate) fn new(limits: Limits, cancelled: Cancelled) -> Self {
-        Self {
-            limits,
-            cancelled,
-            started: Instant::now(),
-            memory_bytes: 0,
-            table_elements: 0,
-            host_calls: 0,
-            log_bytes: 0,
-            stopped: None,
-        }
+        Self { limits, cancelled, started: Instant::now(), used: Usage::default(), stopped: None }
     }
 
     /// Why the host ended the call, if it did.
@@ -64,27 +53,27 @@ impl Meter {
     /// Counts one call of a host function.
     pub(crate) fn host_call(&mut self) -> wasmtime::Result<()> {
         self.check_time()?;
-        self.host_calls += 1;
-        self.check(LimitKind::HostCalls, self.host_calls, self.limits.host_calls)
+        self.used.host_calls += 1;
+        self.check(LimitKind::HostCalls, self.used.host_calls, self.limits.host_calls)
     }
 
     /// Counts a log message.
     pub(crate) fn log(&mut self, message: &str) -> wasmtime::Result<()> {
-        self.log_bytes = self.log_bytes.saturating_add(message.len().max(1));
-        self.check(LimitKind::LogBytes, self.log_bytes as u64, self.limits.log_bytes as u64)
+        self.used.log_bytes = self.used.log_bytes.saturating_add(message.len().max(1));
+        self.check(LimitKind::LogBytes, self.used.log_bytes as u64, self.limits.log_bytes as u64)
     }
 
-    /// Tells the operator what the call used.
-    pub(crate) fn report(&self, plugin: &str) {
-        tracing::debug!(
-            plugin,
-            milliseconds = self.started.elapsed().as_millis(),
-            memory_bytes = self.memory_bytes,
-            table_elements = self.table_elements,
-            host_calls = self.host_calls,
-            log_bytes = self.log_bytes,
-            "a call of the plugin has ended"
-        );
+    /// Counts what a capability answers, before it is handed over.
+    pub(crate) fn answered(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.used.answer_bytes = self.used.answer_bytes.saturating_add(bytes);
+        self.check(LimitKind::AnswerBytes, self.used.answer_bytes as u64, self.limits.answer_bytes as u64)
+    }
+
+    /// What the call has used when it ends with a result of this size, and tells the operator.
+    pub(crate) fn ended(&self, plugin: &str, output_bytes: usize) -> Usage {
+        let used = Usage { wall_time: self.started.elapsed(), output_bytes, ..self.used };
+        tracing::debug!(plugin, ?used, "a call of the plugin has ended");
+        used
     }
 
     fn check(&mut self, which: LimitKind, used: u64, limit: u64) -> wasmtime::Result<()> {
@@ -106,11 +95,11 @@ impl ResourceLimiter for Meter {
         desired: usize,
         most: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        let used = self.used.memory_bytes.saturating_add(desired.saturating_sub(current));
         self.check(LimitKind::MemoryBytes, used as u64, self.limits.memory_bytes as u64)?;
         let possible = most.is_none_or(|most| desired <= most);
         if possible {
-            self.memory_bytes = used;
+            self.used.memory_bytes = used;
         }
         Ok(possible)
     }
@@ -121,11 +110,11 @@ impl ResourceLimiter for Meter {
         desired: usize,
         most: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self.table_elements.saturating_add(desired.saturating_sub(current));
+        let used = self.used.table_elements.saturating_add(desired.saturating_sub(current));
         self.check(LimitKind::TableElements, used as u64, self.limits.table_elements as u64)?;
         let possible = most.is_none_or(|most| desired <= most);
         if possible {
-            self.table_elements = used;
+            self.used.table_elements = used;
         }
         Ok(possible)
     }

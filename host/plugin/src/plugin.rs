@@ -9,12 +9,13 @@ use wasmtime::component::{Component, Instance, InstancePre, Resource};
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::{health, render, transform, types, validate};
-use crate::component::check_names;
+use crate::component::{check_names, wants};
 use crate::failure::{bounded, of_guest, of_instantiation};
 use crate::host::Inner;
+use crate::mask::Mask;
 use crate::meter::Meter;
 use crate::state::State;
-use crate::{Call, CallError, Finding, HealthReport, LoadError, World, values};
+use crate::{Call, CallError, Finding, HealthReport, LoadError, Wants, World, values};
 
 /// How long a component may take to start when it is loaded, and how long it waits for its turn.
 const START: Duration = Duration::from_secs(30);
@@ -30,6 +31,42 @@ struct Ready {
     imports: Vec<String>,
     instance: InstancePre<State>,
     export: Export,
+}
+
+/// What a guest answered, and what of it must not be shown.
+struct Ended<T> {
+    answer: T,
+    mask: Mask,
+}
+
+/// How much text a guest's answer has.
+trait Texts {
+    fn bytes(&self) -> usize;
+}
+
+impl Texts for wasmtime::Result<()> {
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+impl Texts for Vec<String> {
+    fn bytes(&self) -> usize {
+        self.iter().map(String::len).sum()
+    }
+}
+
+impl Texts for Vec<validate::Finding> {
+    fn bytes(&self) -> usize {
+        let field = |field: &Option<String>| field.as_ref().map_or(0, String::len);
+        self.iter().map(|finding| finding.rule.len() + finding.message.len() + field(&finding.field)).sum()
+    }
+}
+
+impl Texts for health::Report {
+    fn bytes(&self) -> usize {
+        self.message.len()
+    }
 }
 
 /// Where the functions of a world are found in an instance.
@@ -97,6 +134,11 @@ impl Plugin {
         &self.0.imports
     }
 
+    /// The capabilities that it imports: whoever calls it may grant them, see [`crate::Grants`].
+    pub fn wants(&self) -> Wants {
+        wants(&self.0.imports)
+    }
+
     /// Renders the objects that the files below `root` and the parameters describe, in the plugin's order.
     ///
     /// What was read is in `root`'s record afterwards, whatever the outcome. `parameters` is a JSON object, or null for
@@ -104,10 +146,10 @@ impl Plugin {
     pub fn render(&self, root: Arc<View>, parameters: &Value, call: &Call) -> Result<Vec<Object>, CallError> {
         let Export::Renderer(export) = &self.0.export else { return Err(self.wrong_world(World::Renderer)) };
         let parameters = values::parameters(parameters)?;
-        let texts = self.run(Some(root), call, |store, instance| {
+        let ended = self.run(Some(root), call, |store, instance| {
             export.load(&mut *store, instance)?.call_render(store, Resource::new_borrow(0), &parameters)
         })?;
-        values::objects(texts)
+        values::objects(ended.answer, &ended.mask)
     }
 
     /// Turns objects into other objects: what is not returned is gone.
@@ -121,10 +163,10 @@ impl Plugin {
             return Err(self.wrong_world(World::Transformer));
         };
         let (parameters, objects) = (values::parameters(parameters)?, values::texts_of(objects));
-        let texts = self.run(None, call, |store, instance| {
+        let ended = self.run(None, call, |store, instance| {
             export.load(&mut *store, instance)?.call_transform(store, &objects, &parameters)
         })?;
-        values::objects(texts)
+        values::objects(ended.answer, &ended.mask)
     }
 
     /// Finds what is wrong with objects. [`Finding::object`] is an index of `objects`.
@@ -138,10 +180,10 @@ impl Plugin {
             return Err(self.wrong_world(World::Validator));
         };
         let (parameters, texts) = (values::parameters(parameters)?, values::texts_of(objects));
-        let found = self.run(None, call, |store, instance| {
+        let ended = self.run(None, call, |store, instance| {
             export.load(&mut *store, instance)?.call_validate(store, &texts, &parameters)
         })?;
-        values::findings(found, objects.len())
+        values::findings(ended.answer, objects.len(), &ended.mask)
     }
 
     /// Says how an object is doing, as the API server returned it.
@@ -155,10 +197,10 @@ impl Plugin {
             return Err(self.wrong_world(World::HealthCheck));
         };
         let (parameters, object) = (values::parameters(parameters)?, values::text_of(object));
-        let report = self.run(None, call, |store, instance| {
+        let ended = self.run(None, call, |store, instance| {
             export.load(&mut *store, instance)?.call_check(store, &object, &parameters)
         })?;
-        Ok(report.into())
+        Ok(ended.answer.into())
     }
 
     fn wrong_world(&self, called: World) -> CallError {
@@ -166,12 +208,12 @@ impl Plugin {
     }
 
     /// One call in an instance of its own, which does not outlive it.
-    fn run<T>(
+    fn run<T: Texts>(
         &self,
         root: Option<Arc<View>>,
         call: &Call,
         guest: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<T, Vec<types::Error>>>,
-    ) -> Result<T, CallError> {
+    ) -> Result<Ended<T>, CallError> {
         let _turn = self.0.host.running.enter(call)?;
         let mut store = self.store(root, call);
         let answer = match self.0.instance.instantiate(&mut store) {
@@ -179,11 +221,15 @@ impl Plugin {
             Err(error) => Err(of_instantiation(&error)),
         };
         let state = store.into_data();
-        state.meter.report(&state.plugin);
+        let output_bytes = answer.as_ref().ok().and_then(|answer| answer.as_ref().ok()).map_or(0, T::bytes);
+        call.used.ended(state.meter.ended(&state.plugin, output_bytes));
         match (state.meter.stopped(), state.broken_tree) {
             (Some(stop), _) => Err(stop.into()),
             (None, Some(error)) => Err(CallError::Tree(error)),
-            (None, None) => answer?.map_err(values::errors),
+            (None, None) => match answer? {
+                Ok(answer) => Ok(Ended { answer, mask: state.mask }),
+                Err(errors) => Err(values::errors(errors, &state.mask)),
+            },
         }
     }
 
@@ -193,6 +239,9 @@ impl Plugin {
             root,
             meter: Meter::new(call.limits, call.cancelled.clone()),
             warnings: call.warnings.clone(),
+            mask: Mask::of(call.grants.secrets.as_ref()),
+            grants: call.grants.clone(),
+            used: call.used.clone(),
             broken_tree: None,
         };
         let mut store = Store::new(&self.0.host.engine, state);
@@ -213,8 +262,8 @@ impl Plugin {
         let types_fit =
             self.run(None, &call, |store, instance| Ok(Ok(self.0.export.check_types(store, instance))));
         match types_fit {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(LoadError::OtherTypes {
+            Ok(Ended { answer: Ok(()), .. }) => Ok(()),
+            Ok(Ended { answer: Err(error), .. }) => Err(LoadError::OtherTypes {
                 name: self.name().to_owned(),
                 world: self.world(),
                 reason: bounded(&format!("{error:#}")),

@@ -7,8 +7,11 @@ use wasmtime::component::Resource;
 
 use crate::bindings::{log, tree, types};
 use crate::call::Warnings;
+use crate::mask::Mask;
 use crate::meter::Meter;
 use crate::printable::one_line;
+use crate::waiting::guard;
+use crate::{Grants, Used};
 
 /// What the handle of a directory stands for. There is one tree a call, so the handle need not say which.
 #[derive(Debug)]
@@ -24,6 +27,9 @@ pub(crate) struct State {
     pub(crate) root: Option<Arc<View>>,
     pub(crate) meter: Meter,
     pub(crate) warnings: Warnings,
+    pub(crate) grants: Grants,
+    pub(crate) used: Used,
+    pub(crate) mask: Mask,
     /// The store of the tree is damaged or gone. Whatever the guest makes of it, its answer is worth nothing.
     pub(crate) broken_tree: Option<TreeError>,
 }
@@ -36,7 +42,9 @@ impl State {
     ) -> wasmtime::Result<Result<T, tree::TreeError>> {
         self.meter.host_call()?;
         let Some(view) = &self.root else { return Err(wasmtime::Error::msg("this call has no tree")) };
-        Ok(ask(view).map_err(|error| {
+        // Trees are the caller's own code.
+        let answer = guard("tree", || ask(view)).unwrap_or_else(|_| Err(broken_host()));
+        Ok(answer.map_err(|error| {
             if matches!(error, TreeError::Failed { .. }) {
                 self.broken_tree.get_or_insert(error.clone());
             }
@@ -51,7 +59,7 @@ impl log::Host for State {
     fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         self.meter.host_call()?;
         self.meter.log(&message)?;
-        let (message, plugin) = (one_line(&message), &*self.plugin);
+        let (message, plugin) = (one_line(&self.mask.hide(&message)), &*self.plugin);
         match level {
             log::Level::Trace => tracing::trace!(plugin, "{message}"),
             log::Level::Debug => tracing::debug!(plugin, "{message}"),
@@ -103,6 +111,13 @@ impl tree::HostDir for State {
     /// The guest never owns the handle, so it cannot give it up.
     fn drop(&mut self, _: Resource<Root>) -> wasmtime::Result<()> {
         Ok(())
+    }
+}
+
+fn broken_host() -> TreeError {
+    TreeError::Failed {
+        path: String::new(),
+        reason: "the host could not answer; its log says why".to_owned(),
     }
 }
 

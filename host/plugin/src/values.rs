@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::CallError;
 use crate::bindings::{health, types, validate};
+use crate::mask::Mask;
 use crate::printable::{lines, one_line};
 
 /// What kind of mistake a plugin reports. It decides who is told, and whether trying again can help.
@@ -123,11 +124,11 @@ pub(crate) fn texts_of(objects: &[Object]) -> Vec<String> {
 }
 
 /// The objects that a plugin returned. The text itself is not shown: it may hold a secret.
-pub(crate) fn objects(texts: Vec<String>) -> Result<Vec<Object>, CallError> {
+pub(crate) fn objects(texts: Vec<String>, mask: &Mask) -> Result<Vec<Object>, CallError> {
     let read = |(index, text): (usize, String)| {
         let invalid = |reason: String| CallError::InvalidOutput {
             what: format!("object {index}"),
-            reason: one_line(&reason),
+            reason: one_line(&mask.hide(&reason)),
         };
         let value =
             serde_json::from_str(&text).map_err(|error| invalid(format!("it is not JSON: {error}")))?;
@@ -137,7 +138,11 @@ pub(crate) fn objects(texts: Vec<String>) -> Result<Vec<Object>, CallError> {
 }
 
 /// The findings that a validator returned about `count` objects.
-pub(crate) fn findings(found: Vec<validate::Finding>, count: usize) -> Result<Vec<Finding>, CallError> {
+pub(crate) fn findings(
+    found: Vec<validate::Finding>,
+    count: usize,
+    mask: &Mask,
+) -> Result<Vec<Finding>, CallError> {
     let read = |(index, finding): (usize, validate::Finding)| {
         let invalid = |reason: String| CallError::InvalidOutput { what: format!("finding {index}"), reason };
         let object = finding.object as usize;
@@ -155,40 +160,38 @@ pub(crate) fn findings(found: Vec<validate::Finding>, count: usize) -> Result<Ve
                 validate::Severity::Warning => Severity::Warning,
             },
             object,
-            field: finding.field.map(|field| one_line(&field)),
-            rule: one_line(&finding.rule),
-            message: lines(&finding.message),
+            field: finding.field.map(|field| one_line(&mask.hide(&field))),
+            rule: one_line(&mask.hide(&finding.rule)),
+            message: lines(&mask.hide(&finding.message)),
         })
     };
     found.into_iter().enumerate().map(read).collect()
 }
 
 /// The errors that a plugin returned: at least one.
-pub(crate) fn errors(errors: Vec<types::Error>) -> CallError {
+pub(crate) fn errors(errors: Vec<types::Error>, mask: &Mask) -> CallError {
     if errors.is_empty() {
         return CallError::InvalidOutput {
             what: "the list of errors".to_owned(),
             reason: "it is empty; a plugin that fails must say why".to_owned(),
         };
     }
-    CallError::Reported(errors.into_iter().map(PluginError::from).collect())
+    CallError::Reported(errors.into_iter().map(|error| reported(error, mask)).collect())
 }
 
-impl From<types::Error> for PluginError {
-    fn from(error: types::Error) -> Self {
-        Self {
-            kind: match error.kind {
-                types::ErrorKind::InvalidInput => ErrorKind::InvalidInput,
-                types::ErrorKind::NotFound => ErrorKind::NotFound,
-                types::ErrorKind::Denied => ErrorKind::Denied,
-                types::ErrorKind::Unsupported => ErrorKind::Unsupported,
-                types::ErrorKind::Internal => ErrorKind::Internal,
-            },
-            message: lines(&error.message),
-            file: error.file.map(|file| one_line(&file)),
-            line: error.line.filter(|line| *line > 0),
-            hint: error.hint.map(|hint| lines(&hint)),
-        }
+fn reported(error: types::Error, mask: &Mask) -> PluginError {
+    PluginError {
+        kind: match error.kind {
+            types::ErrorKind::InvalidInput => ErrorKind::InvalidInput,
+            types::ErrorKind::NotFound => ErrorKind::NotFound,
+            types::ErrorKind::Denied => ErrorKind::Denied,
+            types::ErrorKind::Unsupported => ErrorKind::Unsupported,
+            types::ErrorKind::Internal => ErrorKind::Internal,
+        },
+        message: lines(&mask.hide(&error.message)),
+        file: error.file.map(|file| one_line(&mask.hide(&file))),
+        line: error.line.filter(|line| *line > 0),
+        hint: error.hint.map(|hint| lines(&mask.hide(&hint))),
     }
 }
 

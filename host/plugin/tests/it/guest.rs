@@ -118,6 +118,22 @@ pub(crate) fn judge(world: World, export: &str, parameters: &str, items: &str, b
     component(world, &text)
 }
 
+/// A transformer that may import more than `log`. `$objects` and `$count` are its objects, `$text` and `$len` its parameters; `$fail` makes an
+/// error of a text.
+pub(crate) fn transformer(imports: &str, items: &str, body: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module {LOG} {imports} {PRELUDE} {items}
+          (func $fail (param $message i32) (param $size i32) (result i32)
+            (memory.fill (i32.const 128) (i32.const 0) (i32.const 44))
+            (i32.store (i32.const 132) (local.get $message))
+            (i32.store (i32.const 136) (local.get $size))
+            (call $err (i32.const 128) (i32.const 1)))
+          (func (export "plumbline:plugin/transform@0.1.0#transform")
+            (param $objects i32) (param $count i32) (param $text i32) (param $len i32) (result i32) {body}))"#
+    );
+    component(World::Transformer, &text)
+}
+
 /// A transformer that returns the objects it is given.
 pub(crate) fn identity() -> Vec<u8> {
     judge(

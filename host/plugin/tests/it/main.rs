@@ -10,6 +10,7 @@ mod all_four_worlds_work;
 mod built_in_plugins_survive_hostile_files;
 mod builtin;
 mod calls_run_side_by_side;
+mod capabilities_are_granted_by_the_caller;
 mod compiled_components_are_kept;
 mod limits_end_a_call;
 mod messages_of_guests_reach_the_log;
