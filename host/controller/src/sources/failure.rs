@@ -76,11 +76,11 @@ impl From<OciError> for Failure {
     fn from(error: OciError) -> Self {
         let stage = if error.is_about_the_signature() { Stage::Verify } else { Stage::Fetch };
         // A Secret can be mended without touching the source: it is looked at again.
-        let of_secret = matches!(
-            error,
-            OciError::Login(_) | OciError::InvalidVerification(_) | OciError::Provider { .. }
-        );
-        let stalled = error.needs_a_change() && !of_secret;
+        let is_of_secret = match &error {
+            OciError::InvalidVerification(invalid) => !invalid.is_of_the_object(),
+            error => matches!(error, OciError::Login(_) | OciError::Provider { .. }),
+        };
+        let stalled = error.needs_a_change() && !is_of_secret;
         Self { stage, reason: error.reason(), message: error.to_string(), stalled }
     }
 }

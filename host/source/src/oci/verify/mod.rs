@@ -80,6 +80,13 @@ pub enum InvalidVerification {
     TrustedRoot(String),
 }
 
+impl InvalidVerification {
+    /// Whether the object itself has to change, and not a Secret that it names.
+    pub fn is_of_the_object(&self) -> bool {
+        matches!(self, Self::Notation | Self::Identity { .. })
+    }
+}
+
 impl Verification {
     /// Reads `spec.verify` and the data of the Secrets that it names. A Secret that is named is given; `trusted_root` is looked at only without keys, as in Flux.
     pub fn new(

@@ -1,6 +1,8 @@
 use anyhow::Result;
+use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
-use plumb_apply::IgnoreRules;
+use plumb_api::{GroupKind, ObjectId};
+use plumb_apply::{IgnoreRules, Live, LiveState as _};
 use serde_json::{Value, json};
 
 use super::engine::{Engine, deployment, told};
@@ -19,9 +21,26 @@ async fn change_as(engine: &Engine, manager: &str, patch: &Patch<Value>) -> Resu
         Patch::Apply(_) => PatchParams::apply(manager).force(),
         _ => PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() },
     };
-    engine.api("apps/v1", "Deployment", "deployments").patch("web", &params, patch).await?;
-    engine.next_change(&mut changes).await?;
+    let changed = engine.api("apps/v1", "Deployment", "deployments").patch("web", &params, patch).await?;
+    let written: u64 = changed.resource_version().unwrap_or_default().parse()?;
+    let (kinds, id) = ([engine.kind("apps/v1", "Deployment").await?], id(engine));
+    // The cluster's own controllers write the status: the first change that is told need not be this one.
+    while seen(&engine.live.view(&kinds).live(&id)) < written {
+        engine.next_change(&mut changes).await?;
+    }
     Ok(())
+}
+
+fn id(engine: &Engine) -> ObjectId {
+    let group_kind = GroupKind { group: "apps".to_owned(), kind: "Deployment".to_owned() };
+    ObjectId { namespace: engine.namespace.clone(), name: "web".to_owned(), group_kind }
+}
+
+/// The resource version of an object that is watched; 0 when there is none.
+fn seen(live: &Live) -> u64 {
+    let Live::Present(object) = live else { return 0 };
+    let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+    version.and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 async fn spec(engine: &Engine) -> Result<Value> {
