@@ -1,4 +1,4 @@
-//! CEL expressions over Kubernetes objects: `healthCheckExprs` and `dependsOn[].readyExpr`.
+//! CEL expressions over Kubernetes objects: `healthCheckExprs`, `dependsOn[].readyExpr` and `steps[].when`.
 //!
 //! Text goes in and becomes an [`Expression`], which is checked once; objects as JSON go in and a truth value comes out. An expression can
 //! be compared with the OpenAPI schemas of what it looks at ([`check`]), so that a misspelt field is told when it is written and not
@@ -15,8 +15,10 @@ mod health;
 mod ready;
 mod schema;
 mod value;
+mod when;
 
 pub use expression::{CompileError, EvaluateError, Expression};
 pub use health::{Health, HealthExpression, HealthExpressionError, HealthExpressions};
 pub use ready::ReadyExpression;
 pub use schema::{Finding, Reason, check};
+pub use when::{WhenError, WhenExpression};

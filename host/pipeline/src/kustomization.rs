@@ -3,7 +3,7 @@
 use plumb_api::{KustomizationSpec, Object, Owner, PostBuild, SubstituteStrategy};
 use serde_json::{Map, Value, json};
 
-use crate::{BuiltinError, Builtins, Step, Variables};
+use crate::{BuiltinError, Builtins, Parameters, Step, StepSpec, Variables};
 
 /// The fields of the spec that are merged into the `kustomization.yaml`, as Flux's generator does.
 const OVERLAY: [&str; 8] = [
@@ -24,6 +24,17 @@ pub fn not_honoured(spec: &KustomizationSpec) -> Vec<&'static str> {
     asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect()
 }
 
+/// The steps of a Kustomization: kustomize, with what the spec adds to the `kustomization.yaml`, and then, if `spec.postBuild` asks for it,
+/// the variables.
+pub(crate) fn step_specs(spec: &KustomizationSpec) -> Vec<StepSpec> {
+    let kustomize = Parameters::Given { with: parameters(spec), with_from: Vec::new() };
+    let mut steps = vec![StepSpec::builtin("kustomize", kustomize)];
+    if let Some(post_build) = &spec.post_build {
+        steps.push(StepSpec::builtin("substitute", Parameters::Variables(post_build.clone())));
+    }
+    steps
+}
+
 /// The steps that render a Kustomization: kustomize, with what the spec adds to the `kustomization.yaml`, and then, if `spec.postBuild`
 /// asks for it, the variables.
 ///
@@ -36,7 +47,7 @@ pub fn steps(
     builtins: &Builtins,
 ) -> Result<Vec<Step>, BuiltinError> {
     let plugin = builtins.renderer("kustomize")?;
-    let mut steps = vec![Step { name: "kustomize".to_owned(), plugin, parameters: parameters(spec) }];
+    let mut steps = vec![Step { name: "kustomize".to_owned(), plugin, parameters: parameters(spec).into() }];
     if substitutes(spec.post_build.as_ref(), variables) {
         let plugin = builtins.transformer("substitute")?;
         steps.push(Step { name: "substitute".to_owned(), plugin, parameters: variables.parameters() });
@@ -52,7 +63,7 @@ fn substitutes(post_build: Option<&PostBuild>, variables: &Variables) -> bool {
     })
 }
 
-fn parameters(spec: &KustomizationSpec) -> Value {
+fn parameters(spec: &KustomizationSpec) -> Map<String, Value> {
     let mut overlay = Map::new();
     // A spec is a plain structure of text, lists and maps: it always is a JSON object.
     if let Ok(Value::Object(mut fields)) = serde_json::to_value(spec) {
@@ -61,7 +72,8 @@ fn parameters(spec: &KustomizationSpec) -> Value {
         }
     }
     // Even an empty overlay asks for what Flux's generator does rather than for a plain `kustomize build`.
-    json!({ "path": spec.path.as_deref().unwrap_or_default(), "overlay": overlay })
+    let path = spec.path.clone().unwrap_or_default();
+    Map::from_iter([("path".to_owned(), path.into()), ("overlay".to_owned(), overlay.into())])
 }
 
 /// Puts the common metadata of the spec and the ownership labels on every object, in this order: nobody else's labels can
@@ -99,11 +111,11 @@ mod tests {
     #[test]
     fn only_what_changes_the_rendering_is_a_parameter() {
         let plain = spec(json!({"path": "./clusters/production", "wait": true}));
-        assert_eq!(parameters(&plain), json!({"path": "./clusters/production", "overlay": {}}));
-        assert_eq!(parameters(&spec(json!({}))), json!({"path": "", "overlay": {}}));
+        assert_eq!(Value::from(parameters(&plain)), json!({"path": "./clusters/production", "overlay": {}}));
+        assert_eq!(Value::from(parameters(&spec(json!({})))), json!({"path": "", "overlay": {}}));
         let overlaid = spec(json!({"namePrefix": "a-", "images": [{"name": "x", "newTag": "2"}]}));
         let overlay = json!({"namePrefix": "a-", "images": [{"name": "x", "newTag": "2"}]});
-        assert_eq!(parameters(&overlaid), json!({"path": "", "overlay": overlay}));
+        assert_eq!(Value::from(parameters(&overlaid)), json!({"path": "", "overlay": overlay}));
     }
 
     #[test]

@@ -9,9 +9,13 @@ mod builtin;
 mod cache;
 mod engine;
 pub mod kustomization;
+mod spec;
+mod values;
 mod variables;
 
 pub use builtin::{BuiltinError, Builtins};
 pub use cache::CacheLimits;
 pub use engine::{Engine, RenderError, Rendered, Request, Step};
+pub use spec::{InputName, Parameters, PluginName, Spec, StepSpec};
+pub use values::{Data, ValueError, Values, secrets};
 pub use variables::{Variables, VariablesError, variables_of};
