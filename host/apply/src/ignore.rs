@@ -21,8 +21,8 @@ use crate::managed_fields::{FieldSet, OverrideManagers, Writer, entries, is_appl
 use place::Place;
 pub use pointer::InvalidPointer;
 use pointer::Pointer;
-pub use selector::InvalidSelector;
 use selector::Target;
+pub use selector::{InvalidSelector, label_selector};
 
 /// The ignore rules of a Kustomization.
 #[derive(Clone, Debug, Default)]

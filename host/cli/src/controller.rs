@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use plumb_apply::{OverrideManagers, Stages};
+use kube::core::Selector;
+use plumb_apply::{InvalidSelector, OverrideManagers, Stages, label_selector};
 use plumb_controller::{Config, Election, Kind, KubeConfigPolicy, Tenancy};
 use plumb_source::transport::AddressPolicy;
+use plumb_tree::ContentId;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -22,6 +24,10 @@ pub(crate) struct Controller {
     /// Reconcile the objects of this namespace only.
     #[arg(long, env = "PLUMB_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
+    /// Reconcile only the objects with labels that match, for example sharding.fluxcd.io/key=shard1: so several controllers share a cluster. The
+    /// objects that a Kustomization names have to match as well.
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = labels)]
+    watch_label_selector: Selector,
     /// Reconcile objects of these kinds only, separated by commas. A source of another kind is still used, as its own controller says in
     /// `status.artifact`: so one moves from Flux kind by kind.
     #[arg(long, value_delimiter = ',', default_values_t = Kind::ALL)]
@@ -30,9 +36,13 @@ pub(crate) struct Controller {
     /// clouds hand out credentials.
     #[arg(long, default_value = "169.254.0.0/16,fe80::/10,fd00:ec2::254", value_parser = AddressPolicy::parse)]
     denied_source_addresses: AddressPolicy,
-    /// How many objects of a kind are reconciled at once.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    /// How many objects of a kind are reconciled at once. Those of one namespace get half of these slots at most, and less when others have
+    /// some, so that no tenant can take the time of all.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     concurrent: u16,
+    /// End every fetch of a source after this long, whatever its spec.timeout says.
+    #[arg(long, default_value = "10m", value_parser = duration)]
+    longest_fetch: Duration,
     /// Look again after this long at a Kustomization whose dependencies are not ready. It is woken when they are.
     #[arg(long, default_value = "30s", value_parser = duration)]
     requeue_dependency: Duration,
@@ -135,6 +145,21 @@ fn duration(text: &str) -> Result<Duration, plumb_api::InvalidDuration> {
     text.parse::<plumb_api::Duration>().map(|duration| duration.to_std())
 }
 
+fn labels(text: &str) -> Result<Selector, InvalidSelector> {
+    label_selector("--watch-label-selector", text)
+}
+
+/// The lease that the replicas of one shard share: every shard has a leader of its own.
+fn lease(labels: &Selector) -> String {
+    let name = "plumbline-controller";
+    if labels.selects_all() {
+        return name.to_owned();
+    }
+    let digest = ContentId::of_bytes(labels.to_string().as_bytes());
+    let hex = digest.as_str().rsplit(':').next().unwrap_or_default();
+    format!("{name}-{}", hex.get(..10).unwrap_or(hex))
+}
+
 impl Controller {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         self.start_logs()?;
@@ -177,7 +202,7 @@ impl Controller {
             None => local::cache_dir()?.join("controller"),
         };
         let election = self.enable_leader_election.then(|| {
-            Election::new(self.leader_election_namespace, "plumbline-controller".to_owned(), replica.clone())
+            Election::new(self.leader_election_namespace, lease(&self.watch_label_selector), replica.clone())
         });
         Ok(Config {
             // A mounted volume may be open to all; a directory of our own in it is not.
@@ -185,9 +210,11 @@ impl Controller {
             storage_path: storage,
             plugin_dir: self.plugins.find()?,
             watch_namespace: self.watch_namespace,
+            watch_labels: self.watch_label_selector,
             kinds: self.kinds.into_iter().collect(),
             addresses: self.denied_source_addresses,
             concurrent: self.concurrent,
+            longest_fetch: self.longest_fetch,
             requeue_dependency: self.requeue_dependency,
             min_retry_delay: self.min_retry_delay,
             max_retry_delay: self.max_retry_delay,

@@ -3,9 +3,12 @@
 //! A [`Cluster`] is one API server: its kinds, and one set of watches, read as whoever the connection belongs to. An [`Actor`] is a user
 //! of it: everything that is applied, deleted, or read because a tenant names it, is done as that user.
 
+mod reach;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use kube::Client;
 use parking_lot::Mutex;
@@ -16,7 +19,12 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::applier::{Applier, ApplierId};
 use crate::kubeconfig::{self, Connection};
 use crate::metrics::Metrics;
+use crate::status::said;
 use crate::wakes::ApplierWakes;
+use reach::{First, Reach};
+
+/// How long a remote API server has to say that it is there.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Which cluster. Two kubeconfigs are taken for two clusters even when they lead to one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -63,6 +71,7 @@ pub(crate) struct Cluster {
     api: ApiServer,
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) live: LiveCache,
+    reach: Mutex<Reach>,
     /// Who waits for a kind that the cluster does not know.
     waiting: Arc<Mutex<HashSet<ApplierId>>>,
     wakes: ApplierWakes,
@@ -104,6 +113,7 @@ impl Cluster {
             id,
             api: ApiServer::new(client.clone(), counter),
             kinds,
+            reach: Mutex::default(),
             waiting,
             wakes: wakes.clone(),
             live,
@@ -116,6 +126,38 @@ impl Cluster {
     /// As the controller, or whoever the connection belongs to.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Makes sure that a remote API server answers before anybody waits for more of it. An error says why it does not.
+    pub(crate) async fn answers(&self) -> Result<(), String> {
+        if self.id == ClusterId::Host {
+            return Ok(());
+        }
+        let first = self.reach.lock().first(Instant::now());
+        let silent = |why: &str| format!("the API server of the other cluster does not answer: {why}");
+        match first {
+            First::Nothing => return Ok(()),
+            First::GiveUp => return Err(silent("it was silent a moment ago, and is asked again later")),
+            First::Ask => {}
+        }
+        let why = match tokio::time::timeout(ANSWER, self.client.apiserver_version()).await {
+            // Whatever it says, it is there.
+            Ok(Ok(_) | Err(kube::Error::Api(_))) => {
+                *self.reach.lock() = Reach::Answers;
+                return Ok(());
+            }
+            Ok(Err(error)) => said(&error),
+            Err(_) => format!("it was silent for {ANSWER:?}"),
+        };
+        let mut reach = self.reach.lock();
+        *reach = reach.silent(Instant::now());
+        Err(silent(&why))
+    }
+
+    /// Something has failed: a remote API server is asked whether it is there before anybody waits for it again.
+    pub(crate) fn doubt(&self) {
+        let mut reach = self.reach.lock();
+        *reach = reach.doubted();
     }
 
     /// Has an applier looked at as soon as the cluster learns a kind; at once, when it has learnt one of these meanwhile.

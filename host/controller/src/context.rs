@@ -11,13 +11,13 @@ use parking_lot::Mutex;
 use plumb_api::{ApplierKind, Inventory, Kustomization, ObjectId, SourceKind};
 use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
-use tokio::sync::Semaphore;
 
 use crate::applier::dependencies::{self, Standing};
 use crate::applier::{Applier, ApplierId, Memory};
 use crate::artifacts::Artifacts;
 use crate::clusters::{ClusterId, Clusters};
 use crate::events::Events;
+use crate::fair::Permits;
 use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::notifications::Notifications;
@@ -45,7 +45,7 @@ pub(crate) struct Context {
     pub(crate) inputs: Inputs,
 
     /// Rendering blocks: it has its own bound, and does not run on the runtime's workers.
-    pub(crate) renders: Arc<Semaphore>,
+    pub(crate) renders: Permits,
     /// Ends renders when the controller stops.
     pub(crate) renders_cancelled: Cancelled,
 
@@ -117,7 +117,8 @@ impl Context {
             artifacts: Artifacts::default(),
             engine: Arc::new(Engine::default()),
             builtins,
-            renders: Arc::new(Semaphore::new(cores)),
+            // One namespace alone keeps every core busy.
+            renders: Permits::new(2 * cores),
             renders_cancelled: Cancelled::new(),
             applier_memories: Mutex::default(),
             wanted: Mutex::default(),
@@ -240,6 +241,10 @@ impl Context {
         }
         if !self.looks_after(owner) {
             // Another controller does: what is labelled as its own is its own.
+            return true;
+        }
+        if object.is_none() && !self.config.watch_labels.selects_all() {
+            // It may be another controller's to look after.
             return true;
         }
         object.and_then(|object| object.status()?.inventory.as_ref().map(is_in)).unwrap_or(false)

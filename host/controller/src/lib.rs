@@ -14,6 +14,7 @@ mod artifacts;
 mod clusters;
 mod context;
 mod events;
+mod fair;
 mod finalizers;
 mod inputs;
 mod kinds;
@@ -39,6 +40,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::ResourceExt as _;
+use kube::core::Selector;
 use plumb_api::{Bucket, ExternalArtifact, GitRepository, OciRepository};
 use plumb_apply::{OverrideManagers, Stages};
 use plumb_source::transport::AddressPolicy;
@@ -64,12 +66,17 @@ pub struct Config {
     pub plugin_dir: PathBuf,
     /// The namespace whose objects are reconciled; all of them without one.
     pub watch_namespace: Option<String>,
+    /// Which objects are reconciled, by their labels; all of them when it is empty. Several controllers share a cluster by it: `--watch-label-selector`.
+    pub watch_labels: Selector,
     /// The kinds whose objects are reconciled. Sources of other kinds are used as their own controllers publish them.
     pub kinds: HashSet<Kind>,
     /// Where sources must not be fetched from.
     pub addresses: AddressPolicy,
-    /// How many objects of a kind are reconciled at once.
+    /// How many objects of a kind are reconciled at once. Those of one namespace get at most half of these slots, so that there is one
+    /// left for those of another.
     pub concurrent: u16,
+    /// The longest that a fetch may take, whatever the timeout of its source says.
+    pub longest_fetch: Duration,
     /// How long a Kustomization whose dependencies are not ready waits when nothing wakes it.
     pub requeue_dependency: Duration,
     /// The wait after the first of several failures that may pass by themselves; it doubles with each.

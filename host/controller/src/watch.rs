@@ -95,7 +95,8 @@ where
         Some(namespace) => Api::namespaced(context.client.clone(), namespace),
         None => Api::all(context.client.clone()),
     };
-    let events = kube::runtime::watcher(api, watcher::Config::default()).default_backoff();
+    let config = watcher::Config::default().labels_from(&context.config.watch_labels);
+    let events = kube::runtime::watcher(api, config).default_backoff();
     let events = events.filter_map(async |event| readable(event).transpose());
     let mut events = std::pin::pin!(reflector(writer, events));
     let (mut seen, mut outage) = (Seen::default(), Outage::default());

@@ -33,10 +33,18 @@ impl Controller {
 
     /// As [`start`](Self::start), with more arguments.
     pub async fn start_with(cluster: &Cluster, namespace: &str, more: &[&str]) -> anyhow::Result<Self> {
+        Self::start_as(cluster, [&["--watch-namespace", namespace], more].concat()).await
+    }
+
+    /// Starts a controller for the objects with labels that match, in whichever namespace, and waits until it is ready.
+    pub async fn start_for(cluster: &Cluster, labels: &str) -> anyhow::Result<Self> {
+        Self::start_as(cluster, vec!["--watch-label-selector", labels]).await
+    }
+
+    async fn start_as(cluster: &Cluster, arguments: Vec<&str>) -> anyhow::Result<Self> {
         PREPARED.get_or_try_init(prepare_plugins).await?;
         let dir = tempfile::tempdir()?;
-        let arguments =
-            ["--watch-namespace", namespace].iter().chain(more).map(ToString::to_string).collect::<Vec<_>>();
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
         // The port may be taken by somebody else meanwhile; then the start fails, and the log says why.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let child = spawn(dir.path(), &address, &cluster.kubeconfig, &arguments)?;

@@ -95,6 +95,11 @@ fn anchored(field: &'static str, text: Option<&str>) -> Result<Option<Regex>, In
     })
 }
 
+/// Reads a label selector as the API server does: `a=b,c!=d,e in (f, g),h notin (i),j,!k`. An empty text selects everything. `field` is what errors call it.
+pub fn label_selector(field: &'static str, text: &str) -> Result<Labels, InvalidSelector> {
+    requirements(field, Some(text))
+}
+
 /// Reads a label selector as the API server does: `a=b,c!=d,e in (f, g),h notin (i),j,!k`.
 fn requirements(field: &'static str, text: Option<&str>) -> Result<Labels, InvalidSelector> {
     let text = text.map(str::trim).filter(|text| !text.is_empty());

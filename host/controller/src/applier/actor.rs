@@ -44,6 +44,7 @@ pub(super) async fn actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor> {
     }
     let actor = cluster.actor(account);
     run.memory.act_as(&actor, &run.id);
+    actor.cluster.answers().await.map_err(NoActor::Failed)?;
     Ok(actor)
 }
 

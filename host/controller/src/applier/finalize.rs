@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
 use plumb_api::{OnDeletion, Reason};
 use plumb_apply::Deletion;
 
@@ -13,6 +12,7 @@ use super::{Run, apply, inputs_of};
 use crate::clusters::Actor;
 use crate::events::Severity;
 use crate::finalizers::{CATCH_UP, Finalizers};
+use crate::queue::Action;
 use crate::status::said;
 
 /// While something is being deleted it is looked at this often, besides when a watch tells of it.

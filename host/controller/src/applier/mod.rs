@@ -24,7 +24,6 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
 use plumb_api::{
     ApplierKind, ConditionStatus, ConditionType, Kustomization, KustomizationSpec, KustomizationStatus,
@@ -41,7 +40,7 @@ use crate::events::Severity;
 use crate::inputs::InputId;
 use crate::kubeconfig::Reference;
 use crate::notifications::metadata;
-use crate::queue::{self, Reconciler};
+use crate::queue::{self, Action, Reconciler};
 use crate::sources::SourceId;
 use crate::status::{self, Written};
 pub(crate) use id::ApplierId;
@@ -436,6 +435,9 @@ impl<'a> Run<'a> {
         let spec_interval = self.spec.interval.to_std();
         if let Some(requested) = self.object.annotation(REQUESTED_AT) {
             self.status.last_handled_reconcile_at = Some(requested.clone());
+        }
+        if let (Err(Failure { retry: Retry::Backoff, .. }), Some(actor)) = (&result, &self.memory.actor) {
+            actor.cluster.doubt();
         }
         self.context.metrics.ready(self.id.kind.as_str(), &self.id.key, result.is_ok());
         let (wait, news) = match &result {

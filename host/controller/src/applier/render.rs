@@ -52,7 +52,7 @@ pub(super) async fn render(
     let context = run.context;
     let variables =
         variables::gather(run).await.inspect_err(|_| context.wants_as_before(&run.id, revision))?;
-    let permit = context.renders.clone().acquire_owned().await;
+    let permit = context.renders.acquire(&run.id.key.namespace).await;
     let (working, spec, scope) = (context.clone(), run.spec.clone(), run.id.to_string());
     let tree = artifact.tree.clone();
     let rendering = tokio::task::spawn_blocking(move || {

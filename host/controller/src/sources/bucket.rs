@@ -57,7 +57,7 @@ impl Fetch for Bucket {
     async fn fetch(&self, context: &Arc<Context>, known: Option<Artifact>) -> Result<Fetched, Failure> {
         let request = request(self, context, known.as_ref()).await?;
         let (sources, content) = (&context.sources, &context.sources.content);
-        let permit = sources.permits.acquire().await;
+        let permit = sources.permits.acquire(&self.namespace().unwrap_or_default()).await;
         let fetched = sources.unless_called_off(request.fetch(content)).await;
         drop(permit);
         let artifact = match (fetched.ok_or_else(Failure::called_off)??, known) {
@@ -124,7 +124,7 @@ async fn request(
         prefix: spec.prefix.clone(),
         ignore: spec.ignore.clone(),
         transport,
-        timeout: spec.timeout.to_std(),
+        timeout: spec.timeout.to_std().min(context.config.longest_fetch),
         known: known.map(|artifact| artifact.revision.clone()),
     })
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use kube::runtime::controller::Action;
 use plumb_api::{Artifact as ArtifactStatus, ExternalArtifact, ExternalArtifactStatus, Revision, SourceKind};
 use plumb_source::artifact::{ArtifactFetch, ArtifactFetched};
 use plumb_source::transport::Transport;
@@ -17,7 +16,7 @@ use super::{All, Source, SourceId, Sources};
 use crate::Key;
 use crate::artifacts::Artifact;
 use crate::context::Context;
-use crate::queue::{self, Reconciler};
+use crate::queue::{self, Action, Reconciler};
 
 /// How long a download may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -103,11 +102,11 @@ async fn take_up<K: Source>(object: &K, context: &Arc<Context>) -> Result<(), St
         url: published.url.clone(),
         digest: published.digest.clone(),
         transport: Transport { addresses: context.config.addresses.clone(), ..Transport::default() },
-        timeout: TIMEOUT,
+        timeout: TIMEOUT.min(context.config.longest_fetch),
         known: None,
     };
     let content = &context.sources.content;
-    let permit = context.sources.permits.acquire().await;
+    let permit = context.sources.permits.acquire(&source.key.namespace).await;
     let fetched = context.sources.unless_called_off(fetch.fetch(content)).await;
     drop(permit);
     let stored = match fetched.ok_or("called off")?.map_err(|error| error.to_string())? {

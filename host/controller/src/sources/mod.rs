@@ -38,12 +38,12 @@ use plumb_source::git::{GitStore, Limits};
 use plumb_source::identity::Tokens;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Key;
 use crate::artifacts::Artifact;
 use crate::context::Context;
+use crate::fair::Permits;
 use crate::status::Written;
 use crate::wakes::Wakes;
 use failure::Failure;
@@ -54,8 +54,8 @@ pub(crate) use reconcile::run;
 
 /// How often what is no longer used is deleted.
 const SWEEP: Duration = Duration::from_secs(600);
-/// Fetches at once: they wait for the network more than they work.
-const FETCHES: usize = 8;
+/// Fetches at once, half of them for one namespace: they wait for the network more than they work.
+const FETCHES: usize = 16;
 
 /// Names a source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -239,7 +239,7 @@ pub(crate) struct Sources {
     /// Of identities that sign in without a password.
     tokens: Tokens,
     /// Bounds the fetches of all kinds.
-    permits: Arc<Semaphore>,
+    permits: Permits,
     /// End the fetches when the controller stops.
     cancel: Cancel,
     called_off: CancellationToken,
@@ -272,7 +272,7 @@ impl Sources {
             git: GitStore::open(&storage.join("git"), Limits::default()).with_context(failed)?,
             recall: Recall::open(&storage.join("revisions")).with_context(failed)?,
             tokens: Tokens::new(),
-            permits: Arc::new(Semaphore::new(FETCHES)),
+            permits: Permits::new(FETCHES),
             cancel: Cancel::new(),
             called_off: CancellationToken::new(),
         };

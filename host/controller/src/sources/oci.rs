@@ -65,7 +65,7 @@ impl Fetch for OciRepository {
     async fn fetch(&self, context: &Arc<Context>, known: Option<Artifact>) -> Result<Fetched, Failure> {
         let request = request(self, context, known.as_ref()).await?;
         let (sources, content) = (&context.sources, &context.sources.content);
-        let permit = sources.permits.acquire().await;
+        let permit = sources.permits.acquire(&self.namespace().unwrap_or_default()).await;
         let fetched = sources.unless_called_off(request.run(content)).await;
         drop(permit);
         let verifies = self.spec.verify.is_some();
@@ -139,7 +139,7 @@ async fn request(
         insecure: spec.insecure,
         verification: verification(object, context).await?,
         known: known.map(|artifact| artifact.revision.to_string()),
-        timeout: spec.timeout.to_std(),
+        timeout: spec.timeout.to_std().min(context.config.longest_fetch),
         limits: OciLimits::default(),
     };
     if provider == CloudProvider::Generic {

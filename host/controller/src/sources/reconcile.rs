@@ -6,7 +6,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::Api;
-use kube::runtime::controller::Action;
 use plumb_api::Reason;
 use plumb_api::annotations::REQUESTED_AT;
 use plumb_lint as lint;
@@ -20,7 +19,7 @@ use crate::context::Context;
 use crate::events::{LINT, Severity, finding_note};
 use crate::finalizers::{self, Finalizers};
 use crate::notifications::metadata;
-use crate::queue::{self, Reconciler};
+use crate::queue::{self, Action, Reconciler};
 use crate::status::{self, Written, said};
 
 /// Reconciles the sources of a kind until `stop`: fetches them, or takes up what another controller has fetched.

@@ -26,9 +26,7 @@ impl Scene {
 
     /// As [`set`](Self::set), with these arguments for the controller.
     pub(crate) async fn set_with(name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
-        let cluster = Cluster::from_env().await?;
-        // Once for all tests.
-        CRDS.get_or_try_init(|| install_crds(&cluster)).await?;
+        let cluster = cluster().await?;
         let namespace = cluster.namespace(name).await?;
         let repository = GitRepo::new()?;
         let auth = Auth::Basic { username: "git".to_owned(), password: PASSWORD.to_owned() };
@@ -210,6 +208,14 @@ impl Scene {
         let entries = object["status"]["inventory"]["entries"].as_array().cloned().unwrap_or_default();
         Ok(entries.iter().filter_map(|entry| Some(entry["id"].as_str()?.to_owned())).collect())
     }
+}
+
+/// The cluster of this test run, with the definitions installed.
+pub(crate) async fn cluster() -> anyhow::Result<Cluster> {
+    let cluster = Cluster::from_env().await?;
+    // Once for all tests.
+    CRDS.get_or_try_init(|| install_crds(&cluster)).await?;
+    Ok(cluster)
 }
 
 /// A ConfigMap as YAML.

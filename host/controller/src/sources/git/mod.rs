@@ -69,7 +69,8 @@ impl Fetch for GitRepository {
     async fn fetch(&self, context: &Arc<Context>, known: Option<Artifact>) -> Result<Fetched, Failure> {
         let included = include::find(self, context)?;
         let request = request(self, context, selection(&self.spec, &included), known.as_ref()).await?;
-        let (artifact, signature) = fetch(request, context, known).await?;
+        let (artifact, signature) =
+            fetch(request, context, &self.namespace().unwrap_or_default(), known).await?;
         let uid = self.uid().unwrap_or_default();
         context.sources.recall.remember(&uid, &self.spec.url, &artifact.revision);
         Ok(Fetched { artifact, included, signature, metadata: BTreeMap::new() })
@@ -127,7 +128,8 @@ async fn request(
     }
     let known =
         known.map(|artifact| Known { revision: artifact.revision.clone(), digest: artifact.digest.clone() });
-    let (timeout, verify) = (spec.timeout(), verification(object, context).await?);
+    let timeout = spec.timeout().min(context.config.longest_fetch);
+    let verify = verification(object, context).await?;
     Ok(git::Fetch { url, reference, credentials, timeout, verify, selection, known })
 }
 
@@ -135,10 +137,11 @@ async fn request(
 async fn fetch(
     request: git::Fetch,
     context: &Arc<Context>,
+    namespace: &str,
     known: Option<Artifact>,
 ) -> Result<(Artifact, Signature), Failure> {
     let verifies = request.verify.is_some();
-    let permit = context.sources.permits.clone().acquire_owned().await;
+    let permit = context.sources.permits.acquire(namespace).await;
     let working = context.clone();
     let fetched = tokio::task::spawn_blocking(move || {
         let _permit = permit;
