@@ -59,6 +59,10 @@ impl Fetch for GitRepository {
     }
 
     fn recall(&self, context: &Context) -> Option<Recalled> {
+        // Whose signature is good may have changed meanwhile, and so may what was asked for when it was fetched.
+        if self.spec.verify.is_some() {
+            return None;
+        }
         let (sources, url) = (&context.sources, &self.spec.url);
         let revision = sources.recall.revision(&self.uid().unwrap_or_default(), url)?;
         let selection = selection(&self.spec, &include::find(self, context).ok()?);
