@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use plumb_apply::{CountRequests, Verb};
+use plumb_pipeline::Origin;
 
 use crate::Key;
 
@@ -21,8 +22,9 @@ struct Labels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabels {
+struct RenderLabels {
     result: &'static str,
+    cached: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,7 +38,7 @@ pub(crate) struct Metrics {
     duration: Family<Labels, Histogram, fn() -> Histogram>,
     ready: Family<Labels, Gauge>,
     suspended: Family<Labels, Gauge>,
-    renders: Family<ResultLabels, Counter>,
+    renders: Family<RenderLabels, Counter>,
     drift_repairs: Counter,
     panics: Counter,
     requests: Family<VerbLabels, Counter>,
@@ -71,7 +73,11 @@ impl Metrics {
             metrics.ready.clone(),
         );
         registry.register("gotk_suspend_status", "1 when the object is suspended", metrics.suspended.clone());
-        registry.register("plumb_renders", "Renders, by whether they failed", metrics.renders.clone());
+        registry.register(
+            "plumb_renders",
+            "Renders, by whether they failed, and by whether the cache had the result, so that no plugin ran",
+            metrics.renders.clone(),
+        );
         registry.register(
             "plumb_drift_repairs",
             "Objects put back after something else had changed or deleted them",
@@ -105,9 +111,14 @@ impl Metrics {
         self.suspended.remove(&labels);
     }
 
-    pub(crate) fn rendered(&self, succeeded: bool) {
-        let result = if succeeded { "succeeded" } else { "failed" };
-        self.renders.get_or_create(&ResultLabels { result }).inc();
+    /// Counts a render: where its result came from, or `None` when it failed.
+    pub(crate) fn rendered(&self, result: Option<Origin>) {
+        let (result, cached) = match result {
+            Some(Origin::Plugins) => ("succeeded", "false"),
+            Some(Origin::Cache) => ("succeeded", "true"),
+            None => ("failed", "false"),
+        };
+        self.renders.get_or_create(&RenderLabels { result, cached }).inc();
     }
 
     pub(crate) fn repaired(&self, objects: usize) {

@@ -48,6 +48,15 @@ pub struct Rendered {
     pub(crate) bytes: usize,
 }
 
+/// How a result came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The plugins have made it now.
+    Plugins,
+    /// They made it earlier, and nothing that was read has changed since.
+    Cache,
+}
+
 /// Why rendering failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
@@ -101,16 +110,21 @@ impl Engine {
 
     /// The objects, from the cache if nothing that was read to make them has changed since.
     pub fn render(&self, request: &Request<'_>) -> Result<Arc<Rendered>, RenderError> {
+        self.render_with_origin(request).map(|(rendered, _)| rendered)
+    }
+
+    /// As [`render`](Self::render), for those who count how often the plugins had to run.
+    pub fn render_with_origin(&self, request: &Request<'_>) -> Result<(Arc<Rendered>, Origin), RenderError> {
         let key = key(request);
         if let Some(rendered) = self.cache.get(&key, request.tree.as_ref()) {
-            return Ok(rendered);
+            return Ok((rendered, Origin::Cache));
         }
         let deadline = Instant::now() + request.call.limits.wall_time;
         let view = Arc::new(View::new(request.tree.clone(), self.max_file_bytes).until(deadline));
         let objects = run(request, view.clone())?;
         let rendered = Arc::new(Rendered::new(objects, request.call.warnings.take()));
         self.cache.put(key, view.record(), rendered.clone());
-        Ok(rendered)
+        Ok((rendered, Origin::Plugins))
     }
 }
 

@@ -15,7 +15,7 @@ mod variables;
 
 pub use builtin::{BuiltinError, Builtins};
 pub use cache::CacheLimits;
-pub use engine::{Engine, RenderError, Rendered, Request, Step};
+pub use engine::{Engine, Origin, RenderError, Rendered, Request, Step};
 pub use spec::{InputName, Parameters, PluginName, Spec, StepSpec};
 pub use values::{Data, ValueError, Values, secrets};
 pub use variables::{Variables, VariablesError, variables_of};

@@ -63,12 +63,12 @@ pub(super) async fn render(
             Limits { wall_time: spec.timeout().min(Limits::default().wall_time), ..Limits::default() };
         let call = Call { limits, cancelled: working.renders_cancelled.clone(), ..Call::default() };
         let request = Request { scope: &scope, tree: &tree, steps: &steps, call: &call };
-        working.engine.render(&request).map_err(|error| error.to_string())
+        working.engine.render_with_origin(&request).map_err(|error| error.to_string())
     });
     let rendered = rendering.await.unwrap_or_else(|error| Err(format!("internal error: {error}")));
-    context.metrics.rendered(rendered.is_ok());
+    context.metrics.rendered(rendered.as_ref().ok().map(|(_, origin)| *origin));
     match rendered {
-        Ok(rendered) => {
+        Ok((rendered, _)) => {
             let ids = ids(run, actor, &rendered.objects);
             context.wants(&run.id, revision, actor.cluster.id.clone(), ids);
             for warning in &rendered.warnings {
