@@ -89,7 +89,7 @@ impl Executor {
 
     /// Tries all that can be tried before anything is changed.
     async fn rehearse_plan(&self, plan: &Plan, depends: &Dependencies, context: &Context<'_>) -> Decided {
-        let changing: Vec<&Action> = plan.actions().filter(|action| is_change(action)).collect();
+        let changing: Vec<&Action> = plan.actions().filter(|action| action.is_change()).collect();
         if let [Action { change: Change::Apply(_), .. }] = changing.as_slice() {
             return HashMap::new();
         }
@@ -122,7 +122,7 @@ impl Executor {
             .actions
             .iter()
             .filter(|action| depends.has_to_wait(action) && !decided.contains_key(&action.id));
-        let mut late = self.rehearse_all(waited.filter(|action| is_change(action)), depends, context).await;
+        let mut late = self.rehearse_all(waited.filter(|action| action.is_change()), depends, context).await;
         outcome.failed = take_failures(&mut late, context.policy);
         decided.extend(late);
         if !outcome.failed.is_empty() {
@@ -153,7 +153,7 @@ impl Executor {
         context: &Context<'_>,
         outcome: &mut Outcome,
     ) -> Vec<Object> {
-        let (changing, idle): (Vec<_>, Vec<_>) = actions.into_iter().partition(is_change);
+        let (changing, idle): (Vec<_>, Vec<_>) = actions.into_iter().partition(Action::is_change);
         for action in idle {
             match action.change {
                 Change::LeftAlone(_) => outcome.left_alone.push(action.id),
@@ -216,11 +216,6 @@ fn conflicts(decided: Decided) -> impl Iterator<Item = Conflict> {
         Ok(Rehearsed::Conflict(conflict)) => Some(conflict),
         Ok(Rehearsed::Go(_)) | Err(_) => None,
     })
-}
-
-/// Whether the action may lead to a request.
-fn is_change(action: &Action) -> bool {
-    matches!(action.change, Change::Look | Change::Create | Change::Apply(_))
 }
 
 /// Where an object is. The scope decides whether its namespace counts.

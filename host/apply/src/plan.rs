@@ -180,6 +180,13 @@ pub struct Action {
     pub change: Change,
 }
 
+impl Action {
+    /// Whether it may lead to a request.
+    pub fn is_change(&self) -> bool {
+        matches!(self.change, Change::Look | Change::Create | Change::Apply(_))
+    }
+}
+
 /// What to do about one desired object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -330,6 +337,24 @@ impl Plan {
     /// Every action, in order.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {
         self.stages.iter().flat_map(|stage| &stage.actions)
+    }
+
+    /// Whether the plan is one request that does all or nothing: one known object is changed in place, nothing has to wait for it, and
+    /// nothing is deleted.
+    pub fn is_one_request(&self) -> bool {
+        let mut changes = self.stages.iter().flat_map(|stage| {
+            stage
+                .actions
+                .iter()
+                .filter(|action| action.is_change())
+                .map(|action| (stage.stage, &action.change))
+        });
+        let in_place = |change: &Change| matches!(change, Change::Apply(apply) if !apply.replace_if_immutable && apply.take_over.is_empty());
+        let one = matches!(
+            (changes.next(), changes.next()),
+            (Some((stage, change)), None) if in_place(change) && !stage.is_awaited()
+        );
+        one && self.prune.is_empty()
     }
 
     /// Whether everything is as it should be: there is nothing to do, to wait for, or to tell.

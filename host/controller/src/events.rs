@@ -66,9 +66,7 @@ impl Events {
         if !self.is_news(format!("{uid} {severity:?} {reason} {note}")) {
             return;
         }
-        if let Some(notifications) = &self.notifications {
-            notifications.tell(about, severity, reason, whole, metadata);
-        }
+        self.notify(about, severity, reason, whole, metadata);
         let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let name = about.name.as_deref().unwrap_or("unknown");
         let now = Timestamp::now();
@@ -91,6 +89,20 @@ impl Events {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         if let Err(error) = bounded(api.create(&PostParams::default(), &event)).await {
             tracing::debug!(error = said(&error), reason, "could not publish an event");
+        }
+    }
+
+    /// Tells the notification-controller only, if there is one: it shows people the state of each commit.
+    pub(crate) fn notify(
+        &self,
+        about: &ObjectReference,
+        severity: Severity,
+        reason: &str,
+        note: &str,
+        metadata: &BTreeMap<String, String>,
+    ) {
+        if let Some(notifications) = &self.notifications {
+            notifications.tell(about, severity, reason, note, metadata);
         }
     }
 

@@ -2,7 +2,6 @@ use std::collections::HashSet;
 
 use plumb_api::{GroupKind, ObjectId};
 
-use super::is_change;
 use crate::discovery::defined_kinds;
 use crate::order::{Stage, Stages};
 use crate::plan::{Action, Change, Plan};
@@ -20,7 +19,7 @@ pub(super) struct Dependencies {
 
 impl Dependencies {
     pub(super) fn of(plan: &Plan, stages: &Stages) -> Self {
-        let changing = || plan.actions().filter(|action| is_change(action));
+        let changing = || plan.actions().filter(|action| action.is_change());
         let created = || changing().filter(|action| !matches!(action.change, Change::Apply(_)));
         let is_namespace = |id: &ObjectId| id.group_kind == GroupKind::new("", "Namespace");
         Self {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::depends::Dependencies;
-use super::{Context, Executor, is_change, place_of};
+use super::{Context, Executor, place_of};
 use crate::api_server::{Answer, Effect};
 use crate::discovery::Kind;
 use crate::plan::{Action, Change, Conflict, Live, plan_object};
@@ -29,7 +29,7 @@ impl Executor {
             // What is to be sent is known only when the fields that others may change are.
             let live = self.look(action, &kind, context).await?;
             return match self.decide(action, live, context) {
-                Rehearsed::Go(decided) if is_change(&decided) => {
+                Rehearsed::Go(decided) if decided.is_change() => {
                     Box::pin(self.rehearse(&decided, depends, context)).await
                 }
                 decided => Ok(decided),

@@ -260,3 +260,15 @@ fn what_needs_no_change_is_not_copied() {
     let rendered = Arc::new(config_map("apps", None, "1"));
     assert!(Arc::ptr_eq(&as_sent(&rendered), &rendered));
 }
+
+#[rstest]
+#[case::in_place(live(&config_map("apps", None, "2")), false, true)]
+#[case::nothing_to_do(live(&config_map("apps", None, "1")), false, false)]
+#[case::created(Live::Absent, false, false)]
+#[case::not_known(Live::Unknown, false, false)]
+#[case::may_be_replaced(live(&config_map("apps", None, "2")), true, false)]
+fn a_plan_is_one_request(#[case] live: Live, #[case] force: bool, #[case] expected: bool) {
+    let policy = Policy { force, ..policy() };
+    let plan = plan_one(&config_map("apps", None, "1"), live, None, &policy);
+    assert_eq!(plan.is_one_request(), expected);
+}

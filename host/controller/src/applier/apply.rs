@@ -69,7 +69,8 @@ pub(super) async fn apply(
     // Putting an object back that is listed already needs no announcement, and does not make the Kustomization less ready.
     let is_new = run.written.last_applied_revision != run.revision
         || run.written.observed_generation != run.object.meta().generation;
-    if inventory != plan.inventory_before || is_new {
+    // A single request is over before anybody could read that it has begun.
+    if inventory != plan.inventory_before || (is_new && !plan.is_one_request()) {
         announce(run, &plan).await?;
     }
     let deadline = Instant::now() + run.spec.timeout().min(LONGEST_APPLY);

@@ -256,6 +256,16 @@ async fn report_panic(object: Applier, context: &Arc<Context>, message: &str) {
     let _ = run.write_status().await;
 }
 
+/// What people are told of a reconciliation.
+struct News {
+    severity: Severity,
+    reason: Reason,
+    note: String,
+    /// Whether it is worth an event of the cluster. That a commit has changed nothing here is not: of a repository with a thousand
+    /// applications every commit would cost a thousand events. The status has it, and the notification-controller is told.
+    is_event: bool,
+}
+
 /// What a reconciliation that got to its end found.
 struct Done {
     /// What was changed, as people read it; empty when nothing was.
@@ -442,9 +452,10 @@ impl<'a> Run<'a> {
         self.context.metrics.ready(self.id.kind.as_str(), &self.id.key, result.is_ok());
         let (wait, news) = match &result {
             Ok(done) => {
-                let is_new = !done.changes.is_empty()
-                    || self.written.last_applied_revision != self.revision
+                let is_event = !done.changes.is_empty()
+                    || self.written.last_applied_revision.is_none()
                     || self.written.observed_generation != self.object.meta().generation;
+                let is_new = is_event || self.written.last_applied_revision != self.revision;
                 let report = self.report();
                 let message = self.success_message(&done.healthy);
                 report.succeed(&mut self.status, &message);
@@ -460,8 +471,11 @@ impl<'a> Run<'a> {
                 let wait = done.look_again.map_or(interval, |look_again| look_again.min(interval));
                 (
                     Some(wait),
-                    is_new.then(|| {
-                        (Severity::Normal, Reason::ReconciliationSucceeded, self.success_note(done))
+                    is_new.then(|| News {
+                        severity: Severity::Normal,
+                        reason: Reason::ReconciliationSucceeded,
+                        note: self.success_note(done),
+                        is_event,
                     }),
                 )
             }
@@ -469,7 +483,15 @@ impl<'a> Run<'a> {
                 let wait = self.wait_after(failure);
                 self.report().fail(&mut self.status, failure);
                 let is_news = !failure.is_progress() && failure.retry != Retry::Source;
-                (wait, is_news.then(|| (Severity::Warning, failure.reason, failure.message.clone())))
+                (
+                    wait,
+                    is_news.then(|| News {
+                        severity: Severity::Warning,
+                        reason: failure.reason,
+                        note: failure.message.clone(),
+                        is_event: true,
+                    }),
+                )
             }
         };
         if let Err(error) = self.write_status().await {
@@ -486,14 +508,8 @@ impl<'a> Run<'a> {
             // What gets unwell later has its own time to recover.
             self.memory.attempt = None;
         }
-        if let Some((severity, reason, note)) = news {
-            match severity {
-                Severity::Normal => tracing::info!(object = %self.id, revision = self.revision, "{note}"),
-                Severity::Warning => {
-                    tracing::warn!(object = %self.id, %reason, message = note, "not reconciled")
-                }
-            }
-            self.publish(severity, reason.as_str(), &note).await;
+        if let Some(news) = news {
+            self.tell(&news).await;
         }
         wait.map_or_else(Action::await_change, Action::requeue)
     }
@@ -571,6 +587,27 @@ impl<'a> Run<'a> {
             let note = "spec.validation was dropped from Flux and has no effect: the API server validates every object \
                         before any is applied; remove the field";
             self.publish(Severity::Warning, Reason::DeprecatedField.as_str(), note).await;
+        }
+    }
+
+    /// Tells what a reconciliation has come to.
+    async fn tell(&self, news: &News) {
+        let News { severity, reason, note, is_event } = news;
+        match severity {
+            Severity::Normal if *is_event => {
+                tracing::info!(object = %self.id, revision = self.revision, "{note}");
+            }
+            Severity::Normal => tracing::debug!(object = %self.id, revision = self.revision, "{note}"),
+            Severity::Warning => {
+                tracing::warn!(object = %self.id, %reason, message = note, "not reconciled");
+            }
+        }
+        if *is_event {
+            self.publish(*severity, reason.as_str(), note).await;
+        } else {
+            let metadata = metadata(self.object.meta(), self.id.kind.group(), self.revision.as_deref());
+            let about = self.object.reference();
+            self.context.events.notify(&about, *severity, reason.as_str(), note, &metadata);
         }
     }
 
