@@ -163,7 +163,7 @@ impl LiveCache {
         if let Some(kind) = self.shared.kinds.write().get_mut(&gvk)
             && kind.state == WatchState::Running
         {
-            kind.store.observe(object);
+            kind.store.observe(&object);
         }
         self.shared.tick();
     }
@@ -318,7 +318,8 @@ impl LiveState for LiveView {
                 .filter(|(gvk, _)| gvk.kind == id.group_kind.kind && gvk.group == id.group_kind.group)
                 .find_map(|(_, kind)| kind.store.get(id)),
         };
-        found.map_or(Live::Unknown, |object| Live::Present(Arc::clone(object)))
+        drop(kinds);
+        found.and_then(|kept| kept.object()).map_or(Live::Unknown, |object| Live::Present(Arc::new(object)))
     }
 }
 

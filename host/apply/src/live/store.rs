@@ -1,6 +1,5 @@
 //! The objects of one kind, as the watch tells of them and as our own requests have left them. No I/O.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,13 +19,47 @@ use crate::plan::Owner;
 pub(super) struct Store {
     /// Whose managed fields are kept, besides ours and kubectl's.
     overridden: OverrideManagers,
-    objects: HashMap<ObjectId, Arc<Object>>,
+    objects: HashMap<ObjectId, Kept>,
     /// What a list that has begun has brought so far. It becomes the truth when it is complete.
-    listing: Option<HashMap<ObjectId, Arc<Object>>>,
+    listing: Option<HashMap<ObjectId, Kept>>,
     /// Whether a list has been completed.
     is_complete: bool,
     /// The newest resource version that the watch has told of.
     seen: u64,
+}
+
+/// An object as JSON text: taken apart, it would take some ten times as much memory, and it is looked at seldom.
+#[derive(Clone)]
+pub(super) struct Kept {
+    text: Arc<[u8]>,
+    version: Option<u64>,
+    owner: Option<Owner>,
+}
+
+impl Kept {
+    /// `None` is never the case: every object can be written.
+    fn new(object: &Object) -> Option<Self> {
+        let text = serde_json::to_vec(object).ok()?;
+        Some(Self { text: text.into(), version: version(object), owner: Owner::of(object) })
+    }
+
+    /// The object. `None` is never the case: the text was an object.
+    pub(super) fn object(&self) -> Option<Object> {
+        Object::new(serde_json::from_slice(&self.text).ok()?).ok()
+    }
+
+    /// Whether it is newer than another state of the object. Where a server has versions that are no numbers, what comes later counts as
+    /// newer.
+    fn is_newer_than(&self, known: &Self) -> bool {
+        match (known.version, self.version) {
+            (Some(known), Some(new)) => known < new,
+            _ => true,
+        }
+    }
+
+    fn change(&self, id: &ObjectId, kind: LiveChangeKind) -> Option<LiveChange> {
+        Some(LiveChange { id: id.clone(), owner: self.owner.clone()?, kind })
+    }
 }
 
 impl Store {
@@ -38,8 +71,8 @@ impl Store {
         self.is_complete
     }
 
-    pub(super) fn get(&self, id: &ObjectId) -> Option<&Arc<Object>> {
-        self.objects.get(id)
+    pub(super) fn get(&self, id: &ObjectId) -> Option<Kept> {
+        self.objects.get(id).cloned()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -58,15 +91,16 @@ impl Store {
                 if let (Some(listing), Some(object)) =
                     (&mut self.listing, slim(object, resource, &self.overridden))
                 {
-                    listing.insert(object.id(), Arc::new(object));
+                    listing.extend(Kept::new(&object).map(|kept| (object.id(), kept)));
                 }
                 Vec::new()
             }
             Event::InitDone => self.complete(),
             Event::Apply(object) => {
                 let Some(object) = slim(object, resource, &self.overridden) else { return Vec::new() };
-                self.seen = self.seen.max(version(&object).unwrap_or_default());
-                self.apply(object)
+                let Some(kept) = Kept::new(&object) else { return Vec::new() };
+                self.seen = self.seen.max(kept.version.unwrap_or_default());
+                self.apply(object.id(), kept)
             }
             Event::Delete(object) => {
                 let Some(object) = slim(object, resource, &self.overridden) else { return Vec::new() };
@@ -80,79 +114,66 @@ impl Store {
     /// behind. The event that follows brings nothing new then. Whoever made the request knows of the change. Where the watch is
     /// ahead already, it may have told that the object is gone again, and is right. Of the same version the answer counts: for a
     /// moment after a CRD has changed, its watch still shows objects by the old schema, without the new fields.
-    pub(super) fn observe(&mut self, object: Object) {
-        let id = object.id();
-        let is_known = self.objects.get(&id).is_some_and(|known| version(known) == version(&object));
-        let is_ahead = version(&object).is_some_and(|version| version > self.seen);
-        if is_known || (is_ahead && self.is_news(&id, &object)) {
-            self.objects.insert(id, Arc::new(object));
+    pub(super) fn observe(&mut self, object: &Object) {
+        let (id, Some(kept)) = (object.id(), Kept::new(object)) else { return };
+        let is_known = self.objects.get(&id).is_some_and(|known| known.version == kept.version);
+        let is_ahead = kept.version.is_some_and(|version| version > self.seen);
+        if is_known || (is_ahead && self.is_news(&id, &kept)) {
+            self.objects.insert(id, kept);
         }
     }
 
     /// Everything is gone; returns the changes.
     pub(super) fn clear(&mut self) -> Vec<LiveChange> {
         let gone = std::mem::take(&mut self.objects);
-        gone.into_iter().filter_map(|(id, object)| change(&id, &object, LiveChangeKind::Deleted)).collect()
+        gone.into_iter().filter_map(|(id, kept)| kept.change(&id, LiveChangeKind::Deleted)).collect()
     }
 
-    fn apply(&mut self, object: Object) -> Vec<LiveChange> {
-        let id = object.id();
-        if !self.is_news(&id, &object) {
+    fn apply(&mut self, id: ObjectId, kept: Kept) -> Vec<LiveChange> {
+        if !self.is_news(&id, &kept) {
             return Vec::new();
         }
-        let now = change(&id, &object, LiveChangeKind::Applied);
-        let before = self.objects.insert(id.clone(), Arc::new(object));
+        let now = kept.change(&id, LiveChangeKind::Applied);
+        let before = self.objects.insert(id.clone(), kept);
         let left = before
-            .and_then(|before| change(&id, &before, LiveChangeKind::Deleted))
+            .and_then(|before| before.change(&id, LiveChangeKind::Deleted))
             .filter(|left| now.as_ref().is_none_or(|now| now.owner != left.owner));
         left.into_iter().chain(now).collect()
     }
 
     fn delete(&mut self, id: &ObjectId) -> Vec<LiveChange> {
         let gone = self.objects.remove(id);
-        gone.and_then(|gone| change(id, &gone, LiveChangeKind::Deleted)).into_iter().collect()
+        gone.and_then(|gone| gone.change(id, LiveChangeKind::Deleted)).into_iter().collect()
     }
 
     fn complete(&mut self) -> Vec<LiveChange> {
         let Some(listed) = self.listing.take() else { return Vec::new() };
         if !self.is_complete {
             self.is_complete = true;
-            for (id, object) in listed {
-                if self.is_news(&id, &object) {
-                    self.objects.insert(id, object);
+            for (id, kept) in listed {
+                if self.is_news(&id, &kept) {
+                    self.objects.insert(id, kept);
                 }
             }
             return Vec::new();
         }
         let vanished: Vec<_> = self.objects.keys().filter(|id| !listed.contains_key(id)).cloned().collect();
         let mut changes: Vec<_> = vanished.iter().flat_map(|id| self.delete(id)).collect();
-        for object in listed.into_values() {
-            changes.extend(self.apply(Arc::unwrap_or_clone(object)));
+        for (id, kept) in listed {
+            changes.extend(self.apply(id, kept));
         }
         changes
     }
 
     /// Whether the object is newer than what is known of it.
-    fn is_news(&self, id: &ObjectId, object: &Object) -> bool {
-        self.objects.get(id).is_none_or(|known| compare_versions(known, object) == Ordering::Less)
-    }
-}
-
-/// Compares two states of one object. Where a server has versions that are no numbers, what comes later counts as newer.
-fn compare_versions(left: &Object, right: &Object) -> Ordering {
-    match (version(left), version(right)) {
-        (Some(left), Some(right)) => left.cmp(&right),
-        _ => Ordering::Less,
+    fn is_news(&self, id: &ObjectId, kept: &Kept) -> bool {
+        self.objects.get(id).is_none_or(|known| kept.is_newer_than(known))
     }
 }
 
 /// The resource version. Those of one kind are comparable numbers (KEP-5504).
 fn version(object: &Object) -> Option<u64> {
     object.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok()
-}
-
-fn change(id: &ObjectId, object: &Object, kind: LiveChangeKind) -> Option<LiveChange> {
-    Some(LiveChange { id: id.clone(), owner: Owner::of(object)?, kind })
 }
 
 /// The object without what nobody here reads. `None` when it is not an object at all, which no API server sends.
@@ -271,15 +292,15 @@ mod tests {
         let (mut store, _) = listed(&[config_map("a", 1, "apps")]);
         let written = slim(config_map("a", 5, "apps"), &resource(), &OverrideManagers::default()).unwrap();
         let id = written.id();
-        store.observe(written);
-        assert_eq!(store.get(&id).unwrap().pointer("/data/version").unwrap(), "5");
+        store.observe(&written);
+        assert_eq!(store.get(&id).unwrap().object().unwrap().pointer("/data/version").unwrap(), "5");
         assert_eq!(
             store.handle(Event::Apply(config_map("a", 3, "apps")), &resource()),
             [],
             "older than our write"
         );
         assert_eq!(store.handle(Event::Apply(config_map("a", 5, "apps")), &resource()), [], "our write");
-        assert_eq!(store.get(&id).unwrap().pointer("/data/version").unwrap(), "5");
+        assert_eq!(store.get(&id).unwrap().object().unwrap().pointer("/data/version").unwrap(), "5");
         assert_eq!(
             store.handle(Event::Apply(config_map("a", 6, "apps")), &resource()).len(),
             1,
@@ -292,7 +313,7 @@ mod tests {
         let (mut store, _) = listed(&[config_map("a", 1, "apps")]);
         store.handle(Event::Apply(config_map("a", 5, "apps")), &resource());
         store.handle(Event::Delete(config_map("a", 6, "apps")), &resource());
-        store.observe(slim(config_map("a", 5, "apps"), &resource(), &OverrideManagers::default()).unwrap());
+        store.observe(&slim(config_map("a", 5, "apps"), &resource(), &OverrideManagers::default()).unwrap());
         assert_eq!(store.len(), 0);
     }
 
@@ -303,8 +324,8 @@ mod tests {
         pruned.data = json!({});
         store.handle(Event::Apply(pruned), &resource());
         let answer = slim(config_map("a", 5, "apps"), &resource(), &OverrideManagers::default()).unwrap();
-        store.observe(answer.clone());
-        assert_eq!(**store.get(&answer.id()).unwrap(), answer);
+        store.observe(&answer);
+        assert_eq!(store.get(&answer.id()).unwrap().object().unwrap(), answer);
     }
 
     #[test]
