@@ -21,13 +21,19 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// News of an object, or the end of the list that a watch begins with.
 enum News {
     Listed,
-    Changed(Kind, Box<DynamicObject>),
+    Changed(Kind, Box<DynamicObject>, Instant),
     Broken(anyhow::Error),
+}
+
+/// An object, and when the watch has shown it so.
+struct Seen {
+    object: Value,
+    at: Instant,
 }
 
 /// What is known of the objects.
 pub(crate) struct Board {
-    objects: HashMap<(Kind, String), Value>,
+    objects: HashMap<(Kind, String), Seen>,
     news: mpsc::UnboundedReceiver<News>,
     _watches: Vec<AbortOnDropHandle<()>>,
 }
@@ -61,7 +67,7 @@ impl Board {
         is: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let is_so = |object: Option<&Value>| object.is_some_and(&is);
+        let is_so = |seen: Option<&Seen>| seen.is_some_and(|seen| is(&seen.object));
         let mut missing: HashSet<String> = HashSet::new();
         for name in names {
             if !is_so(self.objects.get(&(kind, name.clone()))) {
@@ -71,7 +77,7 @@ impl Board {
         while !missing.is_empty() {
             let Ok(news) = timeout_at(deadline, self.news.recv()).await else {
                 let example = missing.iter().next().cloned().unwrap_or_default();
-                let object = self.objects.get(&(kind, example.clone()));
+                let object = self.objects.get(&(kind, example.clone())).map(|seen| &seen.object);
                 bail!(
                     "waited in vain until {what}: {} are not, such as {example}: {object:?}",
                     missing.len()
@@ -89,12 +95,18 @@ impl Board {
         match news {
             News::Listed => Ok(None),
             News::Broken(error) => Err(error),
-            News::Changed(kind, object) => {
+            News::Changed(kind, object, at) => {
                 let name = object.name_any();
-                self.objects.insert((kind, name.clone()), serde_json::to_value(object)?);
+                let object = serde_json::to_value(object)?;
+                self.objects.insert((kind, name.clone()), Seen { object, at });
                 Ok(Some((kind, name)))
             }
         }
+    }
+
+    /// When the watch has brought what [`until`](Self::until) has just waited for: not later, when somebody looked.
+    pub(crate) fn seen_at(&self, kind: Kind, name: &str) -> Option<Instant> {
+        self.objects.get(&(kind, name.to_owned())).map(|seen| seen.at)
     }
 }
 
@@ -104,7 +116,7 @@ async fn follow(kind: Kind, api: kube::Api<DynamicObject>, news: mpsc::Unbounded
     while let Some(event) = events.next().await {
         let said = match event {
             Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
-                News::Changed(kind, Box::new(object))
+                News::Changed(kind, Box::new(object), Instant::now())
             }
             Ok(watcher::Event::InitDone) => News::Listed,
             // Nothing is deleted while the benchmark looks.

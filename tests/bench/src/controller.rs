@@ -13,22 +13,27 @@ use tokio::time::sleep;
 use crate::board::Board;
 use crate::contender::{Contender, Team, flux_in};
 use crate::load::{Kind, Load};
-use crate::metrics::{self, Requests, percentile};
-use crate::report::{Figure, OneApp, Own, Repairs, say};
-use crate::workload::{self, SOURCE};
+use crate::metrics::{self, Requests};
+use crate::report::{Each, Figure, OneApp, Own, say};
+use crate::workload::{self, CHAIN, SOURCE};
 
 /// How many objects are changed by hand.
-const DRIFTS: u32 = 50;
+const DRIFTS: u32 = 100;
+/// How many Kustomizations wait for each other in a row, and how many commits go through them.
+const LINKS: u32 = 11;
+const CHAINS: u32 = 10;
 /// After a phase, the cluster is quiet when so long nothing was asked.
 const QUIET: Duration = Duration::from_secs(2);
 /// It is waited for quiet at the most so long: what is still sent then counts for the next phase.
 const NEVER_QUIET: Duration = Duration::from_secs(60);
 /// How long a controller that was killed has to look at everything.
 const RESTART: Duration = Duration::from_secs(3600);
+/// How long the cluster has to delete everything.
+const CLEAN_UP: Duration = Duration::from_secs(900);
 
 /// Measures all phases for each number of applications, and compares.
 ///
-/// Every run has a namespace of its own, which is left behind: the cluster is meant to be thrown away.
+/// Every run has a namespace of its own, which is deleted at its end, however it ends.
 pub(crate) async fn measure(apps: &[u32], peer: Option<&Path>) -> anyhow::Result<()> {
     let peer = peer.map(flux_in).transpose()?;
     let cluster = Cluster::from_env().await?;
@@ -51,10 +56,11 @@ async fn measure_one(cluster: &Cluster, contender: &Contender, apps: u32) -> any
     ensure!(apps > 0, "--apps: there is nothing to measure with 0");
     say(&format!("\n{}: {apps} Kustomizations with 4 objects each", contender.name()));
     let mut run = Run::prepare(cluster, contender, apps).await?;
-    match run.phases().await {
-        Ok(()) => Ok(run.figures),
-        Err(error) => Err(error.context(format!("{} has logged:\n{}", contender.name(), run.team.log()))),
-    }
+    let measured = run.phases().await;
+    let measured = measured.with_context(|| format!("{} has logged:\n{}", contender.name(), run.team.log()));
+    let figures = run.clean_up().await;
+    measured?;
+    figures
 }
 
 struct Run<'a> {
@@ -109,6 +115,22 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Ends the contender and deletes everything, so that the next run finds the cluster as this one did. Returns the figures.
+    async fn clean_up(self) -> anyhow::Result<Vec<Figure>> {
+        let Self { cluster, namespace, mut load, team, board, figures, .. } = self;
+        // The board takes an object that vanishes for a mistake.
+        drop((team, board));
+        load.release(&[Kind::Kustomization, Kind::GitRepository]).await?;
+        let all = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        cluster.delete(&all).await?;
+        let since = Instant::now();
+        while cluster.get(&all).await?.is_some() {
+            ensure!(since.elapsed() < CLEAN_UP, "namespace {namespace} is still there after {CLEAN_UP:?}");
+            sleep(Duration::from_millis(500)).await;
+        }
+        Ok(figures)
+    }
+
     async fn phases(&mut self) -> anyhow::Result<()> {
         self.install().await?;
         self.sync_without_change().await?;
@@ -117,15 +139,17 @@ impl<'a> Run<'a> {
         self.restart().await?;
         if self.contender.repairs_at_once() {
             self.repair_drift().await?;
+            self.wake_dependants().await?;
         } else {
-            say(&format!("{:<10} puts drift back at the next interval only", self.contender.name()));
+            let note = "puts drift back at the next interval, and looks for dependencies every few seconds";
+            say(&format!("{:<10} {note}", self.contender.name()));
         }
         Ok(())
     }
 
     async fn install(&mut self) -> anyhow::Result<()> {
         let before = self.begin().await?;
-        let source = workload::source(&self.namespace, &self.server.url());
+        let source = workload::source(&self.namespace, SOURCE, &self.server.url());
         self.load.create(Kind::GitRepository, vec![source]).await?;
         // As with a real cluster, the source is there first: neither has to wait for it.
         let source = [SOURCE.to_owned()];
@@ -209,22 +233,49 @@ impl<'a> Run<'a> {
             took.push(since.elapsed());
         }
         let figure = self.end("drift-repair", before).await?;
-        let percent = |percent| percentile(&took, percent).unwrap_or_default().as_secs_f64();
-        let repairs = Repairs {
-            repairs: took.len(),
-            p50_seconds: percent(50),
-            p99_seconds: percent(99),
-            max_seconds: percent(100),
-        };
-        self.keep(Figure { repairs: Some(repairs), ..figure })
+        self.keep(Figure { each: Some(Each::of(&took)), ..figure })
+    }
+
+    /// A chain, each link of which depends on the one before. What is timed is what a link waits after the one before is ready at a
+    /// commit, until it is ready at it itself, both as one watch shows them: the wake, a render from the cache, and the write of the status.
+    async fn wake_dependants(&mut self) -> anyhow::Result<()> {
+        // A repository of its own: its commits are nobody else's.
+        let repository = GitRepo::new()?;
+        let names: Vec<String> = (0..LINKS).map(workload::link_name).collect();
+        for link in 0..LINKS {
+            workload::write_link(&repository, &self.namespace, link)?;
+        }
+        repository.commit("A chain of dependencies")?;
+        let server = GitServer::start(&repository.root(), GitServerOptions::default())?;
+        let source = workload::source(&self.namespace, CHAIN, &server.url());
+        self.load.create(Kind::GitRepository, vec![source]).await?;
+        let links = (0..LINKS).map(|link| workload::link(&self.namespace, link)).collect();
+        self.load.create(Kind::Kustomization, links).await?;
+        self.board.until(Kind::Kustomization, &names, "the chain is ready", is_ready).await?;
+
+        let before = self.begin().await?;
+        let mut took = Vec::new();
+        for time in 0..CHAINS {
+            repository.write("README.md", format!("Time {time}\n"))?;
+            let commit = repository.commit("Nothing that is rendered")?;
+            self.load.ask(Kind::GitRepository, &[CHAIN.to_owned()]).await?;
+            let mut ready = Vec::new();
+            for name in &names {
+                let link = std::slice::from_ref(name);
+                self.board
+                    .until(Kind::Kustomization, link, "the chain is at the commit", is_at(&commit))
+                    .await?;
+                ready.extend(self.board.seen_at(Kind::Kustomization, name));
+            }
+            let pairs = ready.iter().zip(ready.iter().skip(1));
+            took.extend(pairs.map(|(before, link)| link.saturating_duration_since(*before)));
+        }
+        let figure = self.end("dependency-wake", before).await?;
+        self.keep(Figure { each: Some(Each::of(&took)), ..figure })
     }
 
     async fn all_at(&mut self, commit: &str) -> anyhow::Result<()> {
-        let at = |object: &Value| {
-            let revision = object.pointer("/status/lastAppliedRevision").and_then(Value::as_str);
-            revision.is_some_and(|revision| revision.ends_with(commit)) && is_ready(object)
-        };
-        self.board.until(Kind::Kustomization, &self.names, "all are at the new commit", at).await
+        self.board.until(Kind::Kustomization, &self.names, "all are at the new commit", is_at(commit)).await
     }
 
     async fn looked_at(&self) -> anyhow::Result<usize> {
@@ -266,7 +317,7 @@ impl<'a> Run<'a> {
                 applies: own.applies.saturating_sub(before.own.applies),
             }),
             one: None,
-            repairs: None,
+            each: None,
         })
     }
 
@@ -293,7 +344,7 @@ impl<'a> Run<'a> {
     async fn own(&self) -> anyhow::Result<Own> {
         let Some(page) = self.team.metrics().await else { return Ok(Own::default()) };
         Ok(Own {
-            renders: metrics::sum(&page, "plumb_renders_total", &[])?,
+            renders: metrics::sum(&page, "plumb_renders_total", &[("cached", "false")])?,
             applies: metrics::sum(&page, "plumb_api_requests_total", &[("verb", "apply")])?,
         })
     }
@@ -307,6 +358,13 @@ impl<'a> Run<'a> {
 
 fn is_ready(object: &Value) -> bool {
     plumb_test_support::cluster::is_ready(object)
+}
+
+fn is_at(commit: &str) -> impl Fn(&Value) -> bool {
+    move |object| {
+        let revision = object.pointer("/status/lastAppliedRevision").and_then(Value::as_str);
+        revision.is_some_and(|revision| revision.ends_with(commit)) && is_ready(object)
+    }
 }
 
 fn has_image(version: u32) -> impl Fn(&Value) -> bool {

@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, ResourceExt as _};
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::metrics::Requests;
@@ -83,5 +83,15 @@ impl Load {
             sent.map(drop).with_context(|| format!("cannot patch {name}"))
         };
         stream::iter(names).map(send).buffer_unordered(AT_ONCE).try_collect::<()>().await
+    }
+
+    /// Takes the finalizers off whatever there is of these kinds: who would is ended.
+    pub(crate) async fn release(&mut self, kinds: &[Kind]) -> anyhow::Result<()> {
+        for kind in kinds {
+            let there = kind.api(&self.client, &self.namespace).list_metadata(&ListParams::default()).await?;
+            let names: Vec<String> = there.items.iter().map(ResourceExt::name_any).collect();
+            self.patch(*kind, &names, &json!({"metadata": {"finalizers": null}})).await?;
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::metrics::Requests;
+use crate::metrics::{Requests, percentile};
 
 /// What a phase took.
 #[derive(Clone, Debug, Serialize)]
@@ -30,13 +30,13 @@ pub(crate) struct Figure {
     #[serde(flatten)]
     pub(crate) one: Option<OneApp>,
     #[serde(flatten)]
-    pub(crate) repairs: Option<Repairs>,
+    pub(crate) each: Option<Each>,
 }
 
 /// What only Plumbline's own metrics tell.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Own {
-    /// Renders that were asked for. The cache has answered those whose files were as before.
+    /// Renders for which plugins ran: what the cache has answered is none.
     pub(crate) renders: u64,
     /// Server-side applies, without dry runs.
     pub(crate) applies: u64,
@@ -49,13 +49,26 @@ pub(crate) struct OneApp {
     pub(crate) changed_app_seconds: f64,
 }
 
-/// How long changes by hand lasted.
+/// What is done many times in a phase, each timed: repairs of drift, wakes of dependants.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Repairs {
-    pub(crate) repairs: usize,
+pub(crate) struct Each {
+    pub(crate) times: usize,
     pub(crate) p50_seconds: f64,
     pub(crate) p99_seconds: f64,
     pub(crate) max_seconds: f64,
+}
+
+impl Each {
+    /// The percentiles of what was measured.
+    pub(crate) fn of(took: &[Duration]) -> Self {
+        let percent = |percent| percentile(took, percent).unwrap_or_default().as_secs_f64();
+        Self {
+            times: took.len(),
+            p50_seconds: percent(50),
+            p99_seconds: percent(99),
+            max_seconds: percent(100),
+        }
+    }
 }
 
 impl Figure {
@@ -71,10 +84,10 @@ impl Figure {
         if let Some(one) = self.one {
             more += &format!("; the changed one after {:.2} s", one.changed_app_seconds);
         }
-        if let Some(of) = self.repairs {
+        if let Some(each) = self.each {
             more += &format!(
                 "; each of {} p50 {:.3} s, p99 {:.3} s, max {:.3} s",
-                of.repairs, of.p50_seconds, of.p99_seconds, of.max_seconds
+                each.times, each.p50_seconds, each.p99_seconds, each.max_seconds
             );
         }
         say(&format!(

@@ -3,8 +3,10 @@
 use plumb_test_support::GitRepo;
 use serde_json::{Value, json};
 
-/// The name of the GitRepository.
+/// The name of the GitRepository of the applications.
 pub(crate) const SOURCE: &str = "apps";
+/// The name of the GitRepository of the chain of dependencies.
+pub(crate) const CHAIN: &str = "chain";
 /// The field that is changed by hand, as the repository has it.
 pub(crate) const HISTORY: i64 = 2;
 
@@ -65,7 +67,8 @@ fn deployment(name: &str, version: u32) -> Value {
 fn service(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
-        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+        // Without an address: a cluster may have 254 of them.
+        "spec": {"clusterIP": "None", "selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
     })
 }
 
@@ -78,11 +81,11 @@ fn ingress(name: &str) -> Value {
     })
 }
 
-/// The GitRepository. Its interval is longer than any run: what is fetched is asked for.
-pub(crate) fn source(namespace: &str, url: &str) -> Value {
+/// A GitRepository. Its interval is longer than any run: what is fetched is asked for.
+pub(crate) fn source(namespace: &str, name: &str, url: &str) -> Value {
     json!({
         "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
-        "metadata": {"name": SOURCE, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {"interval": "10h", "url": url, "ref": {"branch": "main"}},
     })
 }
@@ -98,4 +101,31 @@ pub(crate) fn kustomization(namespace: &str, app: u32) -> Value {
             "path": format!("./apps/{name}"), "sourceRef": {"kind": "GitRepository", "name": SOURCE},
         },
     })
+}
+
+/// The name of a link of the chain: of its directory, its Kustomization and its object.
+pub(crate) fn link_name(link: u32) -> String {
+    format!("link-{link:02}")
+}
+
+/// Writes the files of a link: one ConfigMap.
+pub(crate) fn write_link(repository: &GitRepo, namespace: &str, link: u32) -> anyhow::Result<()> {
+    let name = link_name(link);
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": {"link": name},
+    });
+    repository.write(&format!("links/{name}/configmap.yaml"), format!("{object:#}\n"))?;
+    Ok(())
+}
+
+/// The Kustomization of a link, which waits for the one before.
+pub(crate) fn link(namespace: &str, link: u32) -> Value {
+    let mut kustomization = kustomization(namespace, 0);
+    kustomization["metadata"]["name"] = link_name(link).into();
+    kustomization["spec"]["sourceRef"]["name"] = CHAIN.into();
+    kustomization["spec"]["path"] = format!("./links/{}", link_name(link)).into();
+    if let Some(before) = link.checked_sub(1) {
+        kustomization["spec"]["dependsOn"] = json!([{"name": link_name(before)}]);
+    }
+    kustomization
 }
