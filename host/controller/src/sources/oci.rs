@@ -196,8 +196,5 @@ async fn verification(object: &OciRepository, context: &Context) -> Result<Optio
     let root = verify.trusted_root_secret_ref.as_ref();
     let root = secrets::find(context, &namespace, root, &secrets::TRUSTED_ROOT).await.map_err(failed)?;
     let verification = Verification::new(verify, keys.as_ref(), root.as_ref());
-    verification.map(Some).map_err(|error| {
-        // A Secret can be mended without touching the source: it is looked at again.
-        Failure::new(Stage::Verify, Reason::VerificationError, error.to_string())
-    })
+    verification.map(Some).map_err(|error| OciError::from(error).into())
 }
