@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
+use crate::compiled::{Compiled, Form};
 use crate::precompiled;
 
 /// Changes when the meaning of the files does.
@@ -91,12 +91,12 @@ impl CompileCache {
 
     /// The compiled form of a component, if an earlier run has left it here. Whatever is wrong with it is logged, and it is
     /// as if it were not there.
-    pub(crate) fn get(&self, engine: &Engine, component: &[u8; 32]) -> Option<Component> {
+    pub(crate) fn get(&self, engine: &Engine, form: Form, component: &[u8; 32]) -> Option<Compiled> {
         let name = entry_name(engine, component);
         let found = self.find(&name).ok()?;
         found.into_iter().find_map(|path| {
             let loaded = self.verify(&name, &path).and_then(|sealed| {
-                precompiled::component(engine, &sealed).map_err(|error| format!("{error:#}"))
+                precompiled::map(engine, form, &sealed).map_err(|error| format!("{error:#}"))
             });
             match loaded {
                 Ok(component) => {
@@ -113,14 +113,15 @@ impl CompileCache {
         })
     }
 
-    /// Keeps what `Engine::precompile_component` returned, and gives it back as it will be next time: mapped from the file, so that only the
+    /// Keeps what `Form::precompile` returned, and gives it back as it will be next time: mapped from the file, so that only the
     /// code that runs is in memory.
     pub(crate) fn put(
         &self,
         engine: &Engine,
+        form: Form,
         component: &[u8; 32],
         compiled: &[u8],
-    ) -> Result<Component, String> {
+    ) -> Result<Compiled, String> {
         let name = entry_name(engine, component);
         let path = self
             .directory
@@ -133,7 +134,7 @@ impl CompileCache {
             Ok(file)
         };
         let sealed = Sealed(written().map_err(|error| error.to_string())?);
-        precompiled::component(engine, &sealed).map_err(|error| format!("{error:#}"))
+        precompiled::map(engine, form, &sealed).map_err(|error| format!("{error:#}"))
     }
 
     /// The files that may be the entry. More than one when two hosts wrote it at the same time.

@@ -3,15 +3,21 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use wasmtime::Engine;
-use wasmtime::component::Component;
-
+use crate::compiled::{Form, Names};
 use crate::printable::one_line;
 use crate::{CallError, Capability, Wants};
 
 /// The package of the contract, and the version that this host speaks. A plugin made for another patch version fits as well.
 const PACKAGE: &str = "plumbline:plugin/";
 const VERSION: &str = "0.1";
+
+/// What programs for WASI are known by. A core module has a function by this name, a component this interface.
+const START: &str = "_start";
+const RUN: &str = "wasi:cli/run";
+const MODULE_IMPORTS: &str = "wasi_snapshot_preview1";
+const WASI_PACKAGES: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+const WASI_VERSION: &str = "@0.2.";
 
 /// What a plugin is used for: a world of the WIT package `plumbline:plugin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,19 +30,54 @@ pub enum World {
     Validator,
     /// Says how an object of the cluster is doing.
     HealthCheck,
+    /// A program for WASI that turns objects into other objects, as the KRM Functions Specification says.
+    KrmFunction,
 }
 
 impl World {
     /// All worlds.
-    pub const ALL: [Self; 4] = [Self::Renderer, Self::Transformer, Self::Validator, Self::HealthCheck];
+    pub const ALL: [Self; 5] =
+        [Self::Renderer, Self::Transformer, Self::Validator, Self::HealthCheck, Self::KrmFunction];
 
-    /// The interface that a plugin of this world exports.
-    fn export(self) -> &'static str {
+    /// What a plugin of this world exports, as it is told.
+    fn export(self, form: Form) -> String {
+        let interface = match (self, form) {
+            (Self::Renderer, _) => "render",
+            (Self::Transformer, _) => "transform",
+            (Self::Validator, _) => "validate",
+            (Self::HealthCheck, _) => "health",
+            (Self::KrmFunction, Form::Component) => return format!("{RUN}{WASI_VERSION}0"),
+            (Self::KrmFunction, Form::Module) => return START.to_owned(),
+        };
+        format!("{PACKAGE}{interface}@{VERSION}.0")
+    }
+
+    /// Whether one of the exports is that of this world.
+    fn is_exported_by(self, names: &Names) -> bool {
         match self {
-            Self::Renderer => "render",
-            Self::Transformer => "transform",
-            Self::Validator => "validate",
-            Self::HealthCheck => "health",
+            Self::KrmFunction if names.form == Form::Module => names.exports.iter().any(|name| name == START),
+            Self::KrmFunction => names
+                .exports
+                .iter()
+                .any(|name| name.strip_prefix(RUN).is_some_and(|version| version.starts_with(WASI_VERSION))),
+            _ => {
+                let export = self.export(names.form);
+                names
+                    .exports
+                    .iter()
+                    .any(|name| interface(name).is_some_and(|i| interface(&export) == Some(i)))
+            }
+        }
+    }
+
+    /// Whether a plugin of this world may import something of this name.
+    fn may_import(self, form: Form, name: &str) -> bool {
+        match (self, form) {
+            (Self::KrmFunction, Form::Module) => name == MODULE_IMPORTS,
+            (Self::KrmFunction, Form::Component) => {
+                name.contains(WASI_VERSION) && WASI_PACKAGES.iter().any(|package| name.starts_with(package))
+            }
+            _ => interface(name).is_some_and(|interface| self.imports().contains(&interface)),
         }
     }
 
@@ -48,11 +89,12 @@ impl World {
                 &["log", "types", "secrets", "cluster-read", "http", "clock"]
             }
             Self::HealthCheck => &["log", "types"],
+            Self::KrmFunction => &[],
         }
     }
 }
 
-/// As in WIT: `renderer`, `transformer`, `validator`, `health-check`.
+/// As in WIT: `renderer`, `transformer`, `validator`, `health-check`; and `krm-function`.
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -60,6 +102,7 @@ impl fmt::Display for World {
             Self::Transformer => "transformer",
             Self::Validator => "validator",
             Self::HealthCheck => "health-check",
+            Self::KrmFunction => "krm-function",
         })
     }
 }
@@ -115,6 +158,22 @@ pub enum LoadError {
         /// The export that it lacks, if it lacks it.
         missing_export: Option<MissingExport>,
     },
+    /// It exports nothing that makes it a plugin of any world.
+    #[error("the plugin {name} is made for none of the worlds; {}", exports_of(.exports))]
+    NoWorld {
+        /// The name that the plugin was to have.
+        name: String,
+        /// The names of what it exports.
+        exports: Vec<String>,
+    },
+    /// It can be used in several worlds, and nobody said in which.
+    #[error("the plugin {name} can be used in several worlds; say in which: {}", told(.worlds, ", "))]
+    SeveralWorlds {
+        /// The name that the plugin was to have.
+        name: String,
+        /// The worlds.
+        worlds: Vec<World>,
+    },
     /// It imports and exports the right names, but a function has another type than the contract says.
     #[error(
         "the plugin {name} does not fit the world {world}: {reason}; build it with the WIT files of this version"
@@ -151,20 +210,11 @@ pub struct MissingExport {
 fn misfit(imports: &[String], missing: &Option<MissingExport>) -> String {
     let mut sentences = Vec::new();
     if let Some(missing) = missing {
-        let made_for: Vec<_> = missing.made_for.iter().map(ToString::to_string).collect();
-        sentences.push(match (made_for.as_slice(), missing.exports.as_slice()) {
-            ([], []) => format!("it does not export {}; it exports nothing", missing.name),
-            ([], exports) => {
-                format!("it does not export {}; it exports {}", missing.name, exports.join(", "))
-            }
-            (worlds, _) => {
-                format!(
-                    "it does not export {}; it seems to be made for the world {}",
-                    missing.name,
-                    worlds.join(" and ")
-                )
-            }
-        });
+        let what = match missing.made_for.as_slice() {
+            [] => exports_of(&missing.exports),
+            worlds => format!("it seems to be made for the world {}", told(worlds, " and ")),
+        };
+        sentences.push(format!("it does not export {}; {what}", missing.name));
     }
     if !imports.is_empty() {
         sentences.push(format!("it imports what is not allowed there: {}", imports.join(", ")));
@@ -172,14 +222,26 @@ fn misfit(imports: &[String], missing: &Option<MissingExport>) -> String {
     sentences.join("; ")
 }
 
+fn exports_of(exports: &[String]) -> String {
+    if exports.is_empty() {
+        "it exports nothing".to_owned()
+    } else {
+        format!("it exports {}", exports.join(", "))
+    }
+}
+
+fn told(worlds: &[World], separator: &str) -> String {
+    worlds.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+}
+
 /// Looks at the first bytes only.
-pub(crate) fn check_kind(name: &str, bytes: &[u8]) -> Result<(), LoadError> {
+pub(crate) fn form(name: &str, bytes: &[u8]) -> Result<Form, LoadError> {
     let (found, hint) = match bytes {
-        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
-            ("a core module", "make a component of it, for example with `wasm-tools component new`")
-        }
-        [0, b'a', b's', b'm', ..] => ("WebAssembly of another version", "build it with current tools"),
+        [0, b'a', b's', b'm', rest @ ..] => match Form::of(bytes) {
+            Some(form) => return Ok(form),
+            None if rest.len() < 4 => ("cut off", "get it again"),
+            None => ("WebAssembly of another version", "build it with current tools"),
+        },
         [0x7f, b'E', b'L', b'F', ..] => (
             "machine code",
             "compiled components are never loaded; give the component that it was compiled from",
@@ -191,30 +253,54 @@ pub(crate) fn check_kind(name: &str, bytes: &[u8]) -> Result<(), LoadError> {
     Err(LoadError::NotAComponent { name: name.to_owned(), found, hint })
 }
 
-/// Compares the names of what a component imports and exports with those of a world. Returns its imports.
-pub(crate) fn check_names(
-    name: &str,
-    engine: &Engine,
-    component: &Component,
-    world: World,
-) -> Result<Vec<String>, LoadError> {
-    let kind = component.component_type();
-    let imports: Vec<String> = kind.imports(engine).map(|(name, _)| name.to_owned()).collect();
-    let exports: Vec<String> = kind.exports(engine).map(|(name, _)| name.to_owned()).collect();
-    let allowed =
-        |import: &&String| interface(import).is_some_and(|interface| world.imports().contains(&interface));
+/// The worlds whose export is there.
+pub(crate) fn worlds(names: &Names) -> Vec<World> {
+    World::ALL.into_iter().filter(|world| world.is_exported_by(names)).collect()
+}
+
+/// The only world that it can be used in.
+pub(crate) fn only_world(name: &str, names: &Names) -> Result<World, LoadError> {
+    match *worlds(names) {
+        [world] => Ok(world),
+        [] => {
+            check_module(name, names)?;
+            Err(LoadError::NoWorld { name: name.to_owned(), exports: shown(&names.exports) })
+        }
+        ref worlds => Err(LoadError::SeveralWorlds { name: name.to_owned(), worlds: worlds.to_vec() }),
+    }
+}
+
+/// Compares the names of what is imported and exported with those of a world.
+pub(crate) fn check_names(name: &str, names: &Names, world: World) -> Result<(), LoadError> {
+    check_module(name, names)?;
     let forbidden_imports: Vec<String> =
-        imports.iter().filter(|import| !allowed(import)).map(|name| one_line(name)).collect();
-    let has = |world: World| exports.iter().any(|export| interface(export) == Some(world.export()));
-    let missing_export = (!has(world)).then(|| MissingExport {
-        name: format!("{PACKAGE}{}@{VERSION}.0", world.export()),
-        made_for: World::ALL.into_iter().filter(|world| has(*world)).collect(),
-        exports: exports.iter().map(|name| one_line(name)).collect(),
+        names.imports.iter().filter(|import| !world.may_import(names.form, import)).cloned().collect();
+    let missing_export = (!world.is_exported_by(names)).then(|| MissingExport {
+        name: world.export(names.form),
+        made_for: worlds(names),
+        exports: shown(&names.exports),
     });
     if forbidden_imports.is_empty() && missing_export.is_none() {
-        return Ok(imports);
+        return Ok(());
     }
+    let forbidden_imports = shown(&forbidden_imports);
     Err(LoadError::Misfit { name: name.to_owned(), world, forbidden_imports, missing_export })
+}
+
+/// A core module is of use as a program only.
+fn check_module(name: &str, names: &Names) -> Result<(), LoadError> {
+    if names.form == Form::Component || World::KrmFunction.is_exported_by(names) {
+        return Ok(());
+    }
+    Err(LoadError::NotAComponent {
+        name: name.to_owned(),
+        found: "a core module",
+        hint: "make a component of it, for example with `wasm-tools component new`",
+    })
+}
+
+pub(crate) fn shown(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| one_line(name)).collect()
 }
 
 /// The capabilities among the names of imports.

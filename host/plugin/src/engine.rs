@@ -72,8 +72,8 @@ fn pool(calls: NonZeroUsize, table_elements: usize) -> PoolingAllocationConfig {
         // One entry for each function, and a Go program has many.
         .max_core_instance_size(16 << 20)
         .max_component_instance_size(1 << 20)
-        // Calls are synchronous: they run on the stack of the thread that makes them.
-        .total_stacks(1)
+        // For programs for WASI, which may wait. Other calls run on the stack of the thread that makes them.
+        .total_stacks(calls)
         // A slot that was used keeps no pages of the guest.
         .linear_memory_keep_resident(0)
         .table_keep_resident(0);

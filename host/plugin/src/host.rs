@@ -10,14 +10,16 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::{clock, cluster_read, http, log, secrets, tree, types};
 use crate::cache::{Bounds, CompileCache};
-use crate::component::check_kind;
+use crate::compiled::{Compiled, Form};
+use crate::component::{form, only_world, shown, wants, worlds};
+use crate::function::Linkers;
 use crate::running::Running;
 use crate::state::State;
-use crate::{Limits, LoadError, Plugin, World, engine};
+use crate::{Inspection, Limits, LoadError, Plugin, World, engine, inspection};
 
 /// How a host is set up. The default keeps nothing on disk.
 #[derive(Clone, Debug)]
@@ -74,6 +76,7 @@ pub struct Host(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<State>,
+    pub(crate) functions: Linkers,
     pub(crate) running: Running,
     pooled: bool,
     cache: Option<CompileCache>,
@@ -83,7 +86,7 @@ pub(crate) struct Inner {
 
 /// The compiled component of a digest. Whoever finds it empty compiles while it holds the lock, so others wait for the
 /// result.
-type Slot = Mutex<Option<Component>>;
+type Slot = Mutex<Option<Compiled>>;
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,6 +114,7 @@ impl Host {
         });
         Ok(Self(Arc::new(Inner {
             linker: linker(&engine).map_err(refused)?,
+            functions: Linkers::new(&engine).map_err(refused)?,
             engine,
             running,
             pooled,
@@ -131,56 +135,92 @@ impl Host {
         self.0.cache.is_some()
     }
 
-    /// Loads a plugin from a file that holds a component. `name` is what logs and errors call it.
+    /// Loads a plugin from a file that holds a component, or a program for WASI. `name` is what logs and errors call it.
     pub fn load_file(&self, name: &str, path: &Path, world: World) -> Result<Plugin, LoadError> {
+        self.load_bytes(name, &self.read(name, path)?, world)
+    }
+
+    /// The bytes of a plugin, no more than [`HostConfig::component_bytes`].
+    pub fn read(&self, name: &str, path: &Path) -> Result<Vec<u8>, LoadError> {
         let mut bytes = Vec::new();
         // One more than the limit, so that what is over it is noticed.
         let read = File::open(path)
             .and_then(|file| file.take(self.0.component_bytes.saturating_add(1)).read_to_end(&mut bytes));
         match read {
-            Ok(_) => self.load_bytes(name, &bytes, world),
+            Ok(_) if bytes.len() as u64 > self.0.component_bytes => Err(self.too_large(name)),
+            Ok(_) => Ok(bytes),
             Err(source) => Err(LoadError::Read { name: name.to_owned(), path: path.to_owned(), source }),
         }
     }
 
-    /// Loads a plugin from the bytes of a component. The same bytes are compiled once, however often and from however many
-    /// threads they are loaded.
-    pub fn load_bytes(&self, name: &str, bytes: &[u8], world: World) -> Result<Plugin, LoadError> {
-        if bytes.len() as u64 > self.0.component_bytes {
-            return Err(LoadError::TooLarge { name: name.to_owned(), limit: self.0.component_bytes });
-        }
-        check_kind(name, bytes)?;
-        let digest: [u8; 32] = Sha256::digest(bytes).into();
-        let component = self.component(name, bytes, digest)?;
-        Plugin::new(Arc::clone(&self.0), name, digest, &component, world)
+    /// Loads a plugin in the only world that it is made for.
+    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Plugin, LoadError> {
+        self.load_bytes(name, bytes, self.detect(name, bytes)?)
     }
 
-    fn component(&self, name: &str, bytes: &[u8], digest: [u8; 32]) -> Result<Component, LoadError> {
+    /// Loads a plugin from its bytes. The same bytes are compiled once, however often and from however many threads they are loaded.
+    pub fn load_bytes(&self, name: &str, bytes: &[u8], world: World) -> Result<Plugin, LoadError> {
+        let digest = Sha256::digest(bytes).into();
+        let compiled = self.compiled(name, bytes, digest)?;
+        Plugin::new(Arc::clone(&self.0), name, digest, &compiled, world)
+    }
+
+    /// The only world that a plugin is made for. It is compiled for that, as [`Self::load_bytes`] does.
+    pub fn detect(&self, name: &str, bytes: &[u8]) -> Result<World, LoadError> {
+        let compiled = self.compiled(name, bytes, Sha256::digest(bytes).into())?;
+        only_world(name, &compiled.names(&self.0.engine))
+    }
+
+    /// What a plugin is, whether or not it can be used.
+    pub fn inspect(&self, name: &str, bytes: &[u8]) -> Result<Inspection, LoadError> {
+        let digest = Sha256::digest(bytes).into();
+        let names = self.compiled(name, bytes, digest)?.names(&self.0.engine);
+        Ok(Inspection {
+            form: names.form,
+            worlds: worlds(&names),
+            wants: wants(&names.imports),
+            imports: shown(&names.imports),
+            exports: shown(&names.exports),
+            bytes: bytes.len() as u64,
+            digest: format!("sha256:{}", hex::encode(digest)),
+            producers: inspection::producers(bytes),
+        })
+    }
+
+    fn too_large(&self, name: &str) -> LoadError {
+        LoadError::TooLarge { name: name.to_owned(), limit: self.0.component_bytes }
+    }
+
+    fn compiled(&self, name: &str, bytes: &[u8], digest: [u8; 32]) -> Result<Compiled, LoadError> {
+        if bytes.len() as u64 > self.0.component_bytes {
+            return Err(self.too_large(name));
+        }
+        let form = form(name, bytes)?;
         let slot = Arc::clone(self.0.loaded.lock().get_or_insert(digest, Arc::default));
         let mut slot = slot.lock();
-        if let Some(component) = &*slot {
-            return Ok(component.clone());
+        if let Some(compiled) = &*slot {
+            return Ok(compiled.clone());
         }
-        let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&self.0.engine, &digest));
-        let component = match cached {
-            Some(component) => component,
-            None => self.0.compile(bytes, digest).map_err(|error| LoadError::Invalid {
+        let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&self.0.engine, form, &digest));
+        let compiled = match cached {
+            Some(compiled) => compiled,
+            None => self.0.compile(form, bytes, digest).map_err(|error| LoadError::Invalid {
                 name: name.to_owned(),
                 reason: crate::failure::bounded(&format!("{error:#}")),
             })?,
         };
-        Ok(slot.insert(component).clone())
+        Ok(slot.insert(compiled).clone())
     }
 }
 
 impl Inner {
-    fn compile(&self, bytes: &[u8], digest: [u8; 32]) -> wasmtime::Result<Component> {
+    fn compile(&self, form: Form, bytes: &[u8], digest: [u8; 32]) -> wasmtime::Result<Compiled> {
         tracing::debug!(digest = hex::encode(digest), "compiling a plugin");
-        let Some(cache) = &self.cache else { return Component::from_binary(&self.engine, bytes) };
-        let compiled = self.engine.precompile_component(bytes)?;
-        cache.put(&self.engine, &digest, &compiled).or_else(|error| {
+        let Some(cache) = &self.cache else { return form.compile(&self.engine, bytes) };
+        let compiled = form.precompile(&self.engine, bytes)?;
+        cache.put(&self.engine, form, &digest, &compiled).or_else(|error| {
             tracing::warn!(error, "a compiled plugin could not be kept");
-            Component::from_binary(&self.engine, bytes)
+            form.compile(&self.engine, bytes)
         })
     }
 }

@@ -23,10 +23,14 @@
 //! # Whom we trust
 //!
 //! **A plugin is not trusted.** It sees what it is handed and nothing else: no file, socket, environment, clock or
-//! randomness. A component that imports more than its world allows is refused when it is loaded. Every call runs in a
+//! randomness, unless the caller grants it ([`Grants`]). A component that imports more than its world allows is refused when it is loaded. Every call runs in a
 //! fresh instance that is thrown away afterwards, so calls cannot see each other, and what a trap leaves behind is
 //! never used again. The same input gives the same output: floating-point NaNs are made canonical, threads are off.
 //! What comes back is checked, and control characters in its messages are escaped.
+//!
+//! **A KRM function** is somebody else's program for WASI: a core module, or a component that exports `wasi:cli/run`. It runs as it is, with its
+//! `ResourceList` on standard input and output, and with nothing else: no directory, variable, argument or socket, a clock that stands still, and
+//! random numbers that are always the same.
 //!
 //! **Compiling takes as long as it takes.** A component of up to [`HostConfig::component_bytes`] is compiled without a
 //! time limit. Who may add a component to the host is for the operator to decide.
@@ -60,16 +64,20 @@ mod bindings;
 mod cache;
 mod call;
 mod capabilities;
+mod compiled;
 mod component;
 mod engine;
 mod failure;
+mod function;
 mod grants;
 mod host;
+mod inspection;
 mod mask;
 mod meter;
 mod plugin;
 mod precompiled;
 mod printable;
+mod resource_list;
 mod running;
 mod state;
 mod used;
@@ -77,6 +85,7 @@ mod values;
 mod waiting;
 
 pub use call::{Call, Cancelled, Limits, Warnings};
+pub use compiled::Form;
 pub use component::{LoadError, MissingExport, World};
 pub use failure::{CallError, LimitKind};
 pub use grants::{
@@ -84,6 +93,7 @@ pub use grants::{
     ReadError, Secrets, SystemClock, Wants,
 };
 pub use host::{Host, HostConfig, HostError};
+pub use inspection::{Inspection, Producer};
 pub use plugin::Plugin;
 pub use used::{ClusterQuery, ClusterRecord, Usage, Used};
 pub use values::{ErrorKind, Finding, HealthReport, HealthStatus, PluginError, Severity};

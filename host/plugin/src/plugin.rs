@@ -5,15 +5,19 @@ use std::time::Duration;
 use plumb_api::Object;
 use plumb_tree::View;
 use serde_json::Value;
-use wasmtime::component::{Component, Instance, InstancePre, Resource};
+use wasmtime::component::{Instance, InstancePre, Resource};
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::{health, render, transform, types, validate};
+use crate::compiled::Compiled;
 use crate::component::{check_names, wants};
 use crate::failure::{bounded, of_guest, of_instantiation};
+use crate::function::Function;
 use crate::host::Inner;
 use crate::mask::Mask;
 use crate::meter::Meter;
+use crate::printable::one_line;
+use crate::resource_list::{self, Severity};
 use crate::state::State;
 use crate::{Call, CallError, Finding, HealthReport, LoadError, Wants, World, values};
 
@@ -29,8 +33,16 @@ struct Ready {
     name: Arc<str>,
     digest: String,
     imports: Vec<String>,
-    instance: InstancePre<State>,
-    export: Export,
+    program: Program,
+}
+
+/// What runs when the plugin is called: of a component, also where the function of its world is found in an instance.
+enum Program {
+    Renderer(InstancePre<State>, render::GuestIndices),
+    Transformer(InstancePre<State>, transform::GuestIndices),
+    Validator(InstancePre<State>, validate::GuestIndices),
+    HealthCheck(InstancePre<State>, health::GuestIndices),
+    Function(Function),
 }
 
 /// What a guest answered, and what of it must not be shown.
@@ -69,14 +81,6 @@ impl Texts for health::Report {
     }
 }
 
-/// Where the functions of a world are found in an instance.
-enum Export {
-    Renderer(render::GuestIndices),
-    Transformer(transform::GuestIndices),
-    Validator(validate::GuestIndices),
-    HealthCheck(health::GuestIndices),
-}
-
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plugin")
@@ -92,19 +96,20 @@ impl Plugin {
         host: Arc<Inner>,
         name: &str,
         digest: [u8; 32],
-        component: &Component,
+        compiled: &Compiled,
         world: World,
     ) -> Result<Self, LoadError> {
-        let imports = check_names(name, &host.engine, component, world)?;
+        let names = compiled.names(&host.engine);
+        check_names(name, &names, world)?;
         let other_types = |error: wasmtime::Error| LoadError::OtherTypes {
             name: name.to_owned(),
             world,
             reason: bounded(&format!("{error:#}")),
         };
-        let instance = host.linker.instantiate_pre(component).map_err(other_types)?;
-        let export = Export::find(world, &instance).map_err(other_types)?;
+        let program = Program::link(&host, compiled, world).map_err(other_types)?;
         let digest = format!("sha256:{}", hex::encode(digest));
-        let plugin = Self(Arc::new(Ready { host, name: name.into(), digest, imports, instance, export }));
+        let plugin =
+            Self(Arc::new(Ready { host, name: name.into(), digest, imports: names.imports, program }));
         plugin.try_out()?;
         Ok(plugin)
     }
@@ -121,11 +126,12 @@ impl Plugin {
 
     /// What it was loaded as.
     pub fn world(&self) -> World {
-        match self.0.export {
-            Export::Renderer(_) => World::Renderer,
-            Export::Transformer(_) => World::Transformer,
-            Export::Validator(_) => World::Validator,
-            Export::HealthCheck(_) => World::HealthCheck,
+        match self.0.program {
+            Program::Renderer(..) => World::Renderer,
+            Program::Transformer(..) => World::Transformer,
+            Program::Validator(..) => World::Validator,
+            Program::HealthCheck(..) => World::HealthCheck,
+            Program::Function(_) => World::KrmFunction,
         }
     }
 
@@ -144,9 +150,11 @@ impl Plugin {
     /// What was read is in `root`'s record afterwards, whatever the outcome. `parameters` is a JSON object, or null for
     /// none.
     pub fn render(&self, root: Arc<View>, parameters: &Value, call: &Call) -> Result<Vec<Object>, CallError> {
-        let Export::Renderer(export) = &self.0.export else { return Err(self.wrong_world(World::Renderer)) };
+        let Program::Renderer(instance, export) = &self.0.program else {
+            return Err(self.wrong_world(World::Renderer));
+        };
         let parameters = values::parameters(parameters)?;
-        let ended = self.run(Some(root), call, |store, instance| {
+        let ended = self.run(instance, Some(root), call, |store, instance| {
             export.load(&mut *store, instance)?.call_render(store, Resource::new_borrow(0), &parameters)
         })?;
         values::objects(ended.answer, &ended.mask)
@@ -159,11 +167,11 @@ impl Plugin {
         parameters: &Value,
         call: &Call,
     ) -> Result<Vec<Object>, CallError> {
-        let Export::Transformer(export) = &self.0.export else {
+        let Program::Transformer(instance, export) = &self.0.program else {
             return Err(self.wrong_world(World::Transformer));
         };
         let (parameters, objects) = (values::parameters(parameters)?, values::texts_of(objects));
-        let ended = self.run(None, call, |store, instance| {
+        let ended = self.run(instance, None, call, |store, instance| {
             export.load(&mut *store, instance)?.call_transform(store, &objects, &parameters)
         })?;
         values::objects(ended.answer, &ended.mask)
@@ -176,11 +184,11 @@ impl Plugin {
         parameters: &Value,
         call: &Call,
     ) -> Result<Vec<Finding>, CallError> {
-        let Export::Validator(export) = &self.0.export else {
+        let Program::Validator(instance, export) = &self.0.program else {
             return Err(self.wrong_world(World::Validator));
         };
         let (parameters, texts) = (values::parameters(parameters)?, values::texts_of(objects));
-        let ended = self.run(None, call, |store, instance| {
+        let ended = self.run(instance, None, call, |store, instance| {
             export.load(&mut *store, instance)?.call_validate(store, &texts, &parameters)
         })?;
         values::findings(ended.answer, objects.len(), &ended.mask)
@@ -193,14 +201,60 @@ impl Plugin {
         parameters: &Value,
         call: &Call,
     ) -> Result<HealthReport, CallError> {
-        let Export::HealthCheck(export) = &self.0.export else {
+        let Program::HealthCheck(instance, export) = &self.0.program else {
             return Err(self.wrong_world(World::HealthCheck));
         };
         let (parameters, object) = (values::parameters(parameters)?, values::text_of(object));
-        let ended = self.run(None, call, |store, instance| {
+        let ended = self.run(instance, None, call, |store, instance| {
             export.load(&mut *store, instance)?.call_check(store, &object, &parameters)
         })?;
         Ok(ended.answer.into())
+    }
+
+    /// Lets a KRM function turn objects into other objects. `config` is its `functionConfig`; an object without a `kind` becomes the data of a
+    /// ConfigMap, and null means none.
+    ///
+    /// Results that are errors, and a status other than 0, are [`CallError::Reported`]. Warnings are collected in [`Call::warnings`]; the rest, and what it
+    /// writes to standard error, is logged. It can be granted nothing.
+    pub fn function(
+        &self,
+        objects: &[Object],
+        config: &Value,
+        call: &Call,
+    ) -> Result<Vec<Object>, CallError> {
+        let Program::Function(function) = &self.0.program else {
+            return Err(self.wrong_world(World::KrmFunction));
+        };
+        let input = resource_list::input(objects, config)?;
+        let ended = {
+            let _turn = self.0.host.running.enter(call)?;
+            function.run(&self.0.host.engine, self.name(), input, call)?
+        };
+        let plugin = self.name();
+        for line in String::from_utf8_lossy(&ended.stderr).lines() {
+            tracing::info!(plugin, "{}", one_line(line));
+        }
+        let output = match resource_list::output(&ended.stdout) {
+            // It had no time to say more.
+            Err(_) if ended.status != 0 => {
+                return Err(resource_list::failure(ended.status, Vec::new(), &ended.stderr));
+            }
+            output => output?,
+        };
+        for told in &output.results {
+            match told.severity {
+                Severity::Error => {}
+                Severity::Warning => {
+                    tracing::warn!(plugin, "{}", told.error);
+                    call.warnings.add(&one_line(&told.error.to_string()));
+                }
+                Severity::Info => tracing::info!(plugin, "{}", told.error),
+            }
+        }
+        if ended.status != 0 || output.results.iter().any(|told| told.severity == Severity::Error) {
+            return Err(resource_list::failure(ended.status, output.results, &ended.stderr));
+        }
+        Ok(output.objects)
     }
 
     fn wrong_world(&self, called: World) -> CallError {
@@ -210,13 +264,14 @@ impl Plugin {
     /// One call in an instance of its own, which does not outlive it.
     fn run<T: Texts>(
         &self,
+        instance: &InstancePre<State>,
         root: Option<Arc<View>>,
         call: &Call,
         guest: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<T, Vec<types::Error>>>,
     ) -> Result<Ended<T>, CallError> {
         let _turn = self.0.host.running.enter(call)?;
         let mut store = self.store(root, call);
-        let answer = match self.0.instance.instantiate(&mut store) {
+        let answer = match instance.instantiate(&mut store) {
             Ok(instance) => guest(&mut store, &instance).map_err(|error| of_guest(&error, &call.limits)),
             Err(error) => Err(of_instantiation(&error)),
         };
@@ -259,9 +314,19 @@ impl Plugin {
     fn try_out(&self) -> Result<(), LoadError> {
         let mut call = Call::default();
         call.limits.wall_time = START;
-        let types_fit =
-            self.run(None, &call, |store, instance| Ok(Ok(self.0.export.check_types(store, instance))));
-        match types_fit {
+        let ended = match &self.0.program {
+            Program::Renderer(instance, export) => self
+                .run(instance, None, &call, |store, instance| Ok(Ok(export.load(store, instance).map(drop)))),
+            Program::Transformer(instance, export) => self
+                .run(instance, None, &call, |store, instance| Ok(Ok(export.load(store, instance).map(drop)))),
+            Program::Validator(instance, export) => self
+                .run(instance, None, &call, |store, instance| Ok(Ok(export.load(store, instance).map(drop)))),
+            Program::HealthCheck(instance, export) => self
+                .run(instance, None, &call, |store, instance| Ok(Ok(export.load(store, instance).map(drop)))),
+            // A program does its work as soon as it starts.
+            Program::Function(_) => return Ok(()),
+        };
+        match ended {
             Ok(Ended { answer: Ok(()), .. }) => Ok(()),
             Ok(Ended { answer: Err(error), .. }) => Err(LoadError::OtherTypes {
                 name: self.name().to_owned(),
@@ -273,22 +338,34 @@ impl Plugin {
     }
 }
 
-impl Export {
-    fn find(world: World, instance: &InstancePre<State>) -> wasmtime::Result<Self> {
+impl Program {
+    fn link(host: &Inner, compiled: &Compiled, world: World) -> wasmtime::Result<Self> {
+        let Compiled::Component(component) = compiled else {
+            return host.functions.link(compiled).map(Self::Function);
+        };
+        let instance = || host.linker.instantiate_pre(component);
         Ok(match world {
-            World::Renderer => Self::Renderer(render::GuestIndices::new(instance)?),
-            World::Transformer => Self::Transformer(transform::GuestIndices::new(instance)?),
-            World::Validator => Self::Validator(validate::GuestIndices::new(instance)?),
-            World::HealthCheck => Self::HealthCheck(health::GuestIndices::new(instance)?),
+            World::Renderer => {
+                let instance = instance()?;
+                let export = render::GuestIndices::new(&instance)?;
+                Self::Renderer(instance, export)
+            }
+            World::Transformer => {
+                let instance = instance()?;
+                let export = transform::GuestIndices::new(&instance)?;
+                Self::Transformer(instance, export)
+            }
+            World::Validator => {
+                let instance = instance()?;
+                let export = validate::GuestIndices::new(&instance)?;
+                Self::Validator(instance, export)
+            }
+            World::HealthCheck => {
+                let instance = instance()?;
+                let export = health::GuestIndices::new(&instance)?;
+                Self::HealthCheck(instance, export)
+            }
+            World::KrmFunction => Self::Function(host.functions.link(compiled)?),
         })
-    }
-
-    fn check_types(&self, store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<()> {
-        match self {
-            Self::Renderer(export) => export.load(store, instance).map(drop),
-            Self::Transformer(export) => export.load(store, instance).map(drop),
-            Self::Validator(export) => export.load(store, instance).map(drop),
-            Self::HealthCheck(export) => export.load(store, instance).map(drop),
-        }
     }
 }

@@ -12,6 +12,7 @@ mod builtin;
 mod calls_run_side_by_side;
 mod capabilities_are_granted_by_the_caller;
 mod compiled_components_are_kept;
+mod krm_functions_run_unchanged;
 mod limits_end_a_call;
 mod messages_of_guests_reach_the_log;
 mod what_a_guest_returns_is_checked;
