@@ -16,10 +16,12 @@ use crate::output::{self, Color};
 
 /// What the groups of Flux's kinds end in.
 const FLUX: &str = ".fluxcd.io";
+/// The group of our own kinds.
+const OWN: &str = "plumbline.dev";
 /// How many events are asked for at once.
 const PAGE: u32 = 500;
 
-/// Shows the events of Flux's objects, or those of one object of any kind, the oldest first.
+/// Shows the events of Flux's objects and Plumbline's, or those of one object of any kind, the oldest first.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  plumb events -A\n  plumb events --for kustomization/apps --watch\n  plumb events --for deployment/web -n default --types warning"
@@ -149,7 +151,8 @@ struct Filter {
 impl Filter {
     fn new(catalog: &Catalog, about: Option<&str>, types: &[Type]) -> anyhow::Result<Self> {
         let Some(about) = about else {
-            let kinds = catalog.of_groups(FLUX).map(|entry| entry.resource.kind.clone()).collect();
+            let entries = catalog.of_groups(FLUX).chain(catalog.of_groups(OWN));
+            let kinds = entries.map(|entry| entry.resource.kind.clone()).collect();
             return Ok(Self { selector: String::new(), kinds, types: types.to_vec() });
         };
         let (kind, name) = about.split_once('/').map_or((about, None), |(kind, name)| (kind, Some(name)));

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use plumb_api::conditions::find;
-use plumb_api::{Bucket, ConditionType, ExternalArtifact, GitRepository, Kustomization, OciRepository, Time};
+use plumb_api::{
+    Bucket, ConditionType, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline, Time,
+};
 use serde::Serialize;
 
 use crate::cluster::{self, Pace};
@@ -39,7 +41,7 @@ pub(crate) struct Get {
 /// The kinds that can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Sources and Kustomizations.
+    /// Sources, Kustomizations and Pipelines.
     All,
     /// Sources of all kinds, or of the kind that follows.
     #[value(alias = "source")]
@@ -59,6 +61,9 @@ enum Kind {
     /// Kustomizations.
     #[value(alias = "kustomization", alias = "ks")]
     Kustomizations,
+    /// Pipelines.
+    #[value(alias = "pipeline", alias = "pipe")]
+    Pipelines,
 }
 
 /// The kinds of sources, in Flux's words.
@@ -120,10 +125,12 @@ impl Get {
             Kind::Buckets => self.list::<Bucket>(&client).await,
             Kind::Externalartifacts => self.list::<ExternalArtifact>(&client).await,
             Kind::Kustomizations => self.list::<Kustomization>(&client).await,
+            Kind::Pipelines => self.list::<Pipeline>(&client).await,
             Kind::Sources => self.sources(&client).await,
             Kind::All => {
                 let mut rows = self.sources(&client).await?;
                 rows.extend(self.list::<Kustomization>(&client).await?);
+                rows.extend(self.list_if_known::<Pipeline>(&client).await?);
                 Ok(rows)
             }
         }

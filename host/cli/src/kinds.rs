@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
-use plumb_api::{Bucket, Condition, ExternalArtifact, GitRepository, Kustomization, OciRepository};
+use plumb_api::{Bucket, Condition, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline};
 use serde::de::DeserializeOwned;
 
 /// An object that is reconciled.
@@ -68,20 +68,27 @@ impl Reconciled for ExternalArtifact {
     }
 }
 
-impl Reconciled for Kustomization {
-    fn conditions(&self) -> &[Condition] {
-        self.status.as_ref().map_or(&[], |status| &status.conditions)
-    }
+/// What applies objects: both kinds have the same status.
+macro_rules! appliers {
+    ($($kind:ty),*) => {$(
+        impl Reconciled for $kind {
+            fn conditions(&self) -> &[Condition] {
+                self.status.as_ref().map_or(&[], |status| &status.conditions)
+            }
 
-    fn revision(&self) -> Option<&str> {
-        self.status.as_ref()?.last_applied_revision.as_deref()
-    }
+            fn revision(&self) -> Option<&str> {
+                self.status.as_ref()?.last_applied_revision.as_deref()
+            }
 
-    fn last_handled(&self) -> Option<&str> {
-        self.status.as_ref()?.last_handled_reconcile_at.as_deref()
-    }
+            fn last_handled(&self) -> Option<&str> {
+                self.status.as_ref()?.last_handled_reconcile_at.as_deref()
+            }
 
-    fn is_suspended(&self) -> bool {
-        self.spec.suspend
-    }
+            fn is_suspended(&self) -> bool {
+                self.spec.suspend
+            }
+        }
+    )*};
 }
+
+appliers!(Kustomization, Pipeline);

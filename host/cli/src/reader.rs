@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use futures::{StreamExt as _, stream};
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, TypeMeta};
-use plumb_api::{GroupKind, Object, ObjectId};
+use plumb_api::{ApplierKind, GroupKind, Object, ObjectId};
 
 use crate::catalog::{Catalog, Entry};
 use crate::cluster::{self, Pace};
@@ -18,6 +18,13 @@ const PAGE: u32 = 500;
 
 pub(crate) const KUSTOMIZE_GROUP: &str = "kustomize.toolkit.fluxcd.io";
 pub(crate) const SOURCE_GROUP: &str = "source.toolkit.fluxcd.io";
+
+/// Which kind of applier a kind is, if it is one.
+pub(crate) fn applier_kind(kind: &GroupKind) -> Option<ApplierKind> {
+    ApplierKind::ALL
+        .into_iter()
+        .find(|applier| applier.as_str() == kind.kind && applier.group() == kind.group)
+}
 
 /// Reads a cluster.
 pub(crate) struct Reader {

@@ -12,7 +12,10 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watch_object};
 use plumb_api::annotations::REQUESTED_AT;
 use plumb_api::conditions::find;
-use plumb_api::{Bucket, ConditionType, GitRepository, Kustomization, OciRepository, Reason, SourceKind};
+use plumb_api::{
+    Bucket, ConditionType, CrossNamespaceSourceReference, GitRepository, Kustomization, OciRepository,
+    Pipeline, Reason, SourceKind,
+};
 use serde_json::json;
 
 use crate::cluster::{self, Pace};
@@ -28,7 +31,7 @@ use crate::suspend::{Object, ObjectKind, Target};
 pub(crate) struct Reconcile {
     #[command(flatten)]
     target: Target,
-    /// Fetch the source of the Kustomization first.
+    /// Fetch the source of the Kustomization or Pipeline first.
     #[arg(long)]
     with_source: bool,
     /// Wait at most this long, in seconds.
@@ -53,33 +56,44 @@ impl Reconcile {
         // The watch lasts until the timeout of the command, not that of a request.
         let client = cluster::client(Pace::Watching).await?;
         let object = self.target.object()?;
-        if self.with_source && object.kind == ObjectKind::Kustomization {
-            request_any(client.clone(), &self.source(client.clone(), &object).await?).await?;
+        if self.with_source {
+            let source = match object.kind {
+                ObjectKind::Kustomization => {
+                    Some(read::<Kustomization>(client.clone(), &object).await?.spec.source_ref)
+                }
+                ObjectKind::Pipeline => {
+                    Some(read::<Pipeline>(client.clone(), &object).await?.spec.source_ref)
+                }
+                ObjectKind::GitRepository | ObjectKind::OciRepository | ObjectKind::Bucket => None,
+            };
+            if let Some(source) = source {
+                request_any(client.clone(), &source_object(&source, &object.namespace)?).await?;
+            }
         }
         request_any(client, &object).await
     }
+}
 
-    async fn source(&self, client: Client, object: &Object) -> anyhow::Result<Object> {
-        let Object { name, namespace, .. } = object;
-        let api: Api<Kustomization> = Api::namespaced(client, namespace);
-        let object = api
-            .get(name)
-            .await
-            .map_err(cluster::plain)
-            .with_context(|| format!("cannot read Kustomization {namespace}/{name}"))?;
-        let reference = object.spec.source_ref;
-        let namespace = reference.namespace_or(namespace).to_owned();
-        let kind = match reference.kind {
-            SourceKind::GitRepository => ObjectKind::GitRepository,
-            SourceKind::OciRepository => ObjectKind::OciRepository,
-            SourceKind::Bucket => ObjectKind::Bucket,
-            SourceKind::ExternalArtifact => bail!(
-                "ExternalArtifact {namespace}/{} is made by another controller; leave out --with-source",
-                reference.name
-            ),
-        };
-        Ok(Object { kind, name: reference.name, namespace })
-    }
+async fn read<K: Reconciled>(client: Client, object: &Object) -> anyhow::Result<K> {
+    let Object { name, namespace, .. } = object;
+    let api: Api<K> = Api::namespaced(client, namespace);
+    let read = api.get(name).await.map_err(cluster::plain);
+    read.with_context(|| format!("cannot read {} {namespace}/{name}", K::kind(&())))
+}
+
+/// The source that a reference in `namespace` names.
+fn source_object(reference: &CrossNamespaceSourceReference, namespace: &str) -> anyhow::Result<Object> {
+    let namespace = reference.namespace_or(namespace).to_owned();
+    let kind = match reference.kind {
+        SourceKind::GitRepository => ObjectKind::GitRepository,
+        SourceKind::OciRepository => ObjectKind::OciRepository,
+        SourceKind::Bucket => ObjectKind::Bucket,
+        SourceKind::ExternalArtifact => bail!(
+            "ExternalArtifact {namespace}/{} is made by another controller; leave out --with-source",
+            reference.name
+        ),
+    };
+    Ok(Object { kind, name: reference.name.clone(), namespace })
 }
 
 async fn request_any(client: Client, object: &Object) -> anyhow::Result<()> {
@@ -88,6 +102,7 @@ async fn request_any(client: Client, object: &Object) -> anyhow::Result<()> {
         ObjectKind::OciRepository => request::<OciRepository>(client, object).await,
         ObjectKind::Bucket => request::<Bucket>(client, object).await,
         ObjectKind::Kustomization => request::<Kustomization>(client, object).await,
+        ObjectKind::Pipeline => request::<Pipeline>(client, object).await,
     }
 }
 

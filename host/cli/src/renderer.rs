@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
-use plumb_api::{Kustomization, KustomizationSpec, Object};
+use plumb_api::{Kustomization, KustomizationSpec, Object, Owner};
 use plumb_pipeline::{Builtins, Engine, Request, Step, Variables, kustomization as pipeline};
 use plumb_plugin::Call;
 use plumb_tree::Tree;
@@ -43,7 +43,8 @@ impl Renderer {
         let metadata = &kustomization.metadata;
         let namespace = metadata.namespace.as_deref().unwrap_or("default");
         let name = metadata.name.as_deref().unwrap_or_default();
-        pipeline::stamp(&mut objects, &kustomization.spec, namespace, name);
+        let owner = Owner::kustomization(namespace, name);
+        pipeline::stamp(&mut objects, kustomization.spec.common_metadata.as_ref(), &owner);
         Ok(objects)
     }
 

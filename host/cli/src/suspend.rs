@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use plumb_api::{Bucket, GitRepository, Kustomization, OciRepository};
+use plumb_api::{Bucket, GitRepository, Kustomization, OciRepository, Pipeline};
 use serde_json::{Value, json};
 
 use crate::cluster::{self, Pace};
@@ -41,6 +41,9 @@ pub(crate) enum TargetKind {
     /// A Kustomization.
     #[value(alias = "ks")]
     Kustomization,
+    /// A Pipeline.
+    #[value(alias = "pipe")]
+    Pipeline,
 }
 
 /// Stops the reconciliation of an object until it is resumed. What it has applied stays as it is, and drift is left alone.
@@ -84,6 +87,7 @@ pub(crate) enum ObjectKind {
     OciRepository,
     Bucket,
     Kustomization,
+    Pipeline,
 }
 
 /// One object.
@@ -103,6 +107,7 @@ impl Target {
             (TargetKind::Ocirepository, [name]) => (ObjectKind::OciRepository, *name),
             (TargetKind::Bucket, [name]) => (ObjectKind::Bucket, *name),
             (TargetKind::Kustomization, [name]) => (ObjectKind::Kustomization, *name),
+            (TargetKind::Pipeline, [name]) => (ObjectKind::Pipeline, *name),
             (TargetKind::Source, ["git", name]) => (ObjectKind::GitRepository, *name),
             (TargetKind::Source, ["oci", name]) => (ObjectKind::OciRepository, *name),
             (TargetKind::Source, ["bucket", name]) => (ObjectKind::Bucket, *name),
@@ -123,6 +128,7 @@ impl Object {
                 ObjectKind::OciRepository => self.patch::<OciRepository>(client, &patch).await.map(|_| ()),
                 ObjectKind::Bucket => self.patch::<Bucket>(client, &patch).await.map(|_| ()),
                 ObjectKind::Kustomization => self.patch::<Kustomization>(client, &patch).await.map(|_| ()),
+                ObjectKind::Pipeline => self.patch::<Pipeline>(client, &patch).await.map(|_| ()),
             }
         })
     }
@@ -165,6 +171,7 @@ mod tests {
     #[case("source bucket apps", ObjectKind::Bucket)]
     #[case("bucket apps", ObjectKind::Bucket)]
     #[case("ks apps", ObjectKind::Kustomization)]
+    #[case("pipeline apps", ObjectKind::Pipeline)]
     fn objects_are_named_as_in_flux(#[case] words: &str, #[case] kind: ObjectKind) {
         let expected = Object { kind, name: "apps".to_owned(), namespace: "flux-system".to_owned() };
         assert_eq!(object(words).unwrap(), expected);

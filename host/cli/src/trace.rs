@@ -2,12 +2,11 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
-use plumb_api::{GroupKind, Object, ObjectId};
+use plumb_api::{ApplierKind, GroupKind, Object, ObjectId, Owner};
 use plumb_tree::TreePath;
 use serde_json::Value;
 
-use crate::reader::{KUSTOMIZE_GROUP, Read, Reader, SOURCE_GROUP};
+use crate::reader::{Read, Reader, SOURCE_GROUP};
 use crate::{cluster, output};
 
 /// The file that an object comes from, where `spec.buildMetadata` asks kustomize to note it.
@@ -15,7 +14,7 @@ const ORIGIN: &str = "config.kubernetes.io/origin";
 /// How many owners are gone through: a Pod has a ReplicaSet, which has a Deployment.
 const OWNERS: usize = 8;
 
-/// Tells which Kustomization an object belongs to, and from which source, revision and file it comes.
+/// Tells which Kustomization or Pipeline an object belongs to, and from which source, revision and file it comes.
 ///
 /// An object that was not applied itself, such as a Pod, is traced by the one that owns it.
 #[derive(Debug, Args)]
@@ -55,7 +54,7 @@ struct Traced {
     object: Object,
     /// Who owns it, the nearest first.
     owners: Vec<Object>,
-    /// The Kustomization or HelmRelease that its labels name, and what came of reading it.
+    /// The Kustomization, Pipeline or HelmRelease that its labels name, and what came of reading it.
     manager: Option<(ObjectId, Read)>,
     source: Option<(ObjectId, Read)>,
 }
@@ -84,10 +83,14 @@ impl Traced {
             text.line("Owned by", &format!("{}/{}", owner.kind(), owner.name()));
         }
         let Some((manager, read)) = &self.manager else {
-            text.line("Status", "Not managed: no Kustomization or HelmRelease is named in its labels");
+            text.line(
+                "Status",
+                "Not managed: no Kustomization, Pipeline or HelmRelease is named in its labels",
+            );
             return text.0;
         };
-        text.line("Status", "Managed by Flux");
+        let by = if manager.group_kind.group == ApplierKind::Pipeline.group() { "Plumbline" } else { "Flux" };
+        text.line("Status", &format!("Managed by {by}"));
         let applied = self.owners.last().unwrap_or(&self.object);
         text.line("File", &self.file(applied));
         text.rule();
@@ -152,6 +155,7 @@ impl Text {
 
     fn manager(&mut self, manager: &Object, applied: &Object) {
         self.line("Target", text(manager, "/spec/targetNamespace"));
+        self.line("Target", text(manager, "/spec/apply/targetNamespace"));
         self.line("Path", text(manager, "/spec/path"));
         self.line("Revision", text(manager, "/status/lastAppliedRevision"));
         self.state(manager);
@@ -244,8 +248,12 @@ fn manager_of(object: &Object) -> Option<ObjectId> {
         Some(ObjectId { namespace, name, group_kind: GroupKind::new(group, kind) })
     };
     let helm = "helm.toolkit.fluxcd.io";
-    named(OWNER_NAME, OWNER_NAMESPACE, KUSTOMIZE_GROUP, "Kustomization")
-        .or_else(|| named(&format!("{helm}/name"), &format!("{helm}/namespace"), helm, "HelmRelease"))
+    let applier = Owner::of(object).map(|Owner { kind, namespace, name }| ObjectId {
+        namespace,
+        name,
+        group_kind: GroupKind::new(kind.group(), kind.as_str()),
+    });
+    applier.or_else(|| named(&format!("{helm}/name"), &format!("{helm}/namespace"), helm, "HelmRelease"))
 }
 
 fn source_of(manager: &Read) -> Option<ObjectId> {
@@ -264,6 +272,7 @@ fn source_of(manager: &Read) -> Option<ObjectId> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
     use serde_json::json;
 
     use super::*;
@@ -348,7 +357,7 @@ mod tests {
         let traced = Traced { object: lone, owners: vec![], manager: None, source: None };
         insta::assert_snapshot!(traced.report(), @"
         Object:          Namespace/lone
-        Status:          Not managed: no Kustomization or HelmRelease is named in its labels
+        Status:          Not managed: no Kustomization, Pipeline or HelmRelease is named in its labels
         ");
         // Attack 22 (Multi-tenancy): labels can be forged; the inventory is what counts.
         let forged = object(json!({"apiVersion": "v1", "kind": "ConfigMap",

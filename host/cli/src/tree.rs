@@ -4,24 +4,26 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use kube::api::ListParams;
-use plumb_api::{GroupKind, Object, ObjectId};
+use plumb_api::{ApplierKind, GroupKind, Object, ObjectId};
 use plumb_apply::{Health, HealthStatus, health};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::output::{self, Color, Format};
-use crate::reader::{KUSTOMIZE_GROUP, Read, Reader};
+use crate::reader::{Read, Reader, applier_kind};
 use crate::{cluster, workload};
 
-/// How deep Kustomizations that apply Kustomizations are gone through.
+/// How deep Kustomizations and Pipelines that apply each other are gone through.
 const DEEP: usize = 16;
 /// What the groups of Flux's kinds end in.
 const FLUX: &str = "toolkit.fluxcd.io";
+/// The group of our own kinds.
+const OWN: &str = "plumbline.dev";
 
 /// Shows what has been applied as a tree, with what came of it and how it is.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  plumb tree kustomization flux-system\n  plumb tree ks apps --compact\n  plumb tree ks apps -o json"
+    after_help = "Examples:\n  plumb tree kustomization flux-system\n  plumb tree ks apps --compact\n  plumb tree pipeline shop\n  plumb tree ks apps -o json"
 )]
 pub(crate) struct Tree {
     #[command(subcommand)]
@@ -30,19 +32,22 @@ pub(crate) struct Tree {
 
 #[derive(Debug, Subcommand)]
 enum Of {
-    /// The inventory of a Kustomization, and those of the Kustomizations in it.
+    /// The inventory of a Kustomization, and those of the Kustomizations and Pipelines in it.
     #[command(alias = "ks")]
-    Kustomization(OfKustomization),
+    Kustomization(OfApplier),
+    /// The inventory of a Pipeline, and those of the Kustomizations and Pipelines in it.
+    #[command(alias = "pipe")]
+    Pipeline(OfApplier),
 }
 
 #[derive(Debug, Args)]
-struct OfKustomization {
-    /// The name of the Kustomization.
+struct OfApplier {
+    /// The name of the object.
     name: String,
     /// Its namespace.
     #[arg(long, short, default_value = "flux-system")]
     namespace: String,
-    /// Only Flux's objects.
+    /// Only Flux's objects, and Plumbline's.
     #[arg(long)]
     compact: bool,
     /// How the tree is printed.
@@ -92,17 +97,20 @@ struct Kind {
 
 impl Tree {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let Of::Kustomization(of) = self.of;
+        let (kind, of) = match self.of {
+            Of::Kustomization(of) => (ApplierKind::Kustomization, of),
+            Of::Pipeline(of) => (ApplierKind::Pipeline, of),
+        };
         let root = cluster::block_on(async {
             let reader = Reader::connect().await?;
-            let kustomization = reader
-                .named(&[format!("kustomizations.{KUSTOMIZE_GROUP}/{}", of.name)], &of.namespace)
-                .await?;
+            let plural = format!("{}s", kind.as_str().to_lowercase());
+            let named =
+                reader.named(&[format!("{plural}.{}/{}", kind.group(), of.name)], &of.namespace).await?;
             let mut growing =
                 Growing { reader: &reader, compact: of.compact, now: Timestamp::now(), seen: HashSet::new() };
             let mut roots = Vec::new();
-            for kustomization in &kustomization {
-                roots.push(Box::pin(growing.kustomization(kustomization, 0)).await?);
+            for applier in &named {
+                roots.push(Box::pin(growing.applier(applier, 0)).await?);
             }
             Ok(roots.pop())
         })?;
@@ -121,16 +129,17 @@ struct Growing<'a> {
     reader: &'a Reader,
     compact: bool,
     now: Timestamp,
-    /// Kustomizations that are in the tree already: they may apply each other.
+    /// Kustomizations and Pipelines that are in the tree already: they may apply each other.
     seen: HashSet<ObjectId>,
 }
 
 impl Growing<'_> {
-    async fn kustomization(&mut self, object: &Object, depth: usize) -> anyhow::Result<Node> {
+    async fn applier(&mut self, object: &Object, depth: usize) -> anyhow::Result<Node> {
         let mut node = node(&object.id(), health(object, self.now));
         self.seen.insert(object.id());
         // What is applied to another cluster cannot be looked at in this one.
-        let is_elsewhere = object.pointer("/spec/kubeConfig").is_some();
+        let is_elsewhere =
+            ["/spec/kubeConfig", "/spec/apply/kubeConfig"].iter().any(|at| object.pointer(at).is_some());
         let ids: Vec<ObjectId> =
             inventory(object).into_iter().filter(|id| *id != object.id() && self.is_shown(id)).collect();
         if is_elsewhere {
@@ -146,9 +155,9 @@ impl Growing<'_> {
         for id in ids {
             let entry = match read.get(&id) {
                 Some(Read::Found(found))
-                    if is_kustomization(&id) && depth < DEEP && !self.seen.contains(&id) =>
+                    if applier_kind(&id.group_kind).is_some() && depth < DEEP && !self.seen.contains(&id) =>
                 {
-                    Box::pin(self.kustomization(found, depth + 1)).await?
+                    Box::pin(self.applier(found, depth + 1)).await?
                 }
                 Some(Read::Found(found)) => children.below(found, self.now),
                 Some(Read::Refused(why)) => self::node(&id, Health::new(HealthStatus::Unknown, why.clone())),
@@ -160,7 +169,7 @@ impl Growing<'_> {
     }
 
     fn is_shown(&self, id: &ObjectId) -> bool {
-        !self.compact || id.group_kind.group.ends_with(FLUX)
+        !self.compact || id.group_kind.group.ends_with(FLUX) || id.group_kind.group == OWN
     }
 }
 
@@ -222,10 +231,6 @@ fn node(id: &ObjectId, health: Health) -> Node {
         message: if health.status == HealthStatus::Current { String::new() } else { health.message },
         resources: Vec::new(),
     }
-}
-
-fn is_kustomization(id: &ObjectId) -> bool {
-    id.group_kind == GroupKind::new(KUSTOMIZE_GROUP, "Kustomization")
 }
 
 fn inventory(object: &Object) -> Vec<ObjectId> {

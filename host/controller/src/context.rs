@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use parking_lot::Mutex;
-use plumb_api::{ApplierKind, Inventory, Kustomization, ObjectId, SourceKind};
+use plumb_api::{ApplierKind, Inventory, Kustomization, ObjectId, Pipeline, SourceKind};
 use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
 
@@ -35,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) events: Events,
 
     pub(crate) kustomizations: Store<Kustomization>,
+    pub(crate) pipelines: Store<Pipeline>,
     pub(crate) applier_wakes: ApplierWakes,
 
     pub(crate) sources: Sources,
@@ -71,6 +72,7 @@ struct Wanted {
 pub(crate) struct Writers {
     pub(crate) sources: sources::Writers,
     pub(crate) kustomizations: Writer<Kustomization>,
+    pub(crate) pipelines: Writer<Pipeline>,
 }
 
 impl Context {
@@ -80,6 +82,7 @@ impl Context {
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<(Arc<Self>, Writers)> {
         let (kustomizations, kustomization_writer) = reflector::store();
+        let (pipelines, pipeline_writer) = reflector::store();
         let (storage, cache, plugins) =
             (config.storage_path.clone(), config.cache_dir.clone(), config.plugin_dir.clone());
         let prepare = move || -> anyhow::Result<_> {
@@ -112,6 +115,7 @@ impl Context {
             config,
             metrics,
             kustomizations,
+            pipelines,
             applier_wakes,
             sources,
             artifacts: Artifacts::default(),
@@ -125,7 +129,11 @@ impl Context {
             listed: Mutex::default(),
             standings: Mutex::default(),
         };
-        let writers = Writers { sources: source_writers, kustomizations: kustomization_writer };
+        let writers = Writers {
+            sources: source_writers,
+            kustomizations: kustomization_writer,
+            pipelines: pipeline_writer,
+        };
         Ok((Arc::new(context), writers))
     }
 
@@ -164,13 +172,14 @@ impl Context {
             ApplierKind::Kustomization => {
                 self.kustomizations.get(&reference(key)).map(Applier::Kustomization)
             }
-            ApplierKind::Pipeline => None,
+            ApplierKind::Pipeline => self.pipelines.get(&reference(key)).map(Applier::Pipeline),
         }
     }
 
     /// All objects that apply others.
     pub(crate) fn appliers(&self) -> impl Iterator<Item = Applier> {
-        self.kustomizations.state().into_iter().map(Applier::Kustomization)
+        let kustomizations = self.kustomizations.state().into_iter().map(Applier::Kustomization);
+        kustomizations.chain(self.pipelines.state().into_iter().map(Applier::Pipeline))
     }
 
     /// What is remembered of an applier; nothing after a panic. Whoever takes it puts it back.

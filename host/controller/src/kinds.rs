@@ -19,12 +19,13 @@ pub struct UnknownKind(String);
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Source(SourceKind::GitRepository),
         Self::Source(SourceKind::OciRepository),
         Self::Source(SourceKind::Bucket),
         Self::Source(SourceKind::ExternalArtifact),
         Self::Applier(ApplierKind::Kustomization),
+        Self::Applier(ApplierKind::Pipeline),
     ];
 
     fn as_str(self) -> &'static str {
@@ -63,7 +64,7 @@ mod tests {
         assert_eq!(
             "HelmRelease".parse::<Kind>().unwrap_err().to_string(),
             "\"HelmRelease\" is not a kind that can be reconciled; the kinds are GitRepository, OCIRepository, Bucket, \
-             ExternalArtifact, Kustomization"
+             ExternalArtifact, Kustomization, Pipeline"
         );
     }
 }

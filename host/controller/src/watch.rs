@@ -13,7 +13,9 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Resource, ResourceExt as _};
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
-use plumb_api::{ApplierKind, Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository};
+use plumb_api::{
+    ApplierKind, Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline,
+};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
@@ -31,8 +33,11 @@ pub(crate) fn start(context: &Arc<Context>, writers: Writers) -> JoinSet<()> {
     tasks.spawn(follow(context.clone(), sources.oci_repositories, source_changed::<OciRepository>));
     tasks.spawn(follow(context.clone(), sources.buckets, source_changed::<Bucket>));
     tasks.spawn(follow(context.clone(), sources.external_artifacts, source_changed::<ExternalArtifact>));
-    if context.config.kinds.contains(&Kind::Applier(ApplierKind::Kustomization)) {
+    // Those that another controller reconciles are watched, too: others may depend on them.
+    let applies = |kind: ApplierKind| context.config.kinds.contains(&Kind::Applier(kind));
+    if ApplierKind::ALL.into_iter().any(applies) {
         tasks.spawn(follow(context.clone(), writers.kustomizations, kustomization_changed));
+        tasks.spawn(follow(context.clone(), writers.pipelines, pipeline_changed));
     }
     tasks.spawn(sources::sweep_regularly(context.clone()));
     tasks
@@ -225,6 +230,11 @@ fn source_changed<K: Source>(context: &Arc<Context>, key: Key, change: Change<K>
 fn kustomization_changed(context: &Arc<Context>, key: Key, change: Change<Kustomization>) {
     let change = change.map(|object| Applier::Kustomization(Arc::new(object)));
     applier_changed(context, ApplierId { kind: ApplierKind::Kustomization, key }, change);
+}
+
+fn pipeline_changed(context: &Arc<Context>, key: Key, change: Change<Pipeline>) {
+    let change = change.map(|object| Applier::Pipeline(Arc::new(object)));
+    applier_changed(context, ApplierId { kind: ApplierKind::Pipeline, key }, change);
 }
 
 fn applier_changed(context: &Arc<Context>, id: ApplierId, change: Change<Applier>) {

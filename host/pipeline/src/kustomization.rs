@@ -1,6 +1,6 @@
 //! A Flux `Kustomization` as a pipeline.
 
-use plumb_api::{KustomizationSpec, Object, Owner, PostBuild, SubstituteStrategy};
+use plumb_api::{CommonMetadata, KustomizationSpec, Object, Owner, PostBuild, SubstituteStrategy};
 use serde_json::{Map, Value, json};
 
 use crate::{BuiltinError, Builtins, Parameters, Step, StepSpec, Variables};
@@ -76,12 +76,11 @@ fn parameters(spec: &KustomizationSpec) -> Map<String, Value> {
     Map::from_iter([("path".to_owned(), path.into()), ("overlay".to_owned(), overlay.into())])
 }
 
-/// Puts the common metadata of the spec and the ownership labels on every object, in this order: nobody else's labels can
+/// Puts the common metadata of a spec and the ownership labels on every object, in this order: nobody else's labels can
 /// pass for ours.
-pub fn stamp(objects: &mut [Object], spec: &KustomizationSpec, namespace: &str, name: &str) {
-    let owner = Owner::kustomization(namespace, name);
+pub fn stamp(objects: &mut [Object], common: Option<&CommonMetadata>, owner: &Owner) {
     for object in objects {
-        if let Some(common) = &spec.common_metadata {
+        if let Some(common) = common {
             for (key, value) in &common.labels {
                 object.set_label(key, value);
             }
@@ -136,7 +135,7 @@ mod tests {
         }}));
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}});
         let mut objects = [Object::new(object).unwrap()];
-        stamp(&mut objects, &spec, "flux-system", "apps");
+        stamp(&mut objects, spec.common_metadata.as_ref(), &Owner::kustomization("flux-system", "apps"));
         let [object] = &objects;
         assert_eq!(object.label("team"), Some("a"));
         assert_eq!(object.annotation("note"), Some("b"));

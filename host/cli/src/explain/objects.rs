@@ -1,10 +1,10 @@
 //! What is read of an object, whatever its kind. Pure.
 
 use plumb_api::annotations::FINALIZER;
-use plumb_api::{GroupKind, Object, ObjectId};
+use plumb_api::{ApplierKind, GroupKind, Object, ObjectId};
 use serde_json::Value;
 
-use crate::reader::{KUSTOMIZE_GROUP, SOURCE_GROUP};
+use crate::reader::{SOURCE_GROUP, applier_kind};
 
 /// A condition of a status.
 pub(super) struct Condition<'a> {
@@ -13,7 +13,7 @@ pub(super) struct Condition<'a> {
     pub(super) message: &'a str,
 }
 
-/// A Kustomization that has to be ready first.
+/// An object that has to be ready first.
 pub(super) struct Dependency {
     pub(super) id: ObjectId,
     /// Whether an expression decides what ready means.
@@ -56,15 +56,16 @@ pub(super) fn finalizers(object: &Object) -> (bool, Vec<&str>) {
     (all.contains(&FINALIZER), others)
 }
 
-pub(super) fn is_kustomization(object: &Object) -> bool {
-    object.gvk().group_kind() == GroupKind::new(KUSTOMIZE_GROUP, "Kustomization")
+/// Whether it is a Kustomization or a Pipeline.
+pub(super) fn is_applier(object: &Object) -> bool {
+    applier_kind(&object.gvk().group_kind()).is_some()
 }
 
 pub(super) fn is_source(object: &Object) -> bool {
     object.gvk().group == SOURCE_GROUP
 }
 
-/// The source that a Kustomization, or another object of Flux, is made of.
+/// The source that a Kustomization, a Pipeline or another object of Flux is made of.
 pub(super) fn source_of(object: &Object) -> Option<ObjectId> {
     let reference = ["/spec/sourceRef", "/spec/chartRef", "/spec/chart/spec/sourceRef"];
     let reference = reference.into_iter().find_map(|pointer| object.pointer(pointer))?;
@@ -83,7 +84,10 @@ pub(super) fn dependencies_of(object: &Object) -> Vec<Dependency> {
         let text = |field: &str| reference.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
         let group = text("apiVersion").map(|version| version.split_once('/').map_or("", |(group, _)| group));
         let group_kind = match text("kind") {
-            Some(kind) if kind != own.kind => GroupKind::new(group.unwrap_or_default(), kind),
+            Some(kind) if kind != own.kind => {
+                let known = kind.parse().map_or("", ApplierKind::group);
+                GroupKind::new(group.unwrap_or(known), kind)
+            }
             Some(_) => own.clone(),
             None => own.clone(),
         };
@@ -95,13 +99,13 @@ pub(super) fn dependencies_of(object: &Object) -> Vec<Dependency> {
     all.into_iter().flatten().filter_map(dependency).collect()
 }
 
-/// What a Kustomization has applied.
+/// What a Kustomization or Pipeline has applied.
 pub(super) fn inventory_of(object: &Object) -> Vec<ObjectId> {
     let entries = object.pointer("/status/inventory/entries").and_then(Value::as_array);
     entries.into_iter().flatten().filter_map(|entry| entry.get("id")?.as_str()?.parse().ok()).collect()
 }
 
-/// What `spec.healthChecks` names.
+/// What `spec.healthChecks` names, or `spec.health.checks` of a Pipeline.
 pub(super) fn health_checks_of(object: &Object) -> Vec<ObjectId> {
     let check = |check: &Value| {
         let text = |field: &str| check.get(field).and_then(Value::as_str);
@@ -113,6 +117,7 @@ pub(super) fn health_checks_of(object: &Object) -> Vec<ObjectId> {
             group_kind: GroupKind::new(group, text("kind")?),
         })
     };
-    let all = object.pointer("/spec/healthChecks").and_then(Value::as_array);
+    let pointers = ["/spec/healthChecks", "/spec/health/checks"];
+    let all = pointers.into_iter().find_map(|pointer| object.pointer(pointer)).and_then(Value::as_array);
     all.into_iter().flatten().filter_map(check).collect()
 }

@@ -8,8 +8,7 @@ use plumb_api::{GroupKind, Object, ObjectId};
 use plumb_apply::{Health, HealthStatus, health};
 
 use super::objects::{
-    dependencies_of, health_checks_of, inventory_of, is_being_deleted, is_kustomization, is_ready, source_of,
-    text,
+    dependencies_of, health_checks_of, inventory_of, is_applier, is_being_deleted, is_ready, source_of, text,
 };
 use crate::reader::{Read, Reader};
 use crate::workload;
@@ -102,13 +101,13 @@ fn edges(object: &Object) -> Vec<ObjectId> {
     dependencies.chain(source_of(object)).collect()
 }
 
-/// Reads what the Kustomizations that are not ready have applied and what they check.
+/// Reads what the Kustomizations and Pipelines that are not ready have applied and what they check.
 async fn look_at_applied(reader: &Reader, situation: &mut Situation) {
     let found = situation.others.values().filter_map(|read| match read {
         Read::Found(object) => Some(object),
         Read::Missing | Read::Refused(_) => None,
     });
-    let is_unready = |object: &&Object| is_kustomization(object) && !is_ready(object);
+    let is_unready = |object: &&Object| is_applier(object) && !is_ready(object);
     let unready = std::iter::once(&situation.subject).chain(found).filter(is_unready);
     let mut ids: Vec<ObjectId> =
         unready.flat_map(|object| inventory_of(object).into_iter().chain(health_checks_of(object))).collect();

@@ -5,7 +5,7 @@ use plumb_apply::HealthStatus;
 
 use super::objects::{
     Condition, Dependency, condition, dependencies_of, finalizers, health_checks_of, inventory_of,
-    is_being_deleted, is_kustomization, is_ready, is_source, is_true, source_of, text,
+    is_applier, is_being_deleted, is_ready, is_source, is_true, source_of, text,
 };
 use super::situation::Situation;
 use crate::reader::Read;
@@ -49,15 +49,17 @@ fn why(situation: &Situation, object: &Object, way: &mut Vec<ObjectId>) -> Optio
     }
     if is_true(object, "/spec/suspend") {
         let id = object.id();
-        let command = match is_kustomization(object) {
-            true => format!("plumb resume kustomization {} -n {}", id.name, id.namespace),
+        let command = match is_applier(object) {
+            true => {
+                format!("plumb resume {} {} -n {}", id.group_kind.kind.to_lowercase(), id.name, id.namespace)
+            }
             false => format!("plumb resume source {} -n {}", id.name, id.namespace),
         };
         let is = "is suspended, so that nothing is fetched, applied or put back";
         return Some(Why::new(is, format!("Resume it with `{command}`.")));
     }
-    if is_kustomization(object) {
-        kustomization(situation, object, way)
+    if is_applier(object) {
+        applier(situation, object, way)
     } else if is_source(object) {
         source(situation, object)
     } else {
@@ -104,7 +106,7 @@ fn deletion(situation: &Situation, object: &Object) -> Why {
     Why::new(is, format!("{held}{said}{advice}").trim().to_owned())
 }
 
-fn kustomization(situation: &Situation, object: &Object, way: &mut Vec<ObjectId>) -> Option<Why> {
+fn applier(situation: &Situation, object: &Object, way: &mut Vec<ObjectId>) -> Option<Why> {
     if is_ready(object) {
         return None;
     }
@@ -261,7 +263,7 @@ fn is_met(situation: &Situation, object: &Object, dependency: &Dependency) -> bo
     }
     let revision =
         || situation.find(&source_of(object)?).and_then(|source| text(source, "/status/artifact/revision"));
-    !is_kustomization(found)
+    !is_applier(found)
         || source_of(found) != source_of(object)
         || revision().is_none_or(|revision| text(found, "/status/lastAppliedRevision") == Some(revision))
 }
@@ -370,7 +372,7 @@ fn ready(situation: &Situation, object: &Object) -> String {
     let revision =
         text(object, "/status/lastAppliedRevision").or_else(|| text(object, "/status/artifact/revision"));
     match revision {
-        Some(revision) if is_kustomization(object) => format!("{name} is ready: it has applied {revision}."),
+        Some(revision) if is_applier(object) => format!("{name} is ready: it has applied {revision}."),
         Some(revision) => format!("{name} is ready: it has fetched {revision}."),
         None => format!("{name} is well: {}.", ended(&situation.health(object).message)),
     }
@@ -379,7 +381,7 @@ fn ready(situation: &Situation, object: &Object) -> String {
 /// What else is worth knowing: what works now, but not for long.
 fn remarks(situation: &Situation, object: &Object) -> Vec<String> {
     let mut remarks = Vec::new();
-    if !is_kustomization(object) {
+    if !is_applier(object) {
         return remarks;
     }
     if let Some(healthy) =

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ServiceAccount as ServiceAccountObject;
 use kube::api::Api;
-use plumb_api::{KustomizationSpec, Reason, is_object_name};
+use plumb_api::{Reason, is_object_name};
+use plumb_pipeline::Spec;
 
 use super::failure::{Failure, Retry};
 use super::{ApplierId, Run};
@@ -73,8 +74,8 @@ async fn remote(run: &Run<'_>, reference: &Reference) -> Result<Arc<Cluster>, No
 }
 
 /// The service account that acts for a Kustomization, on whichever cluster; `None` for the controller, or the kubeconfig's user.
-fn account(spec: &KustomizationSpec, key: &Key, tenancy: &Tenancy) -> Option<ServiceAccount> {
-    let name = spec.service_account_name.as_ref().or(tenancy.default_service_account.as_ref())?;
+fn account(spec: &Spec, key: &Key, tenancy: &Tenancy) -> Option<ServiceAccount> {
+    let name = spec.apply.service_account_name.as_ref().or(tenancy.default_service_account.as_ref())?;
     Some(ServiceAccount { namespace: key.namespace.clone(), name: name.clone() })
 }
 
@@ -82,7 +83,7 @@ fn account(spec: &KustomizationSpec, key: &Key, tenancy: &Tenancy) -> Option<Ser
 pub(super) async fn last_actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor> {
     let account = account(&run.spec, &run.id.key, &run.context.config.tenancy);
     let account = account.filter(|account| is_object_name(&account.name));
-    if let (Some(account), None) = (account, &run.spec.kube_config) {
+    if let (Some(account), None) = (account, &run.spec.apply.kube_config) {
         let api: Api<ServiceAccountObject> = Api::namespaced(run.context.client.clone(), &account.namespace);
         match bounded(api.get_metadata_opt(&account.name)).await {
             Ok(Some(_)) => {}
@@ -97,11 +98,7 @@ pub(super) async fn last_actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor>
 }
 
 /// The reference to another namespace that is not allowed, if there is one.
-pub(super) fn refuse_cross_namespace(
-    spec: &KustomizationSpec,
-    own: &ApplierId,
-    tenancy: &Tenancy,
-) -> Result<(), Failure> {
+pub(super) fn refuse_cross_namespace(spec: &Spec, own: &ApplierId, tenancy: &Tenancy) -> Result<(), Failure> {
     if !tenancy.no_cross_namespace_refs {
         return Ok(());
     }
@@ -129,16 +126,17 @@ pub(super) fn refuse_cross_namespace(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use plumb_api::KustomizationSpec;
     use rstest::rstest;
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn spec(json: Value) -> KustomizationSpec {
+    fn spec(json: Value) -> Spec {
         let mut all =
             json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
         all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
-        serde_json::from_value(all).unwrap()
+        Spec::from(&serde_json::from_value::<KustomizationSpec>(all).unwrap())
     }
 
     fn id() -> ApplierId {

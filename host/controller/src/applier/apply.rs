@@ -149,8 +149,8 @@ fn policy(run: &Run<'_>, expressions: &Expressions) -> Result<Policy, Failure> {
         }
     };
     Ok(Policy {
-        prune: run.spec.prune,
-        force: run.spec.force,
+        prune: run.spec.apply.prune,
+        force: run.spec.apply.force,
         ignore: expressions.ignore.clone(),
         stages: run.context.config.stages.clone(),
         override_managers: run.context.config.override_managers.clone(),

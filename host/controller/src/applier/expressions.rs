@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
 use kube::api::Api;
-use plumb_api::{ApplierKind, GroupVersionKind, Kustomization, KustomizationSpec, Reason};
+use plumb_api::{ApplierKind, GroupVersionKind, Kustomization, Pipeline, Reason};
 use plumb_apply::IgnoreRules;
 use plumb_cel::{HealthExpressions, ReadyExpression};
+use plumb_pipeline::Spec;
 use serde_json::Value;
 
 use super::dependencies::{applier_kind, kind_of};
@@ -33,10 +35,11 @@ pub(super) struct Expressions {
 
 impl Expressions {
     /// Reads all of them; every mistake is told.
-    pub(super) fn read(spec: &KustomizationSpec, own: ApplierKind) -> Result<Self, Failure> {
+    pub(super) fn read(spec: &Spec, own: ApplierKind) -> Result<Self, Failure> {
         let mut mistakes = Vec::new();
-        let health = HealthExpressions::compile(&spec.health_check_exprs)
-            .map_err(|errors| mistakes.extend(errors.iter().map(|error| format!("spec.{error}"))));
+        let health = HealthExpressions::compile(&spec.health.exprs).map_err(|errors| {
+            mistakes.extend(errors.iter().map(|error| in_its_place(&format!("spec.{error}"), own)));
+        });
         let mut ready = Vec::new();
         let many = spec.depends_on.iter().filter(|dependency| dependency.ready_expr.is_some()).count();
         if many > READY_EXPRESSIONS {
@@ -58,14 +61,27 @@ impl Expressions {
                 Err(error) => mistakes.push(format!("{field}: {error}")),
             }
         }
-        let ignore = IgnoreRules::compile(&spec.ignore);
+        let ignore = IgnoreRules::compile(&spec.apply.ignore);
         match (health, ignore) {
             (Ok(health), Ok(ignore)) if mistakes.is_empty() => Ok(Self { ignore, health, ready }),
             (_, Err(error)) if mistakes.is_empty() => {
-                Err(Failure::new(Reason::ReconciliationFailed, Retry::Never, error.to_string()))
+                let message = in_its_place(&error.to_string(), own);
+                Err(Failure::new(Reason::ReconciliationFailed, Retry::Never, message))
             }
             _ => Err(Failure::new(Reason::InvalidCELExpression, Retry::Never, mistakes.join("\n"))),
         }
+    }
+}
+
+/// A message about a field of a Kustomization, as one about the field that it is in an applier of the kind.
+fn in_its_place(message: &str, own: ApplierKind) -> String {
+    match own {
+        ApplierKind::Kustomization => message.to_owned(),
+        ApplierKind::Pipeline => message.replacen("spec.healthCheckExprs", "spec.health.exprs", 1).replacen(
+            "spec.ignore",
+            "spec.apply.ignore",
+            1,
+        ),
     }
 }
 
@@ -85,14 +101,17 @@ fn check_ready(
 /// The schema of a kind that the controller knows by itself.
 fn schema(kind: ApplierKind) -> &'static Value {
     // To make one takes milliseconds.
-    static KUSTOMIZATION: LazyLock<Value> = LazyLock::new(|| {
-        let crd = <Kustomization as kube::CustomResourceExt>::crd();
-        schema_of(&crd, "v1").unwrap_or(Value::Bool(true))
-    });
+    static KUSTOMIZATION: LazyLock<Value> = LazyLock::new(|| schema_or_any(&Kustomization::crd()));
+    static PIPELINE: LazyLock<Value> = LazyLock::new(|| schema_or_any(&Pipeline::crd()));
     match kind {
         ApplierKind::Kustomization => &KUSTOMIZATION,
-        ApplierKind::Pipeline => &KUSTOMIZATION,
+        ApplierKind::Pipeline => &PIPELINE,
     }
+}
+
+fn schema_or_any(crd: &CustomResourceDefinition) -> Value {
+    let version = crd.spec.versions.first().map(|version| version.name.as_str());
+    version.and_then(|version| schema_of(crd, version)).unwrap_or(Value::Bool(true))
 }
 
 fn schema_of(crd: &CustomResourceDefinition, version: &str) -> Option<Value> {
@@ -110,14 +129,15 @@ const DEFINITION: Duration = Duration::from_secs(5);
 /// Compares the expressions with the definitions of the kinds that they are about, as far as the cluster has them and as far as that
 /// was not done yet.
 pub(super) async fn compare(
-    spec: &KustomizationSpec,
+    spec: &Spec,
     own: ApplierKind,
     expressions: &Expressions,
     compared: &mut Compared,
     actor: &Arc<Actor>,
 ) -> Result<(), Failure> {
     let checks = spec
-        .health_check_exprs
+        .health
+        .exprs
         .iter()
         .filter_map(|check| Some(GroupVersionKind::new(&check.api_version, check.kind.as_deref()?)));
     // Those that are on appliers were compared when they were read.
@@ -143,7 +163,10 @@ pub(super) async fn compare(
         if let Some(health) = expressions.health.of(&kind.group, &kind.kind) {
             let findings = health.check(&schema);
             mistakes.extend(
-                findings.iter().map(|finding| format!("spec.healthCheckExprs for {}: {finding}", kind.kind)),
+                findings
+                    .iter()
+                    .map(|finding| format!("spec.healthCheckExprs for {}: {finding}", kind.kind))
+                    .map(|message| in_its_place(&message, own)),
             );
         }
         for (index, (dependency, ready)) in spec.depends_on.iter().zip(&expressions.ready).enumerate() {
@@ -189,6 +212,7 @@ async fn definition(actor: &Arc<Actor>, gvk: &GroupVersionKind) -> Definition {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use plumb_api::KustomizationSpec;
     use rstest::rstest;
     use serde_json::json;
 
@@ -198,7 +222,8 @@ mod tests {
         let mut all =
             json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
         all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        Expressions::read(&serde_json::from_value(all).unwrap(), ApplierKind::Kustomization)
+        let spec: KustomizationSpec = serde_json::from_value(all).unwrap();
+        Expressions::read(&Spec::from(&spec), ApplierKind::Kustomization)
     }
 
     // Attack 16 (rendering): an expression that looks at a field which is not there is a mistake at once, not a timeout.

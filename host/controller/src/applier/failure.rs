@@ -1,9 +1,9 @@
-//! Why a Kustomization is not ready, and when to try again.
+//! Why an applier is not ready, and when to try again.
 
 use std::time::Duration;
 
-use plumb_api::{KustomizationSpec, Reason};
-use plumb_pipeline::kustomization as pipeline;
+use plumb_api::Reason;
+use plumb_pipeline::Spec;
 
 /// Why a reconciliation did not get to its end.
 #[derive(Debug)]
@@ -47,14 +47,13 @@ impl Failure {
 }
 
 /// Refuses a spec that asks for something that is not done yet: it is never silently ignored.
-pub(super) fn refuse_not_honoured(spec: &KustomizationSpec) -> Result<(), Failure> {
-    let fields = pipeline::not_honoured(spec);
-    if fields.is_empty() {
+pub(super) fn refuse_not_honoured(spec: &Spec) -> Result<(), Failure> {
+    if spec.not_honoured.is_empty() {
         return Ok(());
     }
     let message = format!(
         "not supported yet: {}; remove it, or let Flux's kustomize-controller reconcile this object",
-        fields.join(", ")
+        spec.not_honoured.join(", ")
     );
     Err(Failure::new(Reason::UnsupportedField, Retry::Never, message))
 }
@@ -63,6 +62,7 @@ pub(super) fn refuse_not_honoured(spec: &KustomizationSpec) -> Result<(), Failur
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use plumb_api::KustomizationSpec;
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -78,7 +78,8 @@ mod tests {
         let mut all =
             json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
         all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let refused = refuse_not_honoured(&serde_json::from_value(all).unwrap());
+        let spec: KustomizationSpec = serde_json::from_value(all).unwrap();
+        let refused = refuse_not_honoured(&Spec::from(&spec));
         assert_eq!(refused.is_err(), field.is_some());
         if let (Err(failure), Some(field)) = (refused, field) {
             assert!(failure.message.contains(field), "{}", failure.message);

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use jiff::Timestamp;
 use kube::api::{Api, DynamicObject, ListParams, TypeMeta};
-use plumb_api::{ConditionStatus, GroupVersionKind, KustomizationSpec, Object, ObjectId, Reason};
+use plumb_api::{ConditionStatus, GroupVersionKind, Object, ObjectId, Reason};
 use plumb_apply::{Health, HealthStatus, Kind, Live, LiveState as _, health, summarise, with_pods};
+use plumb_pipeline::Spec;
 
 use super::expressions::Expressions;
 use super::failure::{Failure, Retry};
@@ -109,13 +110,13 @@ fn expressed(object: &Object, expressions: &Expressions, now: Timestamp) -> Heal
 }
 
 /// The objects of `spec.healthChecks`.
-fn checked(spec: &KustomizationSpec, namespace: &str) -> Vec<(ObjectId, GroupVersionKind)> {
+fn checked(spec: &Spec, namespace: &str) -> Vec<(ObjectId, GroupVersionKind)> {
     let entry = |check: &plumb_api::NamespacedObjectKindReference| {
         let gvk = GroupVersionKind::new(check.api_version.as_deref().unwrap_or("v1"), &check.kind);
         let namespace = check.namespace.clone().unwrap_or_else(|| namespace.to_owned());
         (ObjectId { namespace, name: check.name.clone(), group_kind: gvk.group_kind() }, gvk)
     };
-    spec.health_checks.iter().map(entry).collect()
+    spec.health.checks.iter().map(entry).collect()
 }
 
 impl Assessment {
@@ -150,7 +151,7 @@ impl Assessment {
 pub(super) fn expect(run: &Run<'_>, assessment: &Assessment, revision: &str) -> Result<(), Failure> {
     let spec = &run.spec;
     let checks = checked(spec, &run.id.key.namespace);
-    let is_awaited = |id: &ObjectId| spec.wait || checks.iter().any(|(check, _)| check == id);
+    let is_awaited = |id: &ObjectId| spec.health.wait || checks.iter().any(|(check, _)| check == id);
     let awaited: Vec<_> = assessment.unwell().filter(|(id, _)| is_awaited(id)).collect();
     if awaited.is_empty() {
         return Ok(());

@@ -13,6 +13,7 @@ mod health;
 mod id;
 mod lint;
 mod object;
+mod queues;
 mod render;
 mod repairs;
 mod report;
@@ -25,14 +26,10 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use jiff::Timestamp;
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
-use plumb_api::{
-    ApplierKind, ConditionStatus, ConditionType, Kustomization, KustomizationSpec, KustomizationStatus,
-    ObjectId, Reason, conditions,
-};
+use plumb_api::{ConditionStatus, ConditionType, KustomizationStatus, ObjectId, Reason, conditions};
 use plumb_apply::{Applied, Kind, Live, LiveState as _, Terminating};
-use tokio_util::sync::CancellationToken;
+use plumb_pipeline::Spec;
 
-use crate::Key;
 use crate::artifacts::Artifact;
 use crate::clusters::Actor;
 use crate::context::Context;
@@ -40,11 +37,12 @@ use crate::events::Severity;
 use crate::inputs::InputId;
 use crate::kubeconfig::Reference;
 use crate::notifications::metadata;
-use crate::queue::{self, Action, Reconciler};
+use crate::queue::Action;
 use crate::sources::SourceId;
 use crate::status::{self, Written};
 pub(crate) use id::ApplierId;
 pub(crate) use object::Applier;
+pub(crate) use queues::run;
 
 use dependencies::{Known, Waiting};
 use expressions::{Compared, Expressions};
@@ -150,7 +148,7 @@ struct Run<'a> {
     context: &'a Arc<Context>,
     object: Applier,
     id: ApplierId,
-    spec: KustomizationSpec,
+    spec: Spec,
     memory: &'a mut Memory,
     /// The status as the API server has it.
     written: KustomizationStatus,
@@ -173,12 +171,12 @@ struct Run<'a> {
     fought_over: Vec<ObjectId>,
 }
 
-/// The ConfigMaps and Secrets that a Kustomization is made from.
-fn inputs_of(spec: &KustomizationSpec, key: &Key) -> Vec<InputId> {
-    let kubeconfig = spec.kube_config.as_ref();
-    let kubeconfig = kubeconfig.map(|reference| Reference::new(reference, key.namespace.clone()).input);
-    let values = spec.post_build.iter().flat_map(|post_build| &post_build.substitute_from);
-    let values = values.map(|values| variables::input_of(values, &key.namespace));
+/// The ConfigMaps and Secrets that an applier is made from.
+fn inputs_of(spec: &Spec, namespace: &str) -> Vec<InputId> {
+    let kubeconfig = spec.apply.kube_config.as_ref();
+    let kubeconfig = kubeconfig.map(|reference| Reference::new(reference, namespace.to_owned()).input);
+    let values =
+        spec.inputs().map(|input| InputId::new(input.kind(), namespace.to_owned(), input.name.to_owned()));
     kubeconfig.into_iter().chain(values).collect()
 }
 
@@ -200,34 +198,6 @@ impl Known for Objects<'_> {
             return Err(why);
         }
         Ok(self.actor.references.live(id))
-    }
-}
-
-struct Kustomizations;
-
-/// Reconciles until `stop`.
-pub(crate) async fn run(context: Arc<Context>, stop: &CancellationToken) {
-    use futures::StreamExt as _;
-    let woken = context.applier_wakes.of(ApplierKind::Kustomization).stream();
-    let woken = woken.take_until(stop.clone().cancelled_owned());
-    queue::run::<Kustomizations>(context.clone(), context.kustomizations.clone(), woken).await;
-}
-
-impl Reconciler for Kustomizations {
-    type Kind = Kustomization;
-    const KIND: &'static str = "Kustomization";
-
-    async fn reconcile(object: Arc<Kustomization>, context: Arc<Context>) -> Action {
-        reconcile(Applier::Kustomization(object), &context).await
-    }
-
-    fn exists(key: &Key, context: &Context) -> bool {
-        let id = ApplierId { kind: ApplierKind::Kustomization, key: key.clone() };
-        context.applier(&id).is_some()
-    }
-
-    async fn report_panic(object: Arc<Kustomization>, context: Arc<Context>, message: String) {
-        report_panic(Applier::Kustomization(object), &context, &message).await;
     }
 }
 
@@ -331,7 +301,7 @@ impl<'a> Run<'a> {
         refuse_not_honoured(&self.spec)?;
         actor::refuse_cross_namespace(&self.spec, &self.id, &self.context.config.tenancy)?;
         let expressions = self.expressions()?;
-        let inputs = inputs_of(&self.spec, &self.id.key);
+        let inputs = inputs_of(&self.spec, &self.id.key.namespace);
         self.context.inputs.follow(&self.id, &inputs);
         // What changes from here on makes another attempt, whether or not this one has seen it.
         self.context.inputs.answered(&inputs).await;
@@ -583,7 +553,7 @@ impl<'a> Run<'a> {
     }
 
     async fn warn_of_dropped_fields(&self) {
-        if self.spec.validation.is_some() {
+        if self.object.has_dropped_fields() {
             let note = "spec.validation was dropped from Flux and has no effect: the API server validates every object \
                         before any is applied; remove the field";
             self.publish(Severity::Warning, Reason::DeprecatedField.as_str(), note).await;

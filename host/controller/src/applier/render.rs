@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use plumb_api::{GroupVersionKind, Object, ObjectId, Reason};
+use plumb_api::{ApplierKind, GroupVersionKind, Object, ObjectId, Reason};
 use plumb_apply::Deferred;
 use plumb_pipeline::{Rendered, Request, kustomization as pipeline};
 use plumb_plugin::{Call, Limits};
 use tokio::time::Instant;
 
 use super::failure::{Failure, Retry};
-use super::{DISCOVERY, Run, variables};
+use super::{Applier, DISCOVERY, Run, variables};
 use crate::artifacts::Artifact;
 use crate::clusters::Actor;
 use crate::events::Severity;
@@ -53,14 +53,17 @@ pub(super) async fn render(
     let variables =
         variables::gather(run).await.inspect_err(|_| context.wants_as_before(&run.id, revision))?;
     let permit = context.renders.acquire(&run.id.key.namespace).await;
-    let (working, spec, scope) = (context.clone(), run.spec.clone(), run.id.to_string());
+    let (working, scope, timeout) = (context.clone(), run.id.to_string(), run.spec.timeout());
+    let object = run.object.clone();
     let tree = artifact.tree.clone();
     let rendering = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let steps =
-            pipeline::steps(&spec, &variables, &working.builtins).map_err(|error| error.to_string())?;
-        let limits =
-            Limits { wall_time: spec.timeout().min(Limits::default().wall_time), ..Limits::default() };
+        let steps = match &object {
+            Applier::Kustomization(object) => pipeline::steps(&object.spec, &variables, &working.builtins)
+                .map_err(|error| error.to_string())?,
+            Applier::Pipeline(_) => return Err("Pipelines cannot be rendered yet".to_owned()),
+        };
+        let limits = Limits { wall_time: timeout.min(Limits::default().wall_time), ..Limits::default() };
         let call = Call { limits, cancelled: working.renders_cancelled.clone(), ..Call::default() };
         let request = Request { scope: &scope, tree: &tree, steps: &steps, call: &call };
         working.engine.render_with_origin(&request).map_err(|error| error.to_string())
@@ -90,6 +93,8 @@ fn ids(run: &Run<'_>, actor: &Actor, objects: &[Object]) -> HashSet<ObjectId> {
             let mut id = object.id();
             if !kind.is_namespaced {
                 id.namespace.clear();
+            } else if let Some(namespace) = imposed_namespace(run) {
+                namespace.clone_into(&mut id.namespace);
             } else if id.namespace.is_empty() {
                 default_namespace(run).clone_into(&mut id.namespace);
             }
@@ -116,7 +121,11 @@ pub(super) async fn prepare(
         return Ok(desired.clone());
     }
     let mut objects = rendered.objects.clone();
-    pipeline::stamp(&mut objects, &run.spec, &run.id.key.namespace, &run.id.key.name);
+    if let Some(namespace) = imposed_namespace(run) {
+        // What is of a kind without namespaces loses it again below.
+        objects.iter_mut().for_each(|object| object.set_namespace(Some(namespace)));
+    }
+    pipeline::stamp(&mut objects, run.spec.apply.common_metadata.as_ref(), &run.id.owner());
     let deferred = place(run, actor, &mut objects).await?;
     let types: HashSet<GroupVersionKind> = objects.iter().map(Object::gvk).collect();
     let desired = Arc::new(Desired {
@@ -130,9 +139,15 @@ pub(super) async fn prepare(
     Ok(desired)
 }
 
+/// Where all objects go that have a namespace. Kustomize has seen to that for a Kustomization.
+fn imposed_namespace<'a>(run: &'a Run<'_>) -> Option<&'a str> {
+    let target = run.spec.apply.target_namespace.as_deref();
+    target.filter(|_| run.id.kind == ApplierKind::Pipeline)
+}
+
 /// Where objects go that name no namespace, if their kind has one.
 fn default_namespace<'a>(run: &'a Run<'_>) -> &'a str {
-    run.spec.target_namespace.as_deref().unwrap_or("default")
+    run.spec.apply.target_namespace.as_deref().unwrap_or("default")
 }
 
 /// Gives every object the namespace in which the API server will see it, and takes out those whose kind the cluster does not know.

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use plumb_api::{Reason, Sensitive, SubstituteReference, ValuesKind};
 use plumb_pipeline::Variables;
 
-use super::Run;
 use super::failure::{Failure, Retry};
+use super::{Applier, Run};
 use crate::inputs::{Data, Input, InputId};
 
 /// All variables of `spec.postBuild`; none when there is no such field. Every input that cannot be had is named.
 pub(super) async fn gather(run: &Run<'_>) -> Result<Variables, Failure> {
-    let Some(post_build) = &run.spec.post_build else { return Ok(Variables::default()) };
+    let Applier::Kustomization(object) = &run.object else { return Ok(Variables::default()) };
+    let Some(post_build) = &object.spec.post_build else { return Ok(Variables::default()) };
     let (mut all, mut mistakes) = (Vec::new(), Vec::new());
     // Whatever is created or changed has it looked at again.
     let mut retry = Retry::Interval;

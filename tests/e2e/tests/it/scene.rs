@@ -101,6 +101,20 @@ impl Scene {
         })
     }
 
+    /// A Pipeline of these steps into the namespace of the test; `spec` overrides what it says by default.
+    pub(crate) fn pipeline(&self, name: &str, steps: Value, spec: Value) -> Value {
+        let mut all = json!({
+            "interval": "1h", "retryInterval": "1s", "timeout": "1m", "steps": steps,
+            "apply": {"targetNamespace": self.namespace}, "sourceRef": {"kind": "GitRepository", "name": "source"},
+        });
+        if let (Some(all), Value::Object(spec)) = (all.as_object_mut(), spec) {
+            all.extend(spec);
+        }
+        let mut pipeline = self.object("plumbline.dev/v1alpha1", "Pipeline", name);
+        pipeline["spec"] = all;
+        pipeline
+    }
+
     /// Names an object in the namespace of the test.
     pub(crate) fn object(&self, api_version: &str, kind: &str, name: &str) -> Value {
         json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": self.namespace}})
