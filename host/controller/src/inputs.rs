@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +20,7 @@ use plumb_api::{Sensitive, ValuesKind, is_object_name};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::applier::ApplierId;
 use crate::status::{bounded, said};
-use crate::wakes::ApplierWakes;
 
 /// A watch is a stream on either side; more than these are not opened, whoever asks for them.
 const AT_MOST: usize = 1024;
@@ -74,39 +73,48 @@ pub(crate) enum Input {
     Unreadable(String),
 }
 
+/// Names who follows inputs.
+pub(crate) trait Follower: Clone + Eq + Hash + Send + 'static {}
+
+impl<T: Clone + Eq + Hash + Send + 'static> Follower for T {}
+
+/// Has a follower looked at.
+type Wake<F> = Arc<dyn Fn(&F) + Send + Sync>;
+
 /// All inputs that are followed.
-pub(crate) struct Inputs {
+pub(crate) struct Inputs<F> {
     client: Client,
-    wakes: ApplierWakes,
-    followed: Mutex<HashMap<InputId, Followed>>,
+    wake: Wake<F>,
+    followed: Mutex<HashMap<InputId, Followed<F>>>,
 }
 
-struct Followed {
-    followers: Arc<Mutex<HashSet<ApplierId>>>,
+struct Followed<F> {
+    followers: Arc<Mutex<HashSet<F>>>,
     state: watch::Receiver<Option<Input>>,
     _watch: AbortOnDropHandle<()>,
 }
 
-impl Inputs {
-    pub(crate) fn new(client: Client, wakes: ApplierWakes) -> Self {
-        Self { client, wakes, followed: Mutex::default() }
+impl<F: Follower> Inputs<F> {
+    /// Nothing is followed yet. A change of an input has its followers looked at by `wake`.
+    pub(crate) fn new(client: Client, wake: impl Fn(&F) + Send + Sync + 'static) -> Self {
+        Self { client, wake: Arc::new(wake), followed: Mutex::default() }
     }
 
-    /// From now on `applier` follows these inputs and no others.
-    pub(crate) fn follow(&self, applier: &ApplierId, inputs: &[InputId]) {
+    /// From now on `follower` follows these inputs and no others.
+    pub(crate) fn follow(&self, follower: &F, inputs: &[InputId]) {
         let mut followed = self.followed.lock();
         followed.retain(|id, entry| {
             let mut followers = entry.followers.lock();
             if !inputs.contains(id) {
-                followers.remove(applier);
+                followers.remove(follower);
             }
             !followers.is_empty()
         });
         for id in inputs {
             if let Some(entry) = followed.get(id) {
-                entry.followers.lock().insert(applier.clone());
+                entry.followers.lock().insert(follower.clone());
             } else if followed.len() < AT_MOST {
-                followed.insert(id.clone(), self.start(id, applier));
+                followed.insert(id.clone(), self.start(id, follower));
             }
         }
     }
@@ -156,11 +164,11 @@ impl Inputs {
         }
     }
 
-    /// Tells one state of everything that `applier` follows from another.
-    pub(crate) fn versions(&self, applier: &ApplierId) -> Vec<(InputId, String)> {
+    /// Tells one state of everything that `follower` follows from another.
+    pub(crate) fn versions(&self, follower: &F) -> Vec<(InputId, String)> {
         let followed = self.followed.lock();
-        let mine = followed.iter().filter(|(_, entry)| entry.followers.lock().contains(applier));
-        let version = |entry: &Followed| match &*entry.state.borrow() {
+        let mine = followed.iter().filter(|(_, entry)| entry.followers.lock().contains(follower));
+        let version = |entry: &Followed<F>| match &*entry.state.borrow() {
             Some(Input::Present { version, .. }) => version.clone(),
             Some(Input::Absent) => "absent".to_owned(),
             Some(Input::Unreadable(reason)) => reason.clone(),
@@ -173,10 +181,10 @@ impl Inputs {
         versions
     }
 
-    fn start(&self, id: &InputId, applier: &ApplierId) -> Followed {
-        let followers = Arc::new(Mutex::new(HashSet::from([applier.clone()])));
+    fn start(&self, id: &InputId, follower: &F) -> Followed<F> {
+        let followers = Arc::new(Mutex::new(HashSet::from([follower.clone()])));
         let (sender, state) = watch::channel(None);
-        let tell = Tell { sender, wakes: self.wakes.clone(), followers: followers.clone() };
+        let tell = Tell { sender, wake: self.wake.clone(), followers: followers.clone() };
         let (client, id) = (self.client.clone(), id.clone());
         let task = match id.kind {
             ValuesKind::Secret => {
@@ -207,19 +215,19 @@ fn present<K: kube::Resource>(object: K, data_of: fn(K) -> BTreeMap<String, Vec<
 }
 
 /// Makes a change known.
-struct Tell {
+struct Tell<F> {
     sender: watch::Sender<Option<Input>>,
-    wakes: ApplierWakes,
-    followers: Arc<Mutex<HashSet<ApplierId>>>,
+    wake: Wake<F>,
+    followers: Arc<Mutex<HashSet<F>>>,
 }
 
-impl Tell {
+impl<F: Follower> Tell<F> {
     fn tell(&self, input: Input) {
         let before = self.sender.send_replace(Some(input.clone()));
         // Who asked first waits for the answer; nobody has to be woken for it.
         if before.is_some_and(|before| !before.is_same(&input)) {
-            for applier in self.followers.lock().iter() {
-                self.wakes.wake(applier.clone());
+            for follower in self.followers.lock().iter() {
+                (self.wake)(follower);
             }
         }
     }
@@ -237,8 +245,12 @@ impl Input {
 }
 
 /// Follows one object until the task is dropped. On errors the last state stays, unless we are told that we may not read it.
-async fn follow<K>(api: Api<K>, id: InputId, tell: Tell, data_of: fn(K) -> BTreeMap<String, Vec<u8>>)
-where
+async fn follow<K, F: Follower>(
+    api: Api<K>,
+    id: InputId,
+    tell: Tell<F>,
+    data_of: fn(K) -> BTreeMap<String, Vec<u8>>,
+) where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + fmt::Debug + Send + 'static,
 {
     let mut states = std::pin::pin!(watch_object(api, &id.name).default_backoff());
@@ -279,6 +291,7 @@ mod tests {
 
     use super::*;
     use crate::Key;
+    use crate::applier::ApplierId;
 
     /// An API server that answers who asks for an object, and keeps silent to all watches. It counts what it has answered.
     fn client(answered: Arc<AtomicUsize>) -> Client {
@@ -300,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_watched_is_read() {
         let answered = Arc::new(AtomicUsize::new(0));
-        let inputs = Inputs::new(client(answered.clone()), ApplierWakes::default());
+        let inputs = Inputs::new(client(answered.clone()), |_: &ApplierId| {});
         let id = |name: &str| {
             let key = Key { namespace: "default".to_owned(), name: name.to_owned() };
             ApplierId { kind: ApplierKind::Pipeline, key }

@@ -7,13 +7,13 @@ use plumb_source::oci::OciError;
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// How far it got.
-    pub(super) stage: Stage,
+    pub(crate) stage: Stage,
     /// The reason of the conditions.
-    pub(super) reason: Reason,
+    pub(crate) reason: Reason,
     /// The message of the conditions.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// Trying again cannot help: the spec has to change.
-    pub(super) stalled: bool,
+    pub(crate) stalled: bool,
 }
 
 /// What can fail, in the order in which it is done. Each has a condition that tells of it.

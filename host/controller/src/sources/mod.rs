@@ -5,12 +5,13 @@
 
 mod bucket;
 pub(crate) mod external;
-mod failure;
+pub(crate) mod failure;
 mod git;
 mod kept;
 mod oci;
 mod recall;
 mod reconcile;
+pub(crate) mod registry;
 mod report;
 mod secrets;
 mod workload;
@@ -237,7 +238,7 @@ pub(crate) struct Sources {
     content: Arc<ContentStore>,
     recall: Recall,
     /// Of identities that sign in without a password.
-    tokens: Tokens,
+    pub(crate) tokens: Tokens,
     /// Bounds the fetches of all kinds.
     permits: Permits,
     /// End the fetches when the controller stops.
@@ -292,7 +293,7 @@ impl Sources {
     }
 
     /// Does what waits for the network, unless the controller stops meanwhile.
-    async fn unless_called_off<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn unless_called_off<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.called_off.run_until_cancelled(work).await
     }
 

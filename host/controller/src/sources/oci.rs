@@ -6,20 +6,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use plumb_api::{
-    Artifact as ArtifactStatus, CloudProvider, LocalObjectReference, OciRepository, OciRepositoryRef,
-    OciRepositoryStatus, Reason, SourceKind,
+    Artifact as ArtifactStatus, OciRepository, OciRepositoryRef, OciRepositoryStatus, Reason, SourceKind,
 };
 use plumb_source::content::Stored;
 use plumb_source::ignore::{self, Convention};
-use plumb_source::oci::{
-    OciArtifact, OciError, OciFetch, OciFetched, OciLimits, OciLogin, OciLogins, OciUrl, Verification,
-};
-use plumb_source::transport::Transport;
+use plumb_source::oci::{OciArtifact, OciError, OciFetch, OciFetched, OciUrl, Verification};
 use plumb_tree::ContentId;
 
 use super::failure::{Failure, Stage};
 use super::kept::{self, Kept};
-use super::workload::workload;
+use super::registry::Access;
 use super::{All, Fetch, Fetched, Recalled, Schedule, Signature, Source, Sources, Standing, secrets};
 use crate::artifacts::Artifact;
 use crate::context::Context;
@@ -122,67 +118,25 @@ async fn request(
     known: Option<&Artifact>,
 ) -> Result<OciFetch, Failure> {
     let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
-    let url = OciUrl::parse(&spec.url).map_err(OciError::from)?;
-    let login = login(object, &url, context).await?;
-    let certificates =
-        secrets::find(context, &namespace, spec.cert_secret_ref.as_ref(), &secrets::CERTIFICATES).await?;
-    let transport = Transport::from_secret(&certificates.unwrap_or_default());
-    let transport = Transport {
-        proxy: secrets::proxy(context, &namespace, spec.proxy_secret_ref.as_ref()).await?,
-        addresses: context.config.addresses.clone(),
-        ..transport.map_err(|error| secrets::unusable(&error))?
+    let access = Access {
+        namespace: &namespace,
+        provider: spec.provider,
+        secret_ref: spec.secret_ref.as_ref(),
+        service_account_name: spec.service_account_name.as_deref(),
+        cert_secret_ref: spec.cert_secret_ref.as_ref(),
+        proxy_secret_ref: spec.proxy_secret_ref.as_ref(),
+        insecure: spec.insecure,
+        timeout: spec.timeout.to_std(),
     };
-    // As in Flux, a stored login goes before the identity of a workload.
-    let provider = if login.is_some() { CloudProvider::Generic } else { spec.provider };
-    let fetch = OciFetch {
-        url,
+    let url = OciUrl::parse(&spec.url).map_err(OciError::from)?;
+    let fetch = access.fetch(url, context).await?;
+    Ok(OciFetch {
         reference: spec.reference.as_ref().map(OciRepositoryRef::resolve).unwrap_or_default(),
         layer: spec.layer_selector.clone().unwrap_or_default(),
-        login: login.unwrap_or_default(),
-        transport,
-        insecure: spec.insecure,
-        verification: verification(object, context).await?,
+        verifications: verification(object, context).await?.into_iter().collect(),
         known: known.map(|artifact| artifact.revision.to_string()),
-        timeout: spec.timeout.to_std().min(context.config.longest_fetch),
-        limits: OciLimits::default(),
-    };
-    if provider == CloudProvider::Generic {
-        return Ok(fetch);
-    }
-    let workload = workload(context, namespace, spec.service_account_name.as_deref()).await?;
-    Ok(fetch.sign_in(provider, &workload, &context.sources.tokens).await?)
-}
-
-/// The login of the Secret that the spec names, or else of the image pull secrets of the service account that it names; `None` when there are no such Secrets.
-async fn login(object: &OciRepository, url: &OciUrl, context: &Context) -> Result<Option<OciLogin>, Failure> {
-    let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
-    let secrets: Vec<LocalObjectReference> = match (&spec.secret_ref, &spec.service_account_name) {
-        (Some(secret), _) => vec![secret.clone()],
-        (None, Some(account)) => pull_secrets(context, &namespace, account).await?,
-        (None, None) => Vec::new(),
-    };
-    if secrets.is_empty() {
-        return Ok(None);
-    }
-    let mut logins = OciLogins::default();
-    for secret in secrets {
-        let data = secrets::read(context, &namespace, &secret.name, &secrets::CREDENTIALS).await?;
-        logins
-            .add_secret(&data)
-            .map_err(|error| Failure::new(Stage::Fetch, Reason::AuthenticationFailed, error.to_string()))?;
-    }
-    Ok(Some(logins.login(url)))
-}
-
-/// The image pull secrets of a service account, which are of its own namespace.
-async fn pull_secrets(
-    context: &Context,
-    namespace: &str,
-    account: &str,
-) -> Result<Vec<LocalObjectReference>, Failure> {
-    let found = secrets::service_account(context, namespace, account).await?;
-    let names = found.image_pull_secrets.into_iter().flatten().map(|secret| secret.name);
-    Ok(names.filter(|name| !name.is_empty()).map(|name| LocalObjectReference { name }).collect())
+        ..fetch
+    })
 }
 
 /// Whose signature the artifact must carry.

@@ -36,14 +36,23 @@ pub struct OciFetch {
     pub transport: Transport,
     /// Whether plain HTTP, and certificates of anybody, will do.
     pub insecure: bool,
-    /// Whose signature the artifact must carry.
-    pub verification: Option<Verification>,
+    /// Whose signatures the artifact must carry: all of these, none for no signature.
+    pub verifications: Vec<Verification>,
     /// The revision that the caller has, which was verified as is asked for here: it is not fetched again.
     pub known: Option<String>,
     /// How long it may take.
     pub timeout: Duration,
     /// How much may be received.
     pub limits: OciLimits,
+}
+
+/// Where a reference leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OciResolved {
+    /// The revision as Flux writes it: `TAG@sha256:HEX`, or `sha256:HEX` where a digest was asked for.
+    pub revision: String,
+    /// The digest of the manifest, or of the list of manifests.
+    pub digest: OciDigest,
 }
 
 /// What came of a fetch.
@@ -77,7 +86,16 @@ impl OciFetch {
         }
     }
 
-    async fn fetch(&self, store: &Arc<ContentStore>) -> Result<OciFetched, OciError> {
+    /// Asks where the reference leads now, and pulls and verifies nothing.
+    pub async fn resolve(&self) -> Result<OciResolved, OciError> {
+        let resolving = async { Ok(self.connect().await?.1) };
+        match tokio::time::timeout(self.timeout, resolving).await {
+            Ok(resolved) => resolved,
+            Err(_) => Err(OciError::TimedOut { url: self.url.to_string(), seconds: self.timeout.as_secs() }),
+        }
+    }
+
+    async fn connect(&self) -> Result<(Registry, OciResolved), OciError> {
         let media_type = self.layer.media_type.as_deref();
         let wanted = Wanted::new(&self.reference, media_type).map_err(|invalid| {
             let url = self.url.to_string();
@@ -86,11 +104,16 @@ impl OciFetch {
         let (transport, login) = (self.transport.clone(), self.login.clone());
         let registry =
             Registry::connect(&self.url, self.insecure, transport, login, self.limits.clone()).await?;
-        let (revision, digest) = self.resolve(&registry, wanted).await?;
+        let resolved = self.look_up(&registry, wanted).await?;
+        Ok((registry, resolved))
+    }
+
+    async fn fetch(&self, store: &Arc<ContentStore>) -> Result<OciFetched, OciError> {
+        let (registry, OciResolved { revision, digest }) = self.connect().await?;
         if self.known.as_ref() == Some(&revision) {
             return Ok(OciFetched::Unchanged);
         }
-        if let Some(verification) = &self.verification {
+        for verification in &self.verifications {
             verify::verify(&registry, &digest, verification).await?;
         }
         let (of, artifact) = artifact(&registry, digest).await?;
@@ -101,9 +124,9 @@ impl OciFetch {
     }
 
     /// The one time that a tag is looked at.
-    async fn resolve(&self, registry: &Registry, wanted: Wanted) -> Result<(String, OciDigest), OciError> {
+    async fn look_up(&self, registry: &Registry, wanted: Wanted) -> Result<OciResolved, OciError> {
         let tag = match wanted {
-            Wanted::Digest(digest) => return Ok((digest.to_string(), digest)),
+            Wanted::Digest(digest) => return Ok(OciResolved { revision: digest.to_string(), digest }),
             Wanted::Tag(tag) => tag,
             Wanted::Version(versions) => {
                 let tags = registry.tags().await.map_err(|error| OciError::Tags(Box::new(error)))?;
@@ -111,7 +134,7 @@ impl OciFetch {
             }
         };
         let digest = registry.resolve(&tag).await?;
-        Ok((format!("{}@{digest}", tag.as_str()), digest))
+        Ok(OciResolved { revision: format!("{}@{digest}", tag.as_str()), digest })
     }
 
     fn no_version(&self) -> OciError {

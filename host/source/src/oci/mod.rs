@@ -17,7 +17,7 @@ mod verify;
 
 pub use digest::{InvalidDigest, OciDigest};
 pub use error::OciError;
-pub use fetch::{OciArtifact, OciFetch, OciFetched};
+pub use fetch::{OciArtifact, OciFetch, OciFetched, OciResolved};
 pub use login::{InvalidLogin, OciLogin, OciLogins};
 pub use url::{InvalidUrl, OciUrl};
 pub use verify::{InvalidVerification, Verification};

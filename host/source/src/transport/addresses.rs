@@ -34,6 +34,33 @@ impl AddressPolicy {
         Self { refused: networks.into_iter().collect() }
     }
 
+    /// Refuses besides these all addresses that are not of the public Internet: those of this machine, of private networks, and of no single host.
+    #[must_use]
+    pub fn public_only(mut self) -> Self {
+        let v4 = |a, b, c, d, length| IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length));
+        let v6 =
+            |first, length| IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0), length));
+        // Source: IANA, "IPv4 Special-Purpose Address Registry" and "IPv6 Special-Purpose Address Registry".
+        self.refused.extend([
+            v4(0, 0, 0, 0, 8),
+            v4(10, 0, 0, 0, 8),
+            v4(100, 64, 0, 0, 10),
+            v4(127, 0, 0, 0, 8),
+            v4(169, 254, 0, 0, 16),
+            v4(172, 16, 0, 0, 12),
+            v4(192, 0, 0, 0, 24),
+            v4(192, 168, 0, 0, 16),
+            v4(198, 18, 0, 0, 15),
+            v4(224, 0, 0, 0, 3),
+            IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+            v6(0xfc00, 7),
+            v6(0xfe80, 10),
+            v6(0xfec0, 10),
+            v6(0xff00, 8),
+        ]);
+        self
+    }
+
     /// Reads networks that are separated by commas, as a flag has them. An empty text refuses nothing.
     pub fn parse(list: &str) -> Result<Self, InvalidNetwork> {
         let networks = list.split(',').map(str::trim).filter(|text| !text.is_empty());
@@ -125,6 +152,31 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    // Attack 6 (sources): addresses that are not of the public Internet, for those who may not name them.
+    #[rstest]
+    #[case("127.0.0.1", false)]
+    #[case("10.1.2.3", false)]
+    #[case("172.31.255.255", false)]
+    #[case("172.32.0.1", true)]
+    #[case("192.168.0.1", false)]
+    #[case("100.64.0.1", false)]
+    #[case("169.254.169.254", false)]
+    #[case("0.0.0.0", false)]
+    #[case("224.0.0.1", false)]
+    #[case("255.255.255.255", false)]
+    #[case("8.8.8.8", true)]
+    #[case("::1", false)]
+    #[case("::", false)]
+    #[case("::ffff:192.168.0.1", false)]
+    #[case("64:ff9b::a00:1", false)]
+    #[case("fd12::1", false)]
+    #[case("fe80::1", false)]
+    #[case("ff02::1", false)]
+    #[case("2606:4700::1111", true)]
+    fn only_public_addresses_are_public(#[case] address: &str, #[case] permitted: bool) {
+        assert_eq!(AddressPolicy::default().public_only().permits(address.parse().unwrap()), permitted);
+    }
 
     // Attack 6 (sources): a URL that leads to the credentials of the machine, in every spelling.
     #[rstest]

@@ -76,7 +76,7 @@ impl Bench {
     }
 
     fn fetch(&self, verification: Verification) -> OciFetch {
-        OciFetch { verification: Some(verification), ..latest(&self.registry.url(REPOSITORY)) }
+        OciFetch { verifications: vec![verification], ..latest(&self.registry.url(REPOSITORY)) }
     }
 
     async fn accepts(&self, verification: Verification) {

@@ -63,7 +63,7 @@ fn fetch_of(url: &str, reference: OciReference) -> OciFetch {
         login: OciLogin::Anonymous,
         transport: Transport::default(),
         insecure: true,
-        verification: None,
+        verifications: Vec::new(),
         known: None,
         timeout: Duration::from_secs(60),
         limits: OciLimits::default(),

@@ -79,7 +79,7 @@ async fn a_real_registry_is_pulled_from_with_a_login_a_certificate_and_a_signatu
 
     let keys = SecretData::from([("cosign.pub".to_owned(), ada.public_key())]);
     let verification = Verification::new(&serde_json::from_str("{}").unwrap(), Some(&keys), None).unwrap();
-    let verified = OciFetch { verification: Some(verification), ..fetch };
+    let verified = OciFetch { verifications: vec![verification], ..fetch };
     assert!(matches!(store.error(&verified).await, OciError::NotVerified { .. }));
     let payload = payload(&artifact.digest);
     let annotations = serde_json::from_value(ada.annotations(&payload)).unwrap();
