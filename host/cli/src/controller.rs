@@ -202,13 +202,14 @@ impl Controller {
             None => local::cache_dir()?.join("controller"),
         };
         let election = self.enable_leader_election.then(|| {
-            Election::new(self.leader_election_namespace, lease(&self.watch_label_selector), replica.clone())
+            Election::new(self.leader_election_namespace.clone(), lease(&self.watch_label_selector), replica.clone())
         });
         Ok(Config {
             // A mounted volume may be open to all; a directory of our own in it is not.
             cache_dir: self.cache_path.unwrap_or_else(|| storage.clone()).join("plugins"),
             storage_path: storage,
             plugin_dir: self.plugins.find()?,
+            namespace: self.leader_election_namespace,
             watch_namespace: self.watch_namespace,
             watch_labels: self.watch_label_selector,
             kinds: self.kinds.into_iter().collect(),

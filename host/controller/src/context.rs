@@ -21,6 +21,7 @@ use crate::fair::Permits;
 use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::notifications::Notifications;
+use crate::plugins::{self, Plugins};
 use crate::sources::{self, SourceId, Sources};
 use crate::wakes::ApplierWakes;
 use crate::{Config, Key, Kind};
@@ -43,7 +44,8 @@ pub(crate) struct Context {
     pub(crate) engine: Arc<Engine>,
     pub(crate) builtins: Builtins,
     pub(crate) clusters: Clusters,
-    pub(crate) inputs: Inputs,
+    pub(crate) inputs: Inputs<ApplierId>,
+    pub(crate) plugins: Plugins,
 
     /// Rendering blocks: it has its own bound, and does not run on the runtime's workers.
     pub(crate) renders: Permits,
@@ -73,6 +75,7 @@ pub(crate) struct Writers {
     pub(crate) sources: sources::Writers,
     pub(crate) kustomizations: Writer<Kustomization>,
     pub(crate) pipelines: Writer<Pipeline>,
+    pub(crate) plugins: plugins::Writers,
 }
 
 impl Context {
@@ -85,16 +88,17 @@ impl Context {
         let (pipelines, pipeline_writer) = reflector::store();
         let (storage, cache, plugins) =
             (config.storage_path.clone(), config.cache_dir.clone(), config.plugin_dir.clone());
+        let api_server = client.clone();
         let prepare = move || -> anyhow::Result<_> {
             let sources = Sources::open(&storage)?;
             let host = Host::new(HostConfig { cache_dir: Some(cache), ..HostConfig::default() })
                 .context("cannot start the plugin host")?;
-            let builtins = Builtins::new(host, plugins);
+            let builtins = Builtins::new(host.clone(), plugins);
             // Compiled now rather than when the first Kustomization waits for it.
             builtins.renderer("kustomize")?;
-            Ok((sources, builtins))
+            Ok((sources, builtins, Plugins::open(&storage, host, api_server)?))
         };
-        let ((sources, source_writers), builtins) =
+        let ((sources, source_writers), builtins, (plugins, plugin_writers)) =
             tokio::task::spawn_blocking(prepare).await.context("the start broke down")??;
         let applier_wakes = ApplierWakes::default();
         let notifications =
@@ -110,7 +114,10 @@ impl Context {
                 config.override_managers.clone(),
                 applier_wakes.clone(),
             ),
-            inputs: Inputs::new(client.clone(), applier_wakes.clone()),
+            inputs: {
+                let wakes = applier_wakes.clone();
+                Inputs::new(client.clone(), move |applier: &ApplierId| wakes.wake(applier.clone()))
+            },
             client,
             config,
             metrics,
@@ -121,6 +128,7 @@ impl Context {
             artifacts: Artifacts::default(),
             engine: Arc::new(Engine::default()),
             builtins,
+            plugins,
             // One namespace alone keeps every core busy.
             renders: Permits::new(2 * cores),
             renders_cancelled: Cancelled::new(),
@@ -133,6 +141,7 @@ impl Context {
             sources: source_writers,
             kustomizations: kustomization_writer,
             pipelines: pipeline_writer,
+            plugins: plugin_writers,
         };
         Ok((Arc::new(context), writers))
     }
@@ -296,6 +305,23 @@ impl Context {
         for object in self.appliers().filter(|object| object.source() == *source) {
             self.applier_wakes.wake(object.id());
         }
+    }
+
+    /// Has all Pipelines looked at, or those of a namespace: a plugin, or what they may do with it, is another one.
+    pub(crate) fn wake_pipelines(&self, namespace: Option<&str>) {
+        for id in self.appliers().map(|applier| applier.id()) {
+            if id.kind == ApplierKind::Pipeline
+                && namespace.is_none_or(|namespace| id.key.namespace == namespace)
+            {
+                self.applier_wakes.wake(id);
+            }
+        }
+    }
+
+    /// Has everything looked at that policies for plugins, or the labels of a namespace, decide about.
+    pub(crate) fn policies_changed(&self, namespace: Option<&str>) {
+        self.plugins.keys(namespace).into_iter().for_each(|key| self.plugins.wakes.wake(key));
+        self.wake_pipelines(namespace);
     }
 
     /// Has every applier looked at that depends on `id`, if what it looks at is another than they know.

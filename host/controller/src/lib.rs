@@ -22,6 +22,7 @@ mod kubeconfig;
 mod leader;
 mod metrics;
 mod notifications;
+mod plugins;
 mod queue;
 mod schedule;
 mod server;
@@ -64,6 +65,8 @@ pub struct Config {
     pub cache_dir: PathBuf,
     /// The directory of the built-in plugins.
     pub plugin_dir: PathBuf,
+    /// The namespace that the controller is in: Secrets that a PluginPolicy names are of this one.
+    pub namespace: String,
     /// The namespace whose objects are reconciled; all of them without one.
     pub watch_namespace: Option<String>,
     /// Which objects are reconciled, by their labels; all of them when it is empty. Several controllers share a cluster by it: `--watch-label-selector`.
@@ -208,6 +211,7 @@ async fn reconcile(context: Arc<Context>, writers: Writers, stop: CancellationTo
             sources::run::<Bucket>(context.clone(), &stop),
             sources::external::run::<ExternalArtifact>(context.clone(), &stop),
             applier::run(context.clone(), &stop),
+            plugins::run(context.clone(), &stop),
         )
     };
     let deadline = async {

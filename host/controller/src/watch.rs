@@ -14,7 +14,7 @@ use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Resource, ResourceExt as _};
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
 use plumb_api::{
-    ApplierKind, Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline,
+    ApplierKind, Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline, Plugin,
 };
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use crate::applier::dependencies::Standing;
 use crate::applier::{Applier, ApplierId};
 use crate::context::{Context, Writers};
+use crate::plugins;
 use crate::sources::{self, Source, SourceId};
 use crate::{Key, Kind};
 
@@ -39,7 +40,10 @@ pub(crate) fn start(context: &Arc<Context>, writers: Writers) -> JoinSet<()> {
         tasks.spawn(follow(context.clone(), writers.kustomizations, kustomization_changed));
         tasks.spawn(follow(context.clone(), writers.pipelines, pipeline_changed));
     }
+    tasks.spawn(follow(context.clone(), writers.plugins.plugins, plugin_changed));
+    tasks.spawn(plugins::follow_policies(context.clone(), writers.plugins.policies));
     tasks.spawn(sources::sweep_regularly(context.clone()));
+    tasks.spawn(plugins::sweep_regularly(context.clone()));
     tasks
 }
 
@@ -150,7 +154,7 @@ impl Outage {
 }
 
 /// Whether the API server does not serve the kind.
-fn is_unknown(error: &watcher::Error) -> bool {
+pub(crate) fn is_unknown(error: &watcher::Error) -> bool {
     use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
     match error {
         InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
@@ -224,6 +228,18 @@ fn source_changed<K: Source>(context: &Arc<Context>, key: Key, change: Change<K>
             context.wake_users_of(&SourceId { kind: K::KIND, key });
             sources::sweep(context);
         }
+    }
+}
+
+fn plugin_changed(context: &Arc<Context>, key: Key, change: Change<Plugin>) {
+    match change {
+        Change::Asked(_) => {
+            // Until it was looked at, it may not be what Pipelines use.
+            context.wake_pipelines(Some(&key.namespace));
+            context.plugins.wakes.wake(key);
+        }
+        Change::Touched(_) => {}
+        Change::Gone => plugins::forget(context, &key),
     }
 }
 

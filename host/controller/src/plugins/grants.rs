@@ -1,0 +1,41 @@
+//! What a plugin is handed, carried out: values of Secrets, reads of the cluster as the tenant, requests over HTTP, and the clock.
+
+mod cluster;
+mod http;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use plumb_api::{Capabilities, Capability, Sensitive};
+use plumb_plugin::{Grants, SystemClock};
+
+use crate::clusters::Actor;
+use crate::context::Context;
+use cluster::Reader;
+use http::Sender;
+
+/// Hands over what was granted.
+pub(super) fn of(
+    granted: Capabilities,
+    secrets: BTreeMap<String, Sensitive<Vec<u8>>>,
+    actor: Arc<Actor>,
+    context: &Context,
+) -> Result<Grants, String> {
+    let has = |capability| granted.has(capability);
+    let mut grants = Grants::default();
+    if has(Capability::Secrets) {
+        let named = |name: &String| granted.secrets.iter().any(|secret| secret.name == *name);
+        grants.secrets = Some(secrets.into_iter().filter(|(name, _)| named(name)).collect());
+    }
+    if has(Capability::Clock) {
+        grants.clock = Some(Arc::new(SystemClock));
+    }
+    if has(Capability::Http) {
+        let sender = Sender::new(granted.http, &context.config.addresses)?;
+        grants.http = Some(Arc::new(sender));
+    }
+    if !granted.cluster_read.is_empty() {
+        grants.cluster = Some(Arc::new(Reader::new(actor, granted.cluster_read)));
+    }
+    Ok(grants)
+}
