@@ -129,3 +129,59 @@ pub(super) fn moved(available: &str) -> String {
         "its tag points to {available} now, which is not followed: set spec.digest to it, or spec.upgrade to Automatic"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use plumb_api::conditions::find;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn failed(before_generation: i64, failure: &Failure) -> PluginStatus {
+        let mut status = PluginStatus {
+            observed_generation: Some(before_generation),
+            digest: Some("sha256:a".to_owned()),
+            signature: Some("cosign: a.pub of Secret keys".to_owned()),
+            ..PluginStatus::default()
+        };
+        let report = Report { generation: Some(2), now: Timestamp::UNIX_EPOCH };
+        report.fails(&mut status, failure);
+        status
+    }
+
+    // Attack 27 (plugins): what has run is what runs again, whatever its tag points to meanwhile.
+    #[rstest]
+    #[case::same_spec(2, Retry::Never, true)]
+    #[case::other_spec(1, Retry::Never, false)]
+    #[case::tried_again(1, Retry::Backoff, true)]
+    fn a_failure_keeps_the_digest_of_the_same_spec(
+        #[case] before: i64,
+        #[case] retry: Retry,
+        #[case] keeps: bool,
+    ) {
+        let failure = Failure::new(Reason::AccessDenied, retry, "no");
+        let status = failed(before, &failure);
+        assert_eq!(status.digest.is_some(), keeps);
+        // Only what is of this generation is taken for the digest of this spec.
+        assert_eq!(status.observed_generation == Some(2), retry == Retry::Never || before == 2);
+    }
+
+    #[rstest]
+    #[case::signature(Reason::VerificationError, Some("False"), None)]
+    #[case::registry(Reason::OCIArtifactPullFailed, None, Some("True"))]
+    #[case::policy(Reason::AccessDenied, None, None)]
+    fn a_failure_says_what_is_wrong(
+        #[case] reason: Reason,
+        #[case] verified: Option<&str>,
+        #[case] fetch_failed: Option<&str>,
+    ) {
+        let status = failed(2, &Failure::new(reason, Retry::Backoff, "because"));
+        let is = |type_| find(&status.conditions, type_).map(|condition| condition.status.as_str());
+        assert_eq!(is(ConditionType::SourceVerified), verified);
+        assert_eq!(is(ConditionType::FetchFailed), fetch_failed);
+        assert_eq!((is(ConditionType::Ready), is(ConditionType::Reconciling)), (Some("False"), Some("True")));
+        assert_eq!(status.signature.is_none(), reason == Reason::VerificationError);
+    }
+}

@@ -7,8 +7,7 @@ fn steps() -> Value {
 
 #[tokio::test]
 async fn drift_is_put_back_and_what_is_gone_is_pruned() -> anyhow::Result<()> {
-    let files =
-        [("deploy/a.yaml", config_map("stays", "one")), ("deploy/b.yaml", config_map("goes", "one"))];
+    let files = [("deploy/a.yaml", config_map("stays", "one")), ("deploy/b.yaml", config_map("goes", "one"))];
     let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
     let scene = Scene::with_files("pipe-drift", &files).await?;
     let shop = scene.pipeline("shop", steps(), json!({}));
@@ -48,8 +47,7 @@ async fn with_a_pipeline_go_its_objects_unless_it_says_otherwise() -> anyhow::Re
 
 #[tokio::test]
 async fn a_suspended_pipeline_touches_nothing() -> anyhow::Result<()> {
-    let scene =
-        Scene::with_files("pipe-rest", &[("deploy/a.yaml", &config_map("settings", "one"))]).await?;
+    let scene = Scene::with_files("pipe-rest", &[("deploy/a.yaml", &config_map("settings", "one"))]).await?;
     let shop = scene.pipeline("shop", steps(), json!({}));
     scene.apply_and_wait(&shop).await?;
     let suspended = scene.pipeline("shop", steps(), json!({"suspend": true}));

@@ -76,32 +76,67 @@ pub(crate) async fn push(
     tag: &str,
     files: &[(&str, &str)],
 ) -> anyhow::Result<String> {
-    let client = reqwest::Client::new();
-    let signed_in = |request: reqwest::RequestBuilder| match login {
-        Some((username, password)) => request.basic_auth(username, Some(password)),
-        None => request,
+    let artifact = Artifact {
+        config: "application/vnd.cncf.flux.config.v1+json",
+        layer: "application/vnd.cncf.flux.content.v1.tar+gzip",
+        bytes: tar_gz(files)?,
+        layer_annotations: json!({}),
+        annotations: json!({"org.opencontainers.image.source": "https://git.example/apps"}),
     };
-    let blob = async |media_type: &str, bytes: Vec<u8>| -> anyhow::Result<Value> {
-        let (digest, size) = (sha256(&bytes), bytes.len());
-        let start = signed_in(client.post(format!("{origin}/v2/{repository}/blobs/uploads/"))).send().await?;
-        let place = start.error_for_status()?.headers()["location"].to_str()?.to_owned();
-        let place = if place.starts_with('/') { format!("{origin}{place}") } else { place };
-        let sign = if place.contains('?') { '&' } else { '?' };
-        let put = signed_in(client.put(format!("{place}{sign}digest={digest}"))).body(bytes).send().await?;
-        put.error_for_status()?;
-        Ok(json!({"mediaType": media_type, "digest": digest, "size": size}))
-    };
-    let config = blob("application/vnd.cncf.flux.config.v1+json", b"{}".to_vec()).await?;
-    let layer = blob("application/vnd.cncf.flux.content.v1.tar+gzip", tar_gz(files)?).await?;
-    let media_type = "application/vnd.oci.image.manifest.v1+json";
-    let manifest = json!({
-        "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer],
-        "annotations": {"org.opencontainers.image.source": "https://git.example/apps"},
-    });
-    let bytes = serde_json::to_vec(&manifest)?;
-    let digest = sha256(&bytes);
-    let put =
-        client.put(format!("{origin}/v2/{repository}/manifests/{tag}")).header("content-type", media_type);
-    signed_in(put).body(bytes).send().await?.error_for_status().context("the manifest was not taken")?;
-    Ok(digest)
+    artifact.push(origin, login, repository, tag).await
+}
+
+/// An OCI artifact of one layer.
+pub(crate) struct Artifact {
+    /// The media type of its config, which is empty.
+    pub(crate) config: &'static str,
+    /// The media type of the layer.
+    pub(crate) layer: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) layer_annotations: Value,
+    pub(crate) annotations: Value,
+}
+
+impl Artifact {
+    /// Pushes it, and returns the digest of its manifest.
+    pub(crate) async fn push(
+        self,
+        origin: &str,
+        login: Option<(&str, &str)>,
+        repository: &str,
+        tag: &str,
+    ) -> anyhow::Result<String> {
+        let client = reqwest::Client::new();
+        let signed_in = |request: reqwest::RequestBuilder| match login {
+            Some((username, password)) => request.basic_auth(username, Some(password)),
+            None => request,
+        };
+        let blob = async |media_type: &str, bytes: Vec<u8>| -> anyhow::Result<Value> {
+            let (digest, size) = (sha256(&bytes), bytes.len());
+            let start =
+                signed_in(client.post(format!("{origin}/v2/{repository}/blobs/uploads/"))).send().await?;
+            let place = start.error_for_status()?.headers()["location"].to_str()?.to_owned();
+            let place = if place.starts_with('/') { format!("{origin}{place}") } else { place };
+            let sign = if place.contains('?') { '&' } else { '?' };
+            let put =
+                signed_in(client.put(format!("{place}{sign}digest={digest}"))).body(bytes).send().await?;
+            put.error_for_status()?;
+            Ok(json!({"mediaType": media_type, "digest": digest, "size": size}))
+        };
+        let config = blob(self.config, b"{}".to_vec()).await?;
+        let mut layer = blob(self.layer, self.bytes).await?;
+        layer["annotations"] = self.layer_annotations;
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer],
+            "annotations": self.annotations,
+        });
+        let bytes = serde_json::to_vec(&manifest)?;
+        let digest = sha256(&bytes);
+        let put = client
+            .put(format!("{origin}/v2/{repository}/manifests/{tag}"))
+            .header("content-type", media_type);
+        signed_in(put).body(bytes).send().await?.error_for_status().context("the manifest was not taken")?;
+        Ok(digest)
+    }
 }
