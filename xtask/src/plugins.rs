@@ -34,6 +34,9 @@ enum Language {
 /// All of them. A new one in Rust takes its folder and a line here.
 const PLUGINS: &[Plugin] = &[
     Plugin { name: "kustomize", language: Language::Go },
+    Plugin { name: "labels", language: Language::Rust("transformer") },
+    Plugin { name: "policy-cel", language: Language::Rust("validator") },
+    Plugin { name: "schema", language: Language::Rust("validator") },
     Plugin { name: "substitute", language: Language::Rust("transformer") },
     Plugin { name: "yaml", language: Language::Rust("renderer") },
 ];
@@ -105,7 +108,13 @@ impl Language {
     fn shared(self) -> &'static [&'static str] {
         match self {
             Self::Go => &["xtask/src/plugins/go.rs"],
-            Self::Rust(_) => &["xtask/src/plugins/rust.rs", "plugins/Cargo.toml", "plugins/Cargo.lock"],
+            Self::Rust(_) => &[
+                "xtask/src/plugins/rust.rs",
+                "plugins/Cargo.toml",
+                "plugins/Cargo.lock",
+                "plugins/sdk",
+                "host/cel",
+            ],
         }
     }
 

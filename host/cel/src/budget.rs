@@ -5,8 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kube::core::cel::cel::objects::Opaque;
-use kube::core::cel::cel::{ExecutionError, FunctionContext, Value};
+use kube_cel::cel::objects::Opaque;
+use kube_cel::cel::{ExecutionError, FunctionContext, Value};
 
 /// The hidden variable. Its name cannot be written in CEL.
 pub(crate) const VARIABLE: &str = "@budget";

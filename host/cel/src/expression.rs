@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use kube::core::cel::cel::parser::Parser;
-use kube::core::cel::cel::{ExecutionError, IdedExpr, ParseErrors, Value};
+use kube_cel::cel::parser::Parser;
+use kube_cel::cel::{ExecutionError, IdedExpr, ParseErrors, Value};
 
 use crate::budget::{self, Budget};
 use crate::functions::CONTEXT;
@@ -13,6 +13,9 @@ use crate::value::from_json;
 
 /// How long the text of an expression may be, in bytes. The parser works by recursion.
 const LENGTH: usize = 4096;
+
+/// How deep brackets may be nested, and operators in front of each other.
+const NESTING: usize = 64;
 
 /// How long a reason may be that is told, in characters: the parser lists all that it would have accepted.
 const REASON: usize = 200;
@@ -69,7 +72,7 @@ pub enum CompileError {
     },
 }
 
-/// Why an expression has no truth value. No message has anything of the objects in it: they may be Secrets.
+/// Why an expression has no value, or none of the type that is asked for. No message has anything of the objects in it: they may be Secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluateError {
     /// A field or variable does not exist. Often the object does not have it yet.
@@ -83,6 +86,14 @@ pub enum EvaluateError {
     /// The value is not `true` or `false`.
     #[error("`{expression}` gives a {found}, not true or false")]
     NotBoolean {
+        /// The expression, shortened.
+        expression: String,
+        /// The type of the value.
+        found: String,
+    },
+    /// The value is not text.
+    #[error("`{expression}` gives a {found}, not text")]
+    NotText {
         /// The expression, shortened.
         expression: String,
         /// The type of the value.
@@ -121,6 +132,10 @@ impl Expression {
         if text.len() > LENGTH {
             return Err(CompileError::TooLong { length: text.len() });
         }
+        // The parser works by recursion: brackets and operators in front of an operand are counted before it sees them.
+        if nesting(text) > NESTING {
+            return Err(CompileError::TooDeep);
+        }
         let parsed = parse(text)?;
         let guarded = guard(&parsed).map_err(|refusal| match refusal {
             Refusal::Function(name) => CompileError::UnknownFunction { name },
@@ -146,19 +161,37 @@ impl Expression {
     ///
     /// When a field is missing, a value is of the wrong type, the result is not a truth value, or it takes too long.
     pub fn evaluate_bool(&self, variables: &[(&str, &serde_json::Value)]) -> Result<bool, EvaluateError> {
+        match self.evaluate(variables)? {
+            Value::Bool(value) => Ok(value),
+            value => Err(EvaluateError::NotBoolean {
+                expression: self.shortened(),
+                found: value.type_of().to_string(),
+            }),
+        }
+    }
+
+    /// The text that the expression makes of these variables. It costs what [`Self::evaluate_bool`] does.
+    ///
+    /// # Errors
+    ///
+    /// When a field is missing, a value is of the wrong type, the result is not text, or it takes too long.
+    pub fn evaluate_text(&self, variables: &[(&str, &serde_json::Value)]) -> Result<String, EvaluateError> {
+        match self.evaluate(variables)? {
+            Value::String(text) => Ok(Arc::unwrap_or_clone(text)),
+            value => Err(EvaluateError::NotText {
+                expression: self.shortened(),
+                found: value.type_of().to_string(),
+            }),
+        }
+    }
+
+    fn evaluate(&self, variables: &[(&str, &serde_json::Value)]) -> Result<Value, EvaluateError> {
         let budget = Arc::new(Budget::new());
         let answer = self.run(variables, &budget);
         if budget.is_spent() {
             return Err(EvaluateError::TooCostly { expression: self.shortened() });
         }
-        match answer {
-            Ok(Value::Bool(value)) => Ok(value),
-            Ok(value) => Err(EvaluateError::NotBoolean {
-                expression: self.shortened(),
-                found: value.type_of().to_string(),
-            }),
-            Err(error) => Err(self.explain(error)),
-        }
+        answer.map_err(|error| self.explain(error))
     }
 
     fn run(
@@ -214,6 +247,22 @@ impl Expression {
     fn shortened(&self) -> String {
         shorten(self.text.trim(), REASON)
     }
+}
+
+/// How deep brackets and operators in front of an operand are nested; those within texts count, too.
+fn nesting(text: &str) -> usize {
+    let (mut open, mut before, mut deepest) = (0_usize, 0_usize, 0_usize);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            b'!' | b'-' => before += 1,
+            byte if byte.is_ascii_whitespace() => {}
+            _ => before = 0,
+        }
+        deepest = deepest.max(open + before);
+    }
+    deepest
 }
 
 fn parse(text: &str) -> Result<IdedExpr, CompileError> {

@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use kube::core::cel::KubeCelExt;
-use kube::core::cel::cel::common::ast::{CallExpr, Expr};
-use kube::core::cel::cel::extractors::Arguments;
-use kube::core::cel::cel::{Context, ExecutionError, FunctionContext, IdedExpr, Value};
+use kube_cel::KubeCelExt;
+use kube_cel::cel::common::ast::{CallExpr, Expr};
+use kube_cel::cel::extractors::Arguments;
+use kube_cel::cel::{Context, ExecutionError, FunctionContext, IdedExpr, Value};
 
 use crate::budget::{STEP, pay};
 use crate::value::bytes;
@@ -24,7 +24,7 @@ pub(crate) const DIFFERENT: &str = "@different";
 pub(crate) const CALL: &str = "@call";
 
 /// The functions that Flux knows: those of standard CEL, and of cel-go's `ext.Strings`, `ext.Sets` and `ext.Encoders`.
-pub(crate) const KNOWN: &[&str] = &[
+const KNOWN: &[&str] = &[
     "base64.decode",
     "base64.encode",
     "bytes",
@@ -73,6 +73,77 @@ pub(crate) const KNOWN: &[&str] = &[
     "upperAscii",
     "value",
 ];
+
+/// The functions of Kubernetes' libraries of lists, regular expressions, URLs, addresses, quantities, versions and formats.
+/// <https://kubernetes.io/docs/reference/using-api/cel/#cel-options-language-features-and-libraries>
+#[cfg(feature = "kubernetes")]
+const KUBERNETES: &[&str] = &[
+    "add",
+    "asApproximateFloat",
+    "asInteger",
+    "cidr",
+    "compareTo",
+    "containsCIDR",
+    "containsIP",
+    "distinct",
+    "family",
+    "find",
+    "findAll",
+    "flatten",
+    "format.dns1035Label",
+    "format.dns1123Label",
+    "format.dns1123Subdomain",
+    "format.labelValue",
+    "format.named",
+    "format.qualifiedName",
+    "format.uri",
+    "format.uuid",
+    "getEscapedPath",
+    "getHost",
+    "getHostname",
+    "getPort",
+    "getQuery",
+    "getScheme",
+    "ip",
+    "ip.isCanonical",
+    "isCIDR",
+    "isGlobalUnicast",
+    "isGreaterThan",
+    "isIP",
+    "isInteger",
+    "isLessThan",
+    "isLinkLocalMulticast",
+    "isLinkLocalUnicast",
+    "isLoopback",
+    "isQuantity",
+    "isSemver",
+    "isSorted",
+    "isURL",
+    "isUnspecified",
+    "major",
+    "masked",
+    "max",
+    "min",
+    "minor",
+    "patch",
+    "prefixLength",
+    "quantity",
+    "semver",
+    "sign",
+    "slice",
+    "sort",
+    "sub",
+    "sum",
+    "url",
+    "validate",
+];
+#[cfg(not(feature = "kubernetes"))]
+const KUBERNETES: &[&str] = &[];
+
+/// Whether there is a function of this name.
+pub(crate) fn is_known(name: &str) -> bool {
+    KNOWN.contains(&name) || KUBERNETES.contains(&name)
+}
 
 /// What every evaluation starts from.
 pub(crate) static CONTEXT: LazyLock<Context<'static>> = LazyLock::new(|| {
@@ -125,7 +196,7 @@ fn call(context: &FunctionContext<'_, '_>, Arguments(arguments): Arguments) -> A
         .split_first()
         .map_or((0, 0), |(first, others)| (bytes(first), others.iter().map(bytes).sum()));
     pay(context, first.saturating_mul(u64::max(others, 1)))?;
-    if let ("matches", Some(Value::String(pattern))) = (name.as_str(), operands.last()) {
+    if let ("matches" | "find" | "findAll", Some(Value::String(pattern))) = (name.as_str(), operands.last()) {
         pay(context, pattern_cost(pattern))?;
     }
 
@@ -165,7 +236,7 @@ mod tests {
     /// A name that is known and yet not there would be told when the expression is evaluated, not when it is written.
     #[test]
     fn every_known_function_exists() {
-        for name in KNOWN {
+        for name in KNOWN.iter().chain(KUBERNETES) {
             let call = expression(Expr::Call(CallExpr {
                 func_name: (*name).to_owned(),
                 target: None,

@@ -1,12 +1,12 @@
 //! Puts the guards of [`functions`](crate::functions) around the parts of an expression, and refuses what cannot be evaluated.
 
-use kube::core::cel::cel::IdedExpr;
-use kube::core::cel::cel::common::ast::{
+use kube_cel::cel::IdedExpr;
+use kube_cel::cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, ListExpr, LiteralValue, MapEntryExpr,
     MapExpr, SelectExpr, operators,
 };
 
-use crate::functions::{CALL, DIFFERENT, EQUAL, FIELDS, KNOWN, OPERAND, TURN, expression};
+use crate::functions::{CALL, DIFFERENT, EQUAL, FIELDS, OPERAND, TURN, expression, is_known};
 
 /// How deep an expression may be nested. It is evaluated by recursion.
 const DEPTH: usize = 64;
@@ -116,7 +116,7 @@ fn guard_function(name: &str, call: &CallExpr, depth: usize) -> Result<CallExpr,
         },
         None => (name.to_owned(), None),
     };
-    if !KNOWN.contains(&name.as_str()) {
+    if !is_known(&name) {
         return Err(Refusal::Function(name));
     }
     let mut operands = vec![
@@ -136,7 +136,7 @@ pub(crate) fn library(target: &IdedExpr, name: &str) -> Option<String> {
         return None;
     };
     let qualified = format!("{library}.{name}");
-    KNOWN.contains(&qualified.as_str()).then_some(qualified)
+    is_known(&qualified).then_some(qualified)
 }
 
 fn guard_all(operands: &[IdedExpr], depth: usize) -> Result<Vec<IdedExpr>, Refusal> {

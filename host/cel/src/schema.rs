@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use kube::core::cel::cel::IdedExpr;
-use kube::core::cel::cel::common::ast::{
+use kube_cel::cel::IdedExpr;
+use kube_cel::cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SelectExpr, operators,
 };
 use serde_json::Value;

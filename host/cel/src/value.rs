@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kube::core::cel::cel::Value;
-use kube::core::cel::cel::objects::{Key, Map};
+use kube_cel::cel::Value;
+use kube_cel::cel::objects::{Key, Map};
 
 /// A number becomes an `int` where it fits, as in cel-go for objects of Kubernetes.
 pub(crate) fn from_json(json: &serde_json::Value) -> Value {

@@ -194,7 +194,11 @@ fn readable<K: Resource<DynamicType: Default>>(
     event: watcher::Result<Event<DeserializeGuard<K>>>,
 ) -> watcher::Result<Option<Event<K>>> {
     let read = |guard: DeserializeGuard<K>| match guard.0 {
-        Ok(object) => Some(object),
+        Ok(mut object) => {
+            // Nobody here asks who has written what into an object of the Flux API, and it is the larger part of most.
+            object.meta_mut().managed_fields = None;
+            Some(object)
+        }
         Err(error) => {
             let kind = K::kind(&K::DynamicType::default()).into_owned();
             let (namespace, name) = (error.metadata.namespace.as_deref(), error.metadata.name.as_deref());

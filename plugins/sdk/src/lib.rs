@@ -56,6 +56,7 @@ pub mod log;
 mod macros;
 mod object;
 pub mod secrets;
+mod select;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod tree;
@@ -64,5 +65,6 @@ mod validate;
 pub use error::{Error, ErrorKind, Errors};
 pub use health::{Report, Status};
 pub use object::{InvalidObject, Object};
+pub use select::Selector;
 pub use tree::{Entry, Node, NodeKind, Tree, TreeError, Unreadable};
 pub use validate::{Finding, Severity};

@@ -55,10 +55,10 @@ macro_rules! renderer {
                     root: &$crate::guest::Dir,
                     parameters: String,
                 ) -> $crate::guest::Answer<Vec<String>> {
-            $crate::guest::render(root, &parameters, $render)
+                    $crate::guest::render(root, &parameters, $render)
                 }
             }
-            $crate::guest::renderer::export!(Plugin with_types_in $crate::guest::renderer);
+    $crate::guest::renderer::export!(Plugin with_types_in $crate::guest::renderer);
         };
     };
 }

@@ -47,7 +47,6 @@ pub(crate) use queues::run;
 use dependencies::{Known, Waiting};
 use expressions::{Compared, Expressions};
 use failure::{Failure, Retry, refuse_not_honoured};
-use render::Desired;
 use repairs::Repairs;
 use report::{Healthy, Report};
 
@@ -63,8 +62,6 @@ pub(crate) struct Memory {
     status: Option<Written<KustomizationStatus>>,
     /// How often in a row something failed that may pass by itself.
     failures: u32,
-    /// What was rendered last.
-    desired: Option<Arc<Desired>>,
     /// What was true after each object was applied.
     applied: HashMap<ObjectId, Applied>,
     repairs: Repairs,
@@ -113,7 +110,6 @@ impl Memory {
             return;
         }
         self.let_go(id);
-        self.desired = None;
         self.applied.clear();
         self.repairs = Repairs::default();
         self.pods = health::PodsSeen::default();

@@ -17,8 +17,6 @@ use crate::events::Severity;
 
 /// What has to be in the cluster.
 pub(super) struct Desired {
-    /// What it was made from: the digest of what was rendered, and the generation of the spec.
-    made_from: (String, Option<i64>),
     /// In the order in which they were rendered.
     pub(super) objects: Vec<Arc<Object>>,
     /// The types of the objects, each once.
@@ -32,13 +30,7 @@ pub(super) struct Desired {
 impl Desired {
     /// What a Kustomization that is being deleted wants.
     pub(super) fn nothing() -> Self {
-        Self {
-            made_from: (String::new(), None),
-            objects: Vec::new(),
-            types: Vec::new(),
-            deferred: Vec::new(),
-            digest: String::new(),
-        }
+        Self { objects: Vec::new(), types: Vec::new(), deferred: Vec::new(), digest: String::new() }
     }
 }
 
@@ -105,21 +97,8 @@ fn ids(run: &Run<'_>, actor: &Actor, objects: &[Object]) -> HashSet<ObjectId> {
     objects.iter().map(id).collect()
 }
 
-/// Makes of what was rendered what can be applied, unless that was done already.
-pub(super) async fn prepare(
-    run: &mut Run<'_>,
-    actor: &Actor,
-    rendered: &Rendered,
-) -> Result<Arc<Desired>, Failure> {
-    let made_from = (rendered.digest.clone(), run.object.meta().generation);
-    if let Some(desired) = run
-        .memory
-        .desired
-        .as_ref()
-        .filter(|desired| desired.made_from == made_from && desired.deferred.is_empty())
-    {
-        return Ok(desired.clone());
-    }
+/// Makes of what was rendered what can be applied. It is not kept: that would be a second copy of every object, and it is soon made.
+pub(super) async fn prepare(run: &Run<'_>, actor: &Actor, rendered: &Rendered) -> Result<Desired, Failure> {
     let mut objects = rendered.objects.clone();
     if let Some(namespace) = imposed_namespace(run) {
         // What is of a kind without namespaces loses it again below.
@@ -128,15 +107,12 @@ pub(super) async fn prepare(
     pipeline::stamp(&mut objects, run.spec.apply.common_metadata.as_ref(), &run.id.owner());
     let deferred = place(run, actor, &mut objects).await?;
     let types: HashSet<GroupVersionKind> = objects.iter().map(Object::gvk).collect();
-    let desired = Arc::new(Desired {
-        made_from,
+    Ok(Desired {
         objects: objects.into_iter().map(Arc::new).collect(),
         types: types.into_iter().collect(),
         deferred,
         digest: rendered.digest.clone(),
-    });
-    run.memory.desired = Some(desired.clone());
-    Ok(desired)
+    })
 }
 
 /// Where all objects go that have a namespace. Kustomize has seen to that for a Kustomization.

@@ -18,11 +18,15 @@ static HOST: LazyLock<(Host, TempDir)> = LazyLock::new(|| {
 });
 
 pub(crate) fn plugin(name: &str) -> Plugin {
+    plugin_of(World::Renderer, name)
+}
+
+pub(crate) fn plugin_of(world: World, name: &str) -> Plugin {
     let directory = std::env::var_os("PLUMB_PLUGIN_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
     let file = directory.join(format!("{name}.wasm"));
     assert!(file.exists(), "{} is missing; run `cargo xtask build`", file.display());
-    HOST.0.load_file(name, &file, World::Renderer).unwrap()
+    HOST.0.load_file(name, &file, world).unwrap()
 }
 
 const DEPLOYMENT: &str = "apiVersion: apps/v1

@@ -8,6 +8,7 @@ mod a_broken_guest_harms_nobody;
 mod a_plugin_that_does_not_fit_is_refused;
 mod all_four_worlds_work;
 mod built_in_plugins_survive_hostile_files;
+mod built_in_transformers_and_validators_work;
 mod builtin;
 mod calls_run_side_by_side;
 mod capabilities_are_granted_by_the_caller;
