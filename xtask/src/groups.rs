@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use crate::checkout::Checkout;
 use crate::devcluster::{Cluster, Life};
 use crate::progress::{self, Progress};
-use crate::{host, plugins, servers};
+use crate::{fuzz, host, plugins, servers};
 
 /// Tests that need the same surroundings.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -19,11 +19,16 @@ pub(crate) enum Group {
     Conformance,
     /// The programs that are written in Go
     Go,
+    /// Any bytes for what loads plugins and takes their answers, for a minute each
+    Fuzz,
     /// Everything together, on a cluster
     E2e,
 }
 
-const GROUPS: [Group; 4] = [Group::Unit, Group::Conformance, Group::Go, Group::E2e];
+/// How long each fuzz target runs.
+const FUZZ_SECONDS: u32 = 60;
+
+const GROUPS: [Group; 5] = [Group::Unit, Group::Conformance, Group::Go, Group::Fuzz, Group::E2e];
 
 /// A Go module with tests of its own.
 struct GoModule {
@@ -44,6 +49,7 @@ impl fmt::Display for Group {
             Self::Unit => "unit",
             Self::Conformance => "conformance",
             Self::Go => "go",
+            Self::Fuzz => "fuzz",
             Self::E2e => "e2e",
         })
     }
@@ -102,6 +108,7 @@ impl Runner<'_> {
             }
             Group::Conformance => self.cargo_test(group, &["--workspace", "--test", "conformance"], None),
             Group::Go => self.go(),
+            Group::Fuzz => fuzz::run(self.checkout, self.progress, None, FUZZ_SECONDS),
             Group::E2e => {
                 let cluster = Cluster::start(self.checkout, self.progress, Life::Ours)?;
                 self.cargo_test(group, &["--workspace", "--test", "e2e"], Some(&cluster))

@@ -9,6 +9,7 @@ mod cache;
 mod checkout;
 mod demo;
 mod devcluster;
+mod fuzz;
 mod groups;
 mod host;
 mod lint;
@@ -69,6 +70,14 @@ enum Command {
         /// Only tests with this text in their name
         filter: Option<String>,
     },
+    /// Feed any bytes to what loads plugins and takes their answers, and tell what breaks
+    Fuzz {
+        /// Only this target
+        target: Option<fuzz::Target>,
+        /// How long each target runs
+        #[arg(long, default_value_t = 600)]
+        seconds: u32,
+    },
     /// Build target/servers, which tests fetch from; `test` does that too
     Servers,
     /// Check formatting and lints
@@ -98,6 +107,9 @@ struct Directory {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = fuzz::compile_if_asked() {
+        return code;
+    }
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -133,6 +145,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test { group, filter } => {
             tools::check(&[Need::Build, Need::Test])?;
             groups::run(&checkout, &progress, group, filter.as_deref())
+        }
+        Command::Fuzz { target, seconds } => {
+            tools::check(&[Need::Build])?;
+            fuzz::run(&checkout, &progress, target, seconds)
         }
         Command::Servers => {
             tools::check(&[Need::Build])?;

@@ -1,0 +1,120 @@
+//! Builds the fuzz targets of `tests/fuzz` with the stable compiler, and runs them.
+//!
+//! Only crates of the workspace tell the fuzzer which way they took: what others have written is compiled as for everything else, and not once more. So this
+//! program stands in front of the compiler for crates of the workspace, and adds the flags there.
+
+use std::env;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+use anyhow::Context as _;
+
+use crate::checkout::Checkout;
+use crate::progress::{self, Progress};
+
+/// Set while this program stands in front of the compiler.
+const WRAPPING: &str = "PLUMB_XTASK_FUZZ_COMPILER";
+
+/// The counters and tables of LLVM's SanitizerCoverage that libFuzzer reads. Source: LLVM, "SanitizerCoverage".
+const FLAGS: [&str; 7] = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Ccodegen-units=1",
+];
+
+/// What is fuzzed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Target {
+    /// Any bytes are loaded as a plugin, and run
+    Load,
+    /// A plugin answers with any bytes
+    Answers,
+}
+
+const TARGETS: [Target; 2] = [Target::Load, Target::Answers];
+
+impl Target {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Answers => "answers",
+        }
+    }
+
+    fn program(self) -> String {
+        format!("fuzz-{}", self.name())
+    }
+}
+
+/// Runs one target or all of them, each for some seconds. What is of interest is kept from one run to the next.
+///
+/// Fails when a target does not build, or when it finds something: the output says where the input lies that shows it.
+pub(crate) fn run(
+    checkout: &Checkout,
+    progress: &Progress,
+    only: Option<Target>,
+    seconds: u32,
+) -> anyhow::Result<()> {
+    let targets: Vec<_> =
+        TARGETS.into_iter().filter(|target| only.is_none_or(|only| only == *target)).collect();
+    build(checkout, progress, &targets)?;
+    for target in targets {
+        let name = target.name();
+        let kept = checkout.cache().join("fuzz").join(name);
+        let found = checkout.cache().join("fuzz-found");
+        for folder in [&kept, &found] {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let mut fuzz = Command::new(checkout.release().join(target.program()));
+        fuzz.current_dir(checkout.root())
+            .arg(&kept)
+            .arg(checkout.root().join("tests/fuzz/seeds").join(name))
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-artifact_prefix={}/{name}-", found.display()))
+            .args(["-max_len=32768", "-timeout=30", "-rss_limit_mb=4096", "-print_final_stats=1"])
+            .args(["-verbosity=0"]);
+        progress.run_openly(&format!("fuzz {name} for {seconds} s"), &mut fuzz)?;
+    }
+    Ok(())
+}
+
+fn build(checkout: &Checkout, progress: &Progress, targets: &[Target]) -> anyhow::Result<()> {
+    let ourselves = env::current_exe().context("cannot tell where this program is")?;
+    let mut cargo = checkout.cargo();
+    cargo.args(["build", "--release", "--workspace"]);
+    for target in targets {
+        cargo.args(["--bin", &target.program()]);
+    }
+    cargo.env("RUSTC_WORKSPACE_WRAPPER", ourselves).env(WRAPPING, "1");
+    let log = progress::log_file(checkout.cache(), "build-fuzz");
+    progress.run_build("build the fuzz targets", &log, &mut cargo)
+}
+
+/// Becomes the compiler, if cargo has started this program in its place. Does not return in that case.
+pub(crate) fn compile_if_asked() -> Option<ExitCode> {
+    env::var_os(WRAPPING)?;
+    let mut arguments = env::args_os().skip(1);
+    let compiler = arguments.next()?;
+    let arguments: Vec<_> = arguments.collect();
+    let mut command = Command::new(compiler);
+    if is_part_of_the_program(&arguments) {
+        command.args(FLAGS);
+    }
+    let error = command.args(&arguments).exec();
+    eprintln!("error: the compiler cannot be started: {error}");
+    Some(ExitCode::FAILURE)
+}
+
+/// Not what runs while the program is built: build scripts and macros have no fuzzer in them. And not a question about the compiler.
+fn is_part_of_the_program(arguments: &[OsString]) -> bool {
+    let follows = |flag: &str, value: &dyn Fn(&str) -> bool| {
+        arguments.windows(2).any(|pair| pair[0] == flag && pair[1].to_str().is_some_and(value))
+    };
+    follows("--crate-name", &|name| name != "___" && !name.starts_with("build_script_"))
+        && !follows("--crate-type", &|kind| kind == "proc-macro")
+}
