@@ -155,9 +155,14 @@ impl Function {
     }
 }
 
+/// What every program is told its name is.
+const NAME: &str = "function";
+
 impl Sandbox {
     fn new(call: &Call, input: Vec<u8>, stdout: &MemoryOutputPipe, stderr: &MemoryOutputPipe) -> Self {
         let mut wasi = WasiCtxBuilder::new()
+            // Libraries of flags take it for granted that a program has a name.
+            .arg(NAME)
             .stdin(MemoryInputPipe::new(input))
             .stdout(stdout.clone())
             .stderr(stderr.clone())

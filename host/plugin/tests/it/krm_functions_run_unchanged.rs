@@ -202,8 +202,8 @@ fn there_is_nothing_around_it() {
         (drop (call $environ (i32.const 2048) (i32.const 3000)))
         (drop (call $args (i32.const 2052) (i32.const 3000)))
         (i32.store (i32.const 2056) (call $prestat (i32.const 3) (i32.const 3000)))";
-    // 8 is `badf`: there is no third file.
-    assert_eq!(told(&telling(imports, call)), "00000000000000000800000000000000");
+    // No variable; one argument, which is the program's name; 8 is `badf`: there is no third file.
+    assert_eq!(told(&telling(imports, call)), "00000000010000000800000000000000");
 }
 
 #[test]
