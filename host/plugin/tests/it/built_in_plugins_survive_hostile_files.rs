@@ -115,3 +115,19 @@ fn a_pattern_that_would_take_for_ever_elsewhere_does_not() {
     let objects = plugin("kustomize").render(view_of(files), &json!({"path": ""}), &Call::default()).unwrap();
     assert_eq!(objects[0].pointer("/data/a"), Some(&json!("b")));
 }
+
+#[rstest]
+// Attack 13 (Rendering): files of the machine, and of others.
+#[case::absolute("importstr '/etc/passwd'", "leads out of the source")]
+#[case::above("import '../../../secret.json'", "leads out of the source")]
+// Attack 27 (Plugins): recursion without end, and nesting that exhausts a stack.
+#[case::calls("local f(x) = f(x + 1) + 1; f(0)", "without end")]
+#[case::objects("local o(n) = { a: o(n + 1) }; o(0)", "")]
+#[case::itself("{ a: self.b, b: self.a }", "depends on itself")]
+#[case::file_of_itself("import 'main.jsonnet'", "depends on itself")]
+#[case::brackets(format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)), "nested deeper")]
+#[case::operators(format!("{}1", "-".repeat(100_000)), "")]
+fn jsonnet_that_is_made_to_hurt_is_refused(#[case] text: impl Into<Vec<u8>>, #[case] expected: &str) {
+    let told = refused("jsonnet", Memory::new().with_file(&path("main.jsonnet"), text));
+    assert!(told.contains(expected), "{told}");
+}

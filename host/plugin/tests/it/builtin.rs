@@ -82,3 +82,21 @@ fn yaml_renders_plain_files() {
     assert_eq!(objects.len(), 1);
     assert_eq!(objects[0].id().human(), "Deployment/web");
 }
+
+#[test]
+fn jsonnet_renders_a_function_with_an_import() {
+    let tree = Memory::new()
+        .with_file(
+            &path("app/main.jsonnet"),
+            "local k = import 'k.libsonnet';\nfunction(name) { [n]: k.configMap(name + n) for n in ['-a', '-b'] }\n",
+        )
+        .with_file(
+            &path("vendor/k.libsonnet"),
+            "{ configMap(name):: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: name }, data: std.parseYaml('{z: a, n: \"3\"}') } }\n",
+        );
+    let parameters = json!({"path": "app", "lib": ["vendor"], "tlas": {"name": "web"}});
+    let objects = plugin("jsonnet").render(view_of(tree), &parameters, &Call::default()).unwrap();
+    let names: Vec<String> = objects.iter().map(|object| object.id().human()).collect();
+    assert_eq!(names, ["ConfigMap/web-a", "ConfigMap/web-b"]);
+    assert_eq!(objects[0].pointer("/data/n"), Some(&json!("3")));
+}
