@@ -202,7 +202,11 @@ impl Controller {
             None => local::cache_dir()?.join("controller"),
         };
         let election = self.enable_leader_election.then(|| {
-            Election::new(self.leader_election_namespace.clone(), lease(&self.watch_label_selector), replica.clone())
+            Election::new(
+                self.leader_election_namespace.clone(),
+                lease(&self.watch_label_selector),
+                replica.clone(),
+            )
         });
         Ok(Config {
             // A mounted volume may be open to all; a directory of our own in it is not.
