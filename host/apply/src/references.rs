@@ -3,13 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
-use kube::Client;
 use kube::api::Api;
 use kube::core::DynamicObject;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watcher};
+use kube::{Client, ResourceExt as _};
 use parking_lot::RwLock;
 use plumb_api::ObjectId;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,6 +24,8 @@ use crate::supervise::supervise;
 
 /// A watch is a connection's worth of memory on either side; more than these are not followed.
 const AT_MOST: usize = 1024;
+/// How long the API server has to answer who asks for an object that may not be watched.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// What is followed, on one cluster.
 pub struct References {
@@ -73,12 +76,12 @@ impl References {
         refused
     }
 
-    /// Why the state of an object is unknown and will stay so until somebody does something: RBAC does not let us list and watch it.
+    /// Why the state of an object is unknown and will stay so until somebody does something: RBAC lets us neither watch nor get it.
     /// `None` while it is known, or has not been listed yet, or is not followed.
     pub fn why_unknown(&self, id: &ObjectId) -> Option<String> {
         let followed = self.followed.read();
         let said = followed.get(id)?.forbidden.as_ref()?;
-        Some(format!("it may not be read; grant list and watch on it: {said}"))
+        Some(format!("it may not be read; grant get, list and watch on it: {said}"))
     }
 
     /// How many objects are followed.
@@ -91,7 +94,7 @@ impl References {
         self.len() == 0
     }
 
-    /// Watches one object until the task is dropped. On errors the last state stays, unless we are told that we may not read it; the
+    /// Watches one object until the task is dropped. What may not be listed is asked for by its name instead, less and less often, as Flux does. On errors the last state stays, unless we are told that we may not read it; the
     /// watch is started again.
     fn watch(&self, id: ObjectId, kind: Kind) -> impl Future<Output = ()> + Send + 'static {
         let api: Api<DynamicObject> = if kind.is_namespaced {
@@ -124,9 +127,11 @@ async fn watch_one(
     live: &LiveCache,
 ) {
     let this_one = Config::default().fields(&format!("metadata.name={}", id.name));
-    let mut events = std::pin::pin!(watcher(api, this_one).default_backoff());
+    let mut events = std::pin::pin!(watcher(api.clone(), this_one).default_backoff());
     let slim = |object| slim(object, &kind.resource, &OverrideManagers::default());
     let mut listed = None;
+    // The version that was seen last by asking, where watching is not permitted.
+    let mut asked: Option<Option<String>> = None;
     while let Some(event) = events.next().await {
         let state = match event {
             Ok(Event::Init) => {
@@ -142,10 +147,24 @@ async fn watch_one(
             Ok(Event::Delete(_)) => None,
             Err(error) => {
                 tracing::debug!(object = %id.human(), %error, "watch of a reference failed; it is started again");
-                if let Some(status) = refusal(&error).filter(|status| status.code == 403) {
-                    forbid(followed, live, id, &status.message);
+                let Some(status) = refusal(&error).filter(|status| status.code == 403) else { continue };
+                // The watcher tries again by and by: that is how often this is done.
+                match tokio::time::timeout(ANSWER, api.get_opt(&id.name)).await {
+                    Ok(Ok(found)) => {
+                        let version =
+                            found.as_ref().map(|object| object.resource_version().unwrap_or_default());
+                        if asked.replace(version.clone()) == Some(version) {
+                            continue;
+                        }
+                        found.and_then(slim)
+                    }
+                    Ok(Err(kube::Error::Api(answer))) if answer.code == 403 => {
+                        asked = None;
+                        forbid(followed, live, id, &status.message);
+                        continue;
+                    }
+                    Ok(Err(_)) | Err(_) => continue,
                 }
-                continue;
             }
         };
         set(followed, live, id, state.map_or(Live::Absent, |object| Live::Present(Arc::new(object))));
@@ -221,24 +240,72 @@ mod tests {
             let (code, body) = answer.lock().clone();
             (code, Json(body))
         };
-        let client =
-            Client::new(Router::new().route("/api/v1/namespaces/default/secrets", get(list)), "default");
+        let routes = Router::new()
+            .route("/api/v1/namespaces/default/secrets", get(list.clone()))
+            .route("/api/v1/namespaces/default/secrets/a", get(list));
+        let client = Client::new(routes, "default");
         References::new(client.clone(), LiveCache::new(client))
     }
 
-    #[tokio::test]
-    async fn what_may_not_be_read_is_said_until_it_may() {
-        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden",
-            "message": FORBIDDEN});
-        let answer = Arc::new(Mutex::new((StatusCode::FORBIDDEN, status)));
-        let references = references(&answer);
+    /// A cluster where nobody may list, and that answers who asks for one object with what is in the cell.
+    fn without_list(answer: &Arc<Mutex<(StatusCode, Value)>>) -> References {
+        let answer = answer.clone();
+        let one = move || async move {
+            let (code, body) = answer.lock().clone();
+            (code, Json(body))
+        };
+        let routes = Router::new()
+            .route(
+                "/api/v1/namespaces/default/secrets",
+                get(async || (StatusCode::FORBIDDEN, Json(forbidden()))),
+            )
+            .route("/api/v1/namespaces/default/secrets/a", get(one));
+        let client = Client::new(routes, "default");
+        References::new(client.clone(), LiveCache::new(client))
+    }
+
+    fn forbidden() -> Value {
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden", "message": FORBIDDEN})
+    }
+
+    fn secret() -> (ObjectId, Kind) {
         let id = ObjectId {
             namespace: "default".to_owned(),
             name: "a".to_owned(),
             group_kind: GroupKind::new("", "Secret"),
         };
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", "Secret"));
-        let kind = Kind { resource, is_namespaced: true, is_watchable: true };
+        (id, Kind { resource, is_namespaced: true, is_watchable: true })
+    }
+
+    #[tokio::test]
+    async fn what_may_only_be_got_is_asked_for_until_it_is_there() {
+        let missing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound"});
+        let answer = Arc::new(Mutex::new((StatusCode::NOT_FOUND, missing)));
+        let references = without_list(&answer);
+        let (id, kind) = secret();
+        references.follow(&Owner::kustomization("flux-system", "apps"), &[(id.clone(), kind)]);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let is_absent = || matches!(references.live(&id), Live::Absent);
+        assert!(references.live.wait_until(deadline, is_absent).await);
+        assert_eq!(references.why_unknown(&id), None);
+
+        let found = json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "default", "resourceVersion": "7"}});
+        *answer.lock() = (StatusCode::OK, found);
+        let is_there = || matches!(references.live(&id), Live::Present(_));
+        assert!(references.live.wait_until(deadline, is_there).await);
+
+        *answer.lock() = (StatusCode::FORBIDDEN, forbidden());
+        let is_forbidden = || references.why_unknown(&id).is_some();
+        assert!(references.live.wait_until(deadline, is_forbidden).await);
+        assert!(matches!(references.live(&id), Live::Unknown));
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_read_is_said_until_it_may() {
+        let answer = Arc::new(Mutex::new((StatusCode::FORBIDDEN, forbidden())));
+        let references = references(&answer);
+        let (id, kind) = secret();
         let owner = Owner::kustomization("flux-system", "apps");
         let mut changes = references.live.subscribe();
         references.follow(&owner, &[(id.clone(), kind)]);
@@ -246,7 +313,7 @@ mod tests {
 
         let is_forbidden = || references.why_unknown(&id).is_some();
         assert!(references.live.wait_until(deadline, is_forbidden).await);
-        insta::assert_snapshot!(references.why_unknown(&id).unwrap(), @r#"it may not be read; grant list and watch on it: secrets "a" is forbidden: User "plumb" cannot list resource "secrets""#);
+        insta::assert_snapshot!(references.why_unknown(&id).unwrap(), @r#"it may not be read; grant get, list and watch on it: secrets "a" is forbidden: User "plumb" cannot list resource "secrets""#);
         assert!(matches!(references.live(&id), Live::Unknown));
         assert_eq!(changes.next().await.owner, owner, "whoever follows it is told");
 

@@ -51,15 +51,22 @@ pub(super) async fn assess(
     let kinds: Vec<Kind> = desired.types.iter().filter_map(|gvk| actor.cluster.kinds.known(gvk)).collect();
     let view = actor.cluster.live.view(&kinds);
     let mut objects: Vec<(ObjectId, Health)> = Vec::new();
+    let mut unseen = Vec::new();
     for object in &desired.objects {
         let id = object.id();
-        // What is not watched cannot be told; it was applied, and that is all that is asked of it.
-        if let Live::Present(live) = view.live(&id) {
-            objects.push((id, expressed(&live, expressions, now)));
+        match view.live(&id) {
+            Live::Present(live) => objects.push((id, expressed(&live, expressions, now))),
+            // Its kind is not watched. Where it is waited for, it is looked at by itself.
+            Live::Unknown if run.spec.wait => unseen.push((id, object.gvk())),
+            // It was applied, and that is all that is asked of it.
+            Live::Unknown | Live::Absent => {}
         }
     }
-    let mut unseen = checked(&run.spec, &run.id.key.namespace);
-    unseen.retain(|(id, _)| objects.iter().all(|(known, _)| known != id));
+    let mut named = checked(&run.spec, &run.id.key.namespace);
+    named.retain(|(id, _)| {
+        objects.iter().all(|(known, _)| known != id) && unseen.iter().all(|(known, _)| known != id)
+    });
+    unseen.append(&mut named);
     let deadline = tokio::time::Instant::now() + DISCOVERY;
     let kinds = join_all(unseen.iter().map(|(_, gvk)| actor.cluster.kinds.resolve(gvk, deadline))).await;
     let mut followed = Vec::new();

@@ -1,4 +1,4 @@
-use crate::scene::{Scene, deployment};
+use crate::scene::{Scene, config_map, deployment};
 use plumb_test_support::cluster::condition;
 use serde_json::{Value, json};
 
@@ -63,5 +63,28 @@ async fn health_is_shown_when_nobody_asked_for_it() -> anyhow::Result<()> {
                 .is_some_and(|(status, _, message)| status != "True" && message.contains("node"))
     };
     scene.wait(&apps, "the status tells why the Deployment is not well", told).await?;
+    Ok(())
+}
+
+// A Role may let one get an object and nothing else: it is asked for, then.
+#[tokio::test]
+async fn what_may_only_be_got_is_waited_for_too() -> anyhow::Result<()> {
+    let scene = Scene::with_files("health-get", &[("a.yaml", &config_map("settings", "one"))]).await?;
+    let rules =
+        json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]}]);
+    scene.service_account("robot", rules).await?;
+    let checks = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "marker"}]);
+    let spec = json!({"serviceAccountName": "robot", "healthChecks": checks, "timeout": "10m"});
+    let apps = scene.kustomization("apps", spec);
+    scene.cluster.apply(&apps).await?;
+    let is_missed = |object: &Value| {
+        condition(object, "Ready").is_some_and(|(_, _, message)| message.contains("it does not exist"))
+    };
+    scene.wait(&apps, "the object is missed", is_missed).await?;
+    let marker: Value = serde_yaml::from_str(&config_map("marker", "x"))?;
+    let mut marker = marker;
+    marker["metadata"]["namespace"] = scene.namespace.as_str().into();
+    scene.cluster.apply(&marker).await?;
+    scene.wait_applied(&apps, &scene.repository.head()?).await?;
     Ok(())
 }
