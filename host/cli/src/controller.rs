@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use kube::core::Selector;
+use plumb_api::ByteSize;
 use plumb_apply::{InvalidSelector, OverrideManagers, Stages, label_selector};
 use plumb_controller::{Config, Election, Kind, KubeConfigPolicy, Tenancy};
 use plumb_source::transport::AddressPolicy;
@@ -43,6 +44,9 @@ pub(crate) struct Controller {
     /// End every fetch of a source after this long, whatever its spec.timeout says.
     #[arg(long, default_value = "10m", value_parser = duration)]
     longest_fetch: Duration,
+    /// How much memory one call of a plugin may have, such as 512Mi.
+    #[arg(long, default_value = "1Gi")]
+    plugin_memory: ByteSize,
     /// Look again after this long at a Kustomization whose dependencies are not ready. It is woken when they are.
     #[arg(long, default_value = "30s", value_parser = duration)]
     requeue_dependency: Duration,
@@ -110,6 +114,9 @@ struct TenancyFlags {
     /// The service account that signs in to the cluster of a spec.kubeConfig.configMapRef that names none. Without it that is the one of --default-service-account, or the controller's own.
     #[arg(long)]
     default_kubeconfig_service_account: Option<String>,
+    /// Never speak to API servers in these networks, separated by commas, whatever a kubeconfig says. By default these are the link-local ones.
+    #[arg(long, default_value = "169.254.0.0/16,fe80::/10,fd00:ec2::254", value_parser = AddressPolicy::parse)]
+    denied_kubeconfig_addresses: AddressPolicy,
     /// Let kubeconfigs run programs of the controller's image and read its files.
     #[arg(long)]
     insecure_kubeconfig_exec: bool,
@@ -124,6 +131,7 @@ impl From<TenancyFlags> for Tenancy {
             no_cross_namespace_refs: flags.no_cross_namespace_refs,
             default_service_account: flags.default_service_account,
             default_kubeconfig_service_account: flags.default_kubeconfig_service_account,
+            kubeconfig_addresses: flags.denied_kubeconfig_addresses,
             kubeconfig: KubeConfigPolicy {
                 exec: flags.insecure_kubeconfig_exec,
                 insecure_tls: flags.insecure_kubeconfig_tls,
@@ -220,6 +228,8 @@ impl Controller {
             addresses: self.denied_source_addresses,
             concurrent: self.concurrent,
             longest_fetch: self.longest_fetch,
+            plugin_memory: usize::try_from(self.plugin_memory.bytes())
+                .context("--plugin-memory is too large")?,
             requeue_dependency: self.requeue_dependency,
             min_retry_delay: self.min_retry_delay,
             max_retry_delay: self.max_retry_delay,

@@ -13,6 +13,7 @@ use kube::client::Body;
 use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig};
 use parking_lot::RwLock;
 use plumb_api::{KubeConfigReference, Sensitive};
+use plumb_source::transport::AddressPolicy;
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::AbortOnDropHandle;
 use tower::service_fn;
@@ -20,6 +21,9 @@ use tower::service_fn;
 use crate::Tenancy;
 use crate::inputs::{Data, InputId};
 use crate::status::{bounded, said};
+
+/// How long the name of an API server may take to be resolved.
+const RESOLVING: Duration = Duration::from_secs(5);
 
 /// Identifies the data that a connection was made from.
 pub(crate) type Fingerprint = [u8; 32];
@@ -105,7 +109,7 @@ pub(crate) async fn connect(
 ) -> Result<Connection, ConnectError> {
     if reference.input.is_secret() {
         let text = kubeconfig_text(reference, data)?;
-        return connect_by_kubeconfig(&reference.input, text.expose(), tenancy.kubeconfig).await;
+        return connect_by_kubeconfig(&reference.input, text.expose(), tenancy).await;
     }
     connect_as_workload(&reference.input, data, tenancy, host).await
 }
@@ -125,13 +129,13 @@ fn kubeconfig_text(reference: &Reference, data: &Data) -> Result<Sensitive<Strin
 async fn connect_by_kubeconfig(
     input: &InputId,
     text: &str,
-    policy: KubeConfigPolicy,
+    tenancy: &Tenancy,
 ) -> Result<Connection, ConnectError> {
     let unreadable = |reason: &str| ConnectError::Unreadable(input.clone(), reason.to_owned());
     // The error of the parser quotes the text.
     let kubeconfig =
         Kubeconfig::from_yaml(text).map_err(|_| unreadable("it is not the YAML of a kubeconfig"))?;
-    let refusals = vet(&kubeconfig, policy);
+    let refusals = vet(&kubeconfig, tenancy.kubeconfig);
     if !refusals.is_empty() {
         return Err(ConnectError::Refused(input.clone(), refusals.join("; ")));
     }
@@ -140,9 +144,32 @@ async fn connect_by_kubeconfig(
         .map_err(|_| {
             unreadable("its current context, or the cluster and user that it names, is missing or malformed")
         })?;
+    check_address(input, &config.cluster_url, &tenancy.kubeconfig_addresses).await?;
     let client =
         Client::try_from(config).map_err(|_| unreadable("its certificates or credentials cannot be used"))?;
     Ok(Connection { client, refreshing: None })
+}
+
+/// Refuses an API server that is, or whose name leads to, an address that must not be reached. The address is not told, nor whether the name leads anywhere.
+async fn check_address(
+    input: &InputId,
+    server: &http::Uri,
+    addresses: &AddressPolicy,
+) -> Result<(), ConnectError> {
+    let host = server.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    // A number is resolved as well: there are many ways to write one.
+    let found = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((host, 0))).await;
+    let may_be_reached = match found {
+        Ok(Ok(mut found)) => found.all(|address| addresses.permits(address.ip())),
+        Ok(Err(_)) | Err(_) => false,
+    };
+    if may_be_reached {
+        return Ok(());
+    }
+    let why = format!(
+        "its server {host} has no address that may be reached; use another one, or ask who runs the controller to permit it (--denied-kubeconfig-addresses)"
+    );
+    Err(ConnectError::Refused(input.clone(), why))
 }
 
 /// Everything that a kubeconfig asks for and may not have.
@@ -209,6 +236,7 @@ async fn connect_as_workload(
     host: &Client,
 ) -> Result<Connection, ConnectError> {
     let workload = Workload::read(input, data, tenancy, host).await?;
+    check_address(input, &workload.address, &tenancy.kubeconfig_addresses).await?;
     let first =
         workload.request(host).await.map_err(|reason| ConnectError::NoToken(input.clone(), reason))?;
     let mut config = kube::Config::new(workload.address.clone());
@@ -431,11 +459,31 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_read_is_not_quoted() {
         let input = InputId::secret("team".to_owned(), "far".to_owned());
-        let failed =
-            connect_by_kubeconfig(&input, "users: [{token: hunter2", KubeConfigPolicy::default()).await;
+        let failed = connect_by_kubeconfig(&input, "users: [{token: hunter2", &Tenancy::default()).await;
         assert_eq!(
             failed.err().unwrap().to_string(),
             "Secret 'team/far' holds no readable kubeconfig: it is not the YAML of a kubeconfig"
         );
+    }
+
+    // Attack 6 (sources): a kubeconfig whose API server is where clouds hand out the credentials of the machine.
+    #[rstest]
+    #[case::plain("169.254.169.254", false)]
+    #[case::number("2852039166", false)]
+    #[case::hexadecimal("0xa9fea9fe", false)]
+    #[case::carried("[::ffff:169.254.169.254]", false)]
+    #[case::link_local("[fe80::1]", false)]
+    #[case::name_that_leads_nowhere("no-such-host.invalid", false)]
+    #[case::loopback("127.0.0.1", true)]
+    #[case::loopback_by_name("localhost", true)]
+    #[tokio::test]
+    async fn an_api_server_is_not_where_it_must_not_be(#[case] host: &str, #[case] permitted: bool) {
+        let server = format!("server: 'https://{host}:6443'");
+        let text = serde_yaml::to_string(&kubeconfig("token: t", &server)).unwrap();
+        let input = InputId::secret("team".to_owned(), "far".to_owned());
+        let connected = connect_by_kubeconfig(&input, &text, &Tenancy::default()).await;
+        let error = connected.err().map(|error| error.to_string());
+        assert_eq!(error.is_none(), permitted, "{error:?}");
+        assert!(error.is_none_or(|error| error.contains("has no address that may be reached")));
     }
 }

@@ -80,6 +80,8 @@ pub struct Config {
     pub concurrent: u16,
     /// The longest that a fetch may take, whatever the timeout of its source says.
     pub longest_fetch: Duration,
+    /// How many bytes of memory one call of a plugin may have.
+    pub plugin_memory: usize,
     /// How long a Kustomization whose dependencies are not ready waits when nothing wakes it.
     pub requeue_dependency: Duration,
     /// The wait after the first of several failures that may pass by themselves; it doubles with each.
@@ -118,6 +120,8 @@ pub struct Tenancy {
     pub default_kubeconfig_service_account: Option<String>,
     /// What a kubeconfig may ask for.
     pub kubeconfig: KubeConfigPolicy,
+    /// Where the API servers of kubeconfigs must not be: `--denied-kubeconfig-addresses`.
+    pub kubeconfig_addresses: AddressPolicy,
 }
 
 impl Tenancy {

@@ -55,7 +55,11 @@ pub(super) async fn render(
                 .map_err(|error| error.to_string())?,
             Applier::Pipeline(_) => return Err("Pipelines cannot be rendered yet".to_owned()),
         };
-        let limits = Limits { wall_time: timeout.min(Limits::default().wall_time), ..Limits::default() };
+        let limits = Limits {
+            wall_time: timeout.min(Limits::default().wall_time),
+            memory_bytes: working.config.plugin_memory,
+            ..Limits::default()
+        };
         let call = Call { limits, cancelled: working.renders_cancelled.clone(), ..Call::default() };
         let request = Request { scope: &scope, tree: &tree, steps: &steps, call: &call };
         working.engine.render_with_origin(&request).map_err(|error| error.to_string())
