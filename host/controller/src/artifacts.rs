@@ -17,7 +17,12 @@ pub(crate) struct Artifact {
     pub(crate) tree: Arc<dyn Tree>,
     /// What identifies the content, as `ALGORITHM:HEX`.
     pub(crate) digest: String,
+    /// The revision that it was made from, where its maker says so: `org.opencontainers.image.revision` of an OCI artifact.
+    pub(crate) origin: Option<String>,
 }
+
+/// The key of the metadata of an artifact under which its origin is. Source: OCI image specification, "Annotations".
+pub(crate) const ORIGIN: &str = "org.opencontainers.image.revision";
 
 impl fmt::Debug for Artifact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

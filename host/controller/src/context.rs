@@ -1,6 +1,7 @@
 //! What every reconciliation shares.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::{Config, Key, Kind};
 
 /// Nothing is looked at more often than this, unless it changes.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+const TWICE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 pub(crate) struct Context {
     pub(crate) client: kube::Client,
@@ -89,10 +91,16 @@ impl Context {
         let (storage, cache, plugins) =
             (config.storage_path.clone(), config.cache_dir.clone(), config.plugin_dir.clone());
         let api_server = client.clone();
+        // One namespace alone gets half of them, and with that keeps every core busy.
+        let renders = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).saturating_mul(TWICE);
         let prepare = move || -> anyhow::Result<_> {
-            let sources = Sources::open(&storage)?;
-            let host = Host::new(HostConfig { cache_dir: Some(cache), ..HostConfig::default() })
-                .context("cannot start the plugin host")?;
+            let sources = Sources::open(&storage, &api_server)?;
+            let host = Host::new(HostConfig {
+                cache_dir: Some(cache),
+                concurrent_calls: renders,
+                ..HostConfig::default()
+            })
+            .context("cannot start the plugin host")?;
             let builtins = Builtins::new(host.clone(), plugins);
             // Compiled now rather than when the first Kustomization waits for it.
             builtins.renderer("kustomize")?;
@@ -105,7 +113,6 @@ impl Context {
             config.events_addr.clone().map(|address| Notifications::start(address, config.instance.clone()));
         let notifications =
             notifications.transpose().context("cannot speak to the notification-controller")?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let context = Self {
             events: Events::new(client.clone(), config.instance.clone(), notifications),
             clusters: Clusters::new(
@@ -129,8 +136,7 @@ impl Context {
             engine: Arc::new(Engine::default()),
             builtins,
             plugins,
-            // One namespace alone keeps every core busy.
-            renders: Permits::new(2 * cores),
+            renders: Permits::new(renders.get()),
             renders_cancelled: Cancelled::new(),
             applier_memories: Mutex::default(),
             wanted: Mutex::default(),

@@ -152,10 +152,13 @@ pub async fn install_crds(cluster: &Cluster) -> anyhow::Result<()> {
 fn spawn(dir: &Path, address: &str, kubeconfig: &Path, arguments: &[String]) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(dir.join("log"))?;
     let plumb = plumb()?;
+    let is_said = arguments.iter().any(|argument| argument.starts_with("--min-retry-delay"));
+    let impatient: &[&str] = if is_said { &[] } else { &["--min-retry-delay", "200ms"] };
     Command::new(&plumb)
         .args(["controller", "--address", address, "--log-format", "pretty"])
         .args(arguments)
-        .args(["--min-retry-delay", "200ms", "--requeue-dependency", "60s"])
+        .args(impatient)
+        .args(["--requeue-dependency", "60s"])
         .arg("--storage-path")
         .arg(dir)
         .env("KUBECONFIG", kubeconfig)

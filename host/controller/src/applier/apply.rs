@@ -1,15 +1,15 @@
 //! From what is desired to what is done: plans, writes the inventory, carries the plan out, and says what has changed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant as Clock};
 
 use futures::future::join_all;
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT};
 use plumb_api::{GroupVersionKind, Inventory, KustomizationStatus, ObjectId, Reason};
 use plumb_apply::{
-    Action, AppliedAction, Apply, ApplyReason, Change, Context as PlanContext, Deletion, FIELD_MANAGER,
-    FailureKind, Inputs, Keep, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, PruneLimit, Terminating,
-    diff_fields, plan, plan_deletion,
+    Action, Applied, AppliedAction, Apply, ApplyReason, Change, Context as PlanContext, Deletion,
+    FIELD_MANAGER, FailureKind, Inputs, Keep, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, PruneLimit,
+    Terminating, diff_fields, plan, plan_deletion,
 };
 use tokio::time::Instant;
 
@@ -77,7 +77,7 @@ pub(super) async fn apply(
     let plan_context =
         PlanContext { policy: &policy, applied: &run.memory.applied, is_claimed: &is_claimed, deadline };
     let outcome = actor.executor.execute(&plan, &plan_context).await;
-    remember(run, &outcome);
+    remember(&mut run.memory.applied, desired, &outcome);
     tell_of_drift(run, &drifted, &outcome).await;
     for warning in &outcome.warnings {
         let note = format!("{}: {}", warning.id.human(), warning.text);
@@ -258,16 +258,19 @@ async fn announce(run: &mut Run<'_>, plan: &Plan) -> Result<(), Failure> {
     })
 }
 
-fn remember(run: &mut Run<'_>, outcome: &Outcome) {
+/// Remembers what is true of the objects that are desired, and of no others: an object that was renamed is not followed under its old name.
+fn remember(memory: &mut HashMap<ObjectId, Applied>, desired: &Desired, outcome: &Outcome) {
     for object in &outcome.applied {
         match object.applied {
-            Some(applied) => run.memory.applied.insert(object.id.clone(), applied),
-            None => run.memory.applied.remove(&object.id),
+            Some(applied) => memory.insert(object.id.clone(), applied),
+            None => memory.remove(&object.id),
         };
     }
     for id in &outcome.pruned.deleted {
-        run.memory.applied.remove(id);
+        memory.remove(id);
     }
+    let desired: HashSet<ObjectId> = desired.objects.iter().map(|object| object.id()).collect();
+    memory.retain(|id, _| desired.contains(id));
 }
 
 async fn tell_of_drift(run: &mut Run<'_>, drifted: &[Drift], outcome: &Outcome) {

@@ -57,7 +57,7 @@ pub(super) async fn assess(
         match view.live(&id) {
             Live::Present(live) => objects.push((id, expressed(&live, expressions, now))),
             // Its kind is not watched. Where it is waited for, it is looked at by itself.
-            Live::Unknown if run.spec.wait => unseen.push((id, object.gvk())),
+            Live::Unknown if run.spec.health.wait => unseen.push((id, object.gvk())),
             // It was applied, and that is all that is asked of it.
             Live::Unknown | Live::Absent => {}
         }

@@ -152,6 +152,10 @@ struct Run<'a> {
     status: KustomizationStatus,
     /// The revision that is reconciled, once it is known.
     revision: Option<String>,
+    /// The revision that the artifact was made from, where its maker says so.
+    origin: Option<String>,
+    /// Whether the health of the objects is known.
+    is_assessed: bool,
     /// Identifies the tree of the revision.
     digest: String,
     /// The ConfigMaps and Secrets that it is made from, as they were before anybody read them.
@@ -254,6 +258,8 @@ impl<'a> Run<'a> {
             status: written.clone(),
             written,
             revision: None,
+            origin: None,
+            is_assessed: false,
             digest: String::new(),
             inputs: Vec::new(),
             started: Instant::now(),
@@ -306,6 +312,7 @@ impl<'a> Run<'a> {
         let artifact = self.artifact()?;
         let revision = artifact.revision.to_string();
         self.revision = Some(revision.clone());
+        self.origin.clone_from(&artifact.origin);
         self.digest.clone_from(&artifact.digest);
         // Rendered before the dependencies are looked at: mistakes are told early, and the others know what is wanted here.
         self.memory.held = None;
@@ -323,6 +330,7 @@ impl<'a> Run<'a> {
         let assessment = health::assess(self, &actor, &expressions, &desired).await;
         let healthy = assessment.condition();
         self.report().health(&mut self.status, &healthy);
+        self.is_assessed = true;
         health::expect(self, &assessment, &revision)?;
         Ok(Done {
             changes: std::mem::take(&mut self.memory.changes),
@@ -448,6 +456,9 @@ impl<'a> Run<'a> {
             Err(failure) => {
                 let wait = self.wait_after(failure);
                 self.report().fail(&mut self.status, failure);
+                if !self.is_assessed {
+                    self.report().health_unknown(&mut self.status, failure);
+                }
                 let is_news = !failure.is_progress() && failure.retry != Retry::Source;
                 (
                     wait,
@@ -537,6 +548,7 @@ impl<'a> Run<'a> {
             generation: self.object.meta().generation,
             now: Timestamp::now(),
             revision: self.revision.clone(),
+            origin: self.origin.clone(),
         }
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Report {
     pub(super) now: Timestamp,
     /// The revision that was reconciled, where one is known.
     pub(super) revision: Option<String>,
+    /// The revision that the artifact was made from, where its maker says so.
+    pub(super) origin: Option<String>,
 }
 
 /// A condition that tells what the objects are like, whoever asked.
@@ -39,6 +41,7 @@ impl Report {
         self.attempted(status);
         status.observed_generation = self.generation;
         status.last_applied_revision = self.revision.clone();
+        status.last_applied_origin_revision = self.origin.clone();
         for gone in [ConditionType::Stalled, ConditionType::Reconciling] {
             conditions::remove(&mut status.conditions, gone);
         }
@@ -75,6 +78,15 @@ impl Report {
         self.set(status, ConditionType::Healthy, healthy.status, healthy.reason, &healthy.message);
     }
 
+    /// The objects were not looked at, because of a failure: that they were healthy once is no news of today.
+    pub(super) fn health_unknown(&self, status: &mut KustomizationStatus, failure: &Failure) {
+        if failure.is_progress() || !conditions::is_true(&status.conditions, ConditionType::Healthy) {
+            return;
+        }
+        let message = format!("not looked at since: {}", failure.reason);
+        self.set(status, ConditionType::Healthy, ConditionStatus::Unknown, failure.reason, &message);
+    }
+
     /// Adds the reconciliation to the history.
     pub(super) fn record(
         &self,
@@ -108,5 +120,51 @@ impl Report {
         message: &str,
     ) {
         set_condition(&mut status.conditions, type_, holds, reason, message, self.generation, self.now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let revision = Some("main@sha1:aa".to_owned());
+        Report {
+            generation: Some(1),
+            now: Timestamp::UNIX_EPOCH,
+            revision,
+            origin: Some("sha1:bb".to_owned()),
+        }
+    }
+
+    fn healthy(status: &KustomizationStatus) -> Option<(&str, &str)> {
+        let found = conditions::find(&status.conditions, ConditionType::Healthy)?;
+        Some((found.status.as_str(), found.message.as_str()))
+    }
+
+    #[test]
+    fn a_failure_before_the_objects_were_looked_at_leaves_nobody_healthy() {
+        let mut status = KustomizationStatus::default();
+        let broken = Failure::new(Reason::BuildFailed, Retry::Interval, "no such file");
+        report().health_unknown(&mut status, &broken);
+        assert_eq!(healthy(&status), None, "nothing was known before");
+
+        let well =
+            Healthy { status: ConditionStatus::True, reason: Reason::Succeeded, message: String::new() };
+        report().health(&mut status, &well);
+        let waiting = Failure::new(Reason::Progressing, Retry::Health(Duration::ZERO), "waiting");
+        report().health_unknown(&mut status, &waiting);
+        assert_eq!(healthy(&status), Some(("True", "")));
+        report().health_unknown(&mut status, &broken);
+        assert_eq!(healthy(&status), Some(("Unknown", "not looked at since: BuildFailed")));
+    }
+
+    #[test]
+    fn where_an_artifact_comes_from_is_told_once_it_is_applied() {
+        let mut status = KustomizationStatus::default();
+        report().begin(&mut status, "Reconciliation in progress");
+        assert_eq!(status.last_applied_origin_revision, None);
+        report().succeed(&mut status, "Applied revision: main@sha1:aa");
+        assert_eq!(status.last_applied_origin_revision.as_deref(), Some("sha1:bb"));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use plumb_api::{Artifact as ArtifactStatus, Bucket, BucketStatus, Reason, SourceKind};
+use plumb_api::{Artifact as ArtifactStatus, Bucket, BucketStatus, LocalObjectReference, Reason, SourceKind};
 use plumb_source::bucket::{BucketFetch, BucketFetched, Provider};
 use plumb_source::content::Stored;
 use plumb_source::transport::Transport;
@@ -38,6 +38,19 @@ impl Fetch for Bucket {
         Schedule { interval: self.spec.interval.to_std(), is_suspended: self.spec.suspend }
     }
 
+    fn secrets(&self) -> Vec<&LocalObjectReference> {
+        let spec = &self.spec;
+        let sts = spec.sts.as_ref();
+        let named = [
+            spec.secret_ref.as_ref(),
+            spec.cert_secret_ref.as_ref(),
+            spec.proxy_secret_ref.as_ref(),
+            sts.and_then(|sts| sts.secret_ref.as_ref()),
+            sts.and_then(|sts| sts.cert_secret_ref.as_ref()),
+        ];
+        named.into_iter().flatten().collect()
+    }
+
     fn standing(status: &mut BucketStatus) -> Standing<'_> {
         Standing {
             observed_generation: &mut status.observed_generation,
@@ -50,7 +63,8 @@ impl Fetch for Bucket {
 
     fn recall(&self, context: &Context) -> Option<Recalled> {
         let (stored, kept) = kept::recall(&context.sources.content, self, &place(self))?;
-        let artifact = Artifact { revision: kept.revision, tree: stored.tree, digest: stored.digest };
+        let artifact =
+            Artifact { revision: kept.revision, tree: stored.tree, digest: stored.digest, origin: None };
         Some(Recalled { artifact, generation: kept.generation })
     }
 
@@ -68,10 +82,10 @@ impl Fetch for Bucket {
             }
             (BucketFetched::New { revision, stored }, _) => {
                 let (generation, place) = (self.metadata.generation, place(self));
-                let kept = Kept { place, revision: revision.clone(), generation, digest: None };
+                let kept = Kept { place, revision: revision.clone(), generation, digest: None, origin: None };
                 kept::keep(content, self, &stored, kept).await;
                 let Stored { digest, tree, .. } = stored;
-                Artifact { revision, tree, digest }
+                Artifact { revision, tree, digest, origin: None }
             }
         };
         Ok(Fetched {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::kept::{self, Kept};
 use super::{All, Source, SourceId, Sources};
 use crate::Key;
-use crate::artifacts::Artifact;
+use crate::artifacts::{Artifact, ORIGIN};
 use crate::context::Context;
 use crate::queue::{self, Action, Reconciler};
 
@@ -98,6 +98,7 @@ async fn take_up<K: Source>(object: &K, context: &Arc<Context>) -> Result<(), St
     if known.is_some_and(|known| known.revision == revision && known.digest == published.digest) {
         return Ok(());
     }
+    let origin = published.metadata.get(ORIGIN).cloned();
     let fetch = ArtifactFetch {
         url: published.url.clone(),
         digest: published.digest.clone(),
@@ -116,9 +117,15 @@ async fn take_up<K: Source>(object: &K, context: &Arc<Context>) -> Result<(), St
     tracing::info!(%source, %revision, "took up an artifact");
     let digest = published.digest.clone();
     let (generation, place) = (object.meta().generation, published.url.clone());
-    let kept = Kept { place, revision: revision.clone(), generation, digest: Some(digest.clone()) };
+    let kept = Kept {
+        place,
+        revision: revision.clone(),
+        generation,
+        digest: Some(digest.clone()),
+        origin: origin.clone(),
+    };
     kept::keep(content, object, &stored, kept).await;
-    if context.artifacts.put(source.clone(), Artifact { revision, tree: stored.tree, digest }) {
+    if context.artifacts.put(source.clone(), Artifact { revision, tree: stored.tree, digest, origin }) {
         context.wake_users_of(&source);
     }
     Ok(())

@@ -23,6 +23,9 @@ pub(super) struct Kept {
     pub(super) generation: Option<i64>,
     /// What its controller says identifies it, where that is another one.
     pub(super) digest: Option<String>,
+    /// The revision that it was made from, where its maker says so.
+    #[serde(default)]
+    pub(super) origin: Option<String>,
 }
 
 /// Notes what was fetched. What cannot be noted is fetched again.

@@ -24,13 +24,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::{Client, Resource};
 use parking_lot::Mutex;
 use plumb_api::{
-    Artifact as ArtifactStatus, Bucket, Condition, ExternalArtifact, GitRepository, OciRepository, SourceKind,
+    Artifact as ArtifactStatus, Bucket, Condition, ExternalArtifact, GitRepository, LocalObjectReference,
+    OciRepository, SourceKind,
 };
 use plumb_lint::Finding;
 use plumb_source::Cancel;
@@ -45,6 +46,7 @@ use crate::Key;
 use crate::artifacts::Artifact;
 use crate::context::Context;
 use crate::fair::Permits;
+use crate::inputs::Inputs;
 use crate::status::Written;
 use crate::wakes::Wakes;
 use failure::Failure;
@@ -120,6 +122,9 @@ pub(crate) trait Fetch: Source {
         known: Option<Artifact>,
     ) -> impl Future<Output = Result<Fetched, Failure>> + Send;
 
+    /// The Secrets that the spec names.
+    fn secrets(&self) -> Vec<&LocalObjectReference>;
+
     /// What is likely to hurt in the spec.
     fn lint(&self) -> Vec<Finding> {
         Vec::new()
@@ -179,6 +184,8 @@ pub(crate) enum Signature {
 pub(crate) struct All<K: Source> {
     pub(crate) store: Store<K>,
     pub(crate) wakes: Wakes,
+    /// The Secrets that the objects name: a change of one has those looked at that use it.
+    secrets: Inputs<Key>,
     memories: Mutex<HashMap<Key, Memory<K::Status>>>,
     /// Why those that others publish cannot be taken up.
     troubles: Mutex<HashMap<Key, String>>,
@@ -203,10 +210,13 @@ impl<S> Memory<S> {
 }
 
 impl<K: Source> All<K> {
-    fn new() -> (Self, Writer<K>) {
+    fn new(client: &Client) -> (Self, Writer<K>) {
         let (store, writer) = reflector::store();
+        let wakes = Wakes::default();
+        let woken = wakes.clone();
+        let secrets = Inputs::new(client.clone(), move |key: &Key| woken.wake(key.clone()));
         let (memories, troubles) = (Mutex::default(), Mutex::default());
-        (Self { store, wakes: Wakes::default(), memories, troubles }, writer)
+        (Self { store, wakes, secrets, memories, troubles }, writer)
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<K>> {
@@ -256,12 +266,12 @@ pub(crate) struct Writers {
 
 impl Sources {
     /// Opens what was kept in `storage`. Blocks on the disk.
-    pub(crate) fn open(storage: &Path) -> anyhow::Result<(Self, Writers)> {
+    pub(crate) fn open(storage: &Path, client: &Client) -> anyhow::Result<(Self, Writers)> {
         let failed = || format!("cannot keep sources in {}", storage.display());
-        let (git_repositories, git_repository_writer) = All::new();
-        let (oci_repositories, oci_repository_writer) = All::new();
-        let (buckets, bucket_writer) = All::new();
-        let (external_artifacts, external_artifact_writer) = All::new();
+        let (git_repositories, git_repository_writer) = All::new(client);
+        let (oci_repositories, oci_repository_writer) = All::new(client);
+        let (buckets, bucket_writer) = All::new(client);
+        let (external_artifacts, external_artifact_writer) = All::new(client);
         let content =
             ContentStore::open(&storage.join("content"), content::Limits::default()).with_context(failed)?;
         let sources = Self {
@@ -330,6 +340,7 @@ pub(crate) fn forget<K: Source>(context: &Context, key: &Key) {
         context.sources.recall.forget(&memory.uid);
     }
     K::all(&context.sources).troubles.lock().remove(key);
+    K::all(&context.sources).secrets.follow(key, &[]);
     context.artifacts.remove(&SourceId { kind: K::KIND, key: key.clone() });
     context.metrics.gone(K::KIND.as_str(), key);
 }

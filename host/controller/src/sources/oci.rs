@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use plumb_api::{
-    Artifact as ArtifactStatus, OciRepository, OciRepositoryRef, OciRepositoryStatus, Reason, SourceKind,
+    Artifact as ArtifactStatus, LocalObjectReference, OciRepository, OciRepositoryRef, OciRepositoryStatus,
+    Reason, SourceKind,
 };
 use plumb_source::content::Stored;
 use plumb_source::ignore::{self, Convention};
@@ -17,7 +18,7 @@ use super::failure::{Failure, Stage};
 use super::kept::{self, Kept};
 use super::registry::Access;
 use super::{All, Fetch, Fetched, Recalled, Schedule, Signature, Source, Sources, Standing, secrets};
-use crate::artifacts::Artifact;
+use crate::artifacts::{Artifact, ORIGIN};
 use crate::context::Context;
 
 impl Source for OciRepository {
@@ -42,6 +43,19 @@ impl Fetch for OciRepository {
         Schedule { interval: self.spec.interval.to_std(), is_suspended: self.spec.suspend }
     }
 
+    fn secrets(&self) -> Vec<&LocalObjectReference> {
+        let spec = &self.spec;
+        let verify = spec.verify.as_ref();
+        let named = [
+            spec.secret_ref.as_ref(),
+            spec.cert_secret_ref.as_ref(),
+            spec.proxy_secret_ref.as_ref(),
+            verify.and_then(|verify| verify.secret_ref.as_ref()),
+            verify.and_then(|verify| verify.trusted_root_secret_ref.as_ref()),
+        ];
+        named.into_iter().flatten().collect()
+    }
+
     fn standing(status: &mut OciRepositoryStatus) -> Standing<'_> {
         Standing {
             observed_generation: &mut status.observed_generation,
@@ -58,7 +72,7 @@ impl Fetch for OciRepository {
             return None;
         }
         let (stored, kept) = kept::recall(&context.sources.content, self, &self.spec.url)?;
-        let artifact = artifact(self, kept.revision.to_string().as_str(), stored).ok()?;
+        let artifact = artifact(self, kept.revision.to_string().as_str(), stored, kept.origin).ok()?;
         Some(Recalled { artifact, generation: kept.generation })
     }
 
@@ -76,9 +90,10 @@ impl Fetch for OciRepository {
                 return Err(Failure::new(Stage::Fetch, Reason::OCIArtifactPullFailed, message));
             }
             (OciFetched::New(OciArtifact { revision, stored, annotations, .. }), _) => {
-                let made = artifact(self, &revision, stored.clone())?;
+                let made = artifact(self, &revision, stored.clone(), annotations.get(ORIGIN).cloned())?;
                 let (generation, place) = (self.metadata.generation, self.spec.url.clone());
-                let kept = Kept { place, revision: made.revision.clone(), generation, digest: None };
+                let (origin, revision_made) = (made.origin.clone(), made.revision.clone());
+                let kept = Kept { place, revision: revision_made, generation, digest: None, origin };
                 kept::keep(content, self, &stored, kept).await;
                 (made, Signature::Good(format!("verified signature of revision {revision}")), annotations)
             }
@@ -94,7 +109,12 @@ impl Fetch for OciRepository {
 }
 
 /// The files of a layer, without those that are to be left out.
-fn artifact(object: &OciRepository, revision: &str, stored: Stored) -> Result<Artifact, Failure> {
+fn artifact(
+    object: &OciRepository,
+    revision: &str,
+    stored: Stored,
+    origin: Option<String>,
+) -> Result<Artifact, Failure> {
     let failed =
         |message: String| Failure::new(Stage::Store, Reason::OCIArtifactLayerOperationFailed, message);
     let revision = revision.parse().map_err(|error| failed(format!("{error}")))?;
@@ -108,7 +128,7 @@ fn artifact(object: &OciRepository, revision: &str, stored: Stored) -> Result<Ar
             ContentId::of_bytes(both.as_bytes()).as_str().to_owned()
         }
     };
-    Ok(Artifact { revision, tree, digest })
+    Ok(Artifact { revision, tree, digest, origin })
 }
 
 /// What the registry is asked for, with all that the Secrets hold.

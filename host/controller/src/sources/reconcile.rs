@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::Api;
-use plumb_api::Reason;
 use plumb_api::annotations::REQUESTED_AT;
+use plumb_api::{Reason, is_object_name};
 use plumb_lint as lint;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use crate::Key;
 use crate::context::Context;
 use crate::events::{LINT, Severity, finding_note};
 use crate::finalizers::{self, Finalizers};
+use crate::inputs::InputId;
 use crate::notifications::metadata;
 use crate::queue::{self, Action, Reconciler};
 use crate::status::{self, Written, said};
@@ -103,6 +104,7 @@ impl<K: Fetch> Run<'_, K> {
             tracing::debug!(source = %self.source, "suspended");
             return Action::await_change();
         }
+        self.follow_secrets().await;
         let generation = self.object.meta().generation;
         // What was made by another spec is not what is asked for.
         let known = context.artifacts.get(&self.source).filter(|_| memory.fetched_for == generation);
@@ -163,6 +165,20 @@ impl<K: Fetch> Run<'_, K> {
         self.context.artifacts.put(self.source.clone(), artifact);
         self.context.wake_users_of(&self.source);
         Some(generation)
+    }
+
+    /// From now on the source is looked at when a Secret that it names changes: what was mended is used at once.
+    async fn follow_secrets(&self) {
+        let secrets = &K::all(&self.context.sources).secrets;
+        let names = self.object.secrets().into_iter().map(|secret| &secret.name);
+        let namespace = &self.source.key.namespace;
+        let ids: Vec<InputId> = names
+            .filter(|name| is_object_name(name))
+            .map(|name| InputId::secret(namespace.clone(), name.clone()))
+            .collect();
+        secrets.follow(&self.source.key, &ids);
+        // What changes from here on is told, whether or not the fetch has seen it.
+        secrets.answered(&ids).await;
     }
 
     fn hand_over(&self, fetched: &Fetched) {

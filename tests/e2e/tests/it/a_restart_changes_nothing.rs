@@ -1,5 +1,5 @@
 use crate::scene::{Scene, config_map, deployment};
-use plumb_test_support::cluster::eventually;
+use plumb_test_support::cluster::{condition, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -24,5 +24,34 @@ async fn a_controller_that_is_killed_goes_on_where_it_was_without_applying_again
     })
     .await?;
     assert_eq!(applies, "1");
+    Ok(())
+}
+
+// Attack 11 (sources): what was fetched before a signature was asked for is not taken up without one.
+#[tokio::test]
+async fn a_source_that_is_to_be_verified_serves_nothing_before_it_was() -> anyhow::Result<()> {
+    let mut scene =
+        Scene::with_files("restart-verify", &[("a.yaml", &config_map("settings", "one"))]).await?;
+    scene.apply_and_wait(&scene.kustomization("before", json!({}))).await?;
+
+    scene.controller.kill()?;
+    scene.server.stop();
+    let mut keys = scene.object("v1", "Secret", "keys");
+    keys["stringData"] = json!({"a.pub": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2mEkzWNa5Ugm1AHN0fSL0Wl4RzFPzIZ0jCXJcZ1l3h a"});
+    scene.cluster.apply(&keys).await?;
+    let verify = json!({"spec": {"verify": {"mode": "HEAD", "secretRef": {"name": "keys"}}}});
+    scene.cluster.edit(&scene.source(), &verify).await?;
+    let after = scene.kustomization("after", json!({}));
+    scene.cluster.apply(&after).await?;
+    scene.controller.start_again().await?;
+
+    // The server is down, so nothing can be fetched, and nothing can be verified.
+    let is_observed =
+        |object: &serde_json::Value| condition(object, "Ready").is_some_and(|found| found.0 == "False");
+    scene.wait(&scene.source(), "the source cannot be fetched", is_observed).await?;
+    let message = scene.wait_condition(&after, "False", "ArtifactFailed").await?;
+    assert!(message.ends_with("has no artifact yet"), "{message}");
+    // Nothing of what was applied is touched.
+    assert!(scene.cluster.get(&scene.config_map("settings")).await?.is_some());
     Ok(())
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use plumb_api::{
     Artifact as ArtifactStatus, GitRepository, GitRepositorySpec, GitRepositoryStatus, GitVerificationMode,
-    Reason, SourceKind,
+    LocalObjectReference, Reason, SourceKind,
 };
 use plumb_source::git::verify::{TrustedKeys, Verified, Verify};
 use plumb_source::git::{self, Credentials, GitError, GitUrl, Known, Selection, Snapshot, Submodules};
@@ -46,6 +46,12 @@ impl Fetch for GitRepository {
 
     fn lint(&self) -> Vec<plumb_lint::Finding> {
         plumb_lint::lint_git_repository(self)
+    }
+
+    fn secrets(&self) -> Vec<&LocalObjectReference> {
+        let spec = &self.spec;
+        let signers = spec.verify.as_ref().map(|verify| &verify.secret_ref);
+        [spec.secret_ref.as_ref(), spec.proxy_secret_ref.as_ref(), signers].into_iter().flatten().collect()
     }
 
     fn standing(status: &mut GitRepositoryStatus) -> Standing<'_> {
@@ -186,7 +192,7 @@ async fn verification(object: &GitRepository, context: &Context) -> Result<Optio
 
 fn artifact(snapshot: Snapshot) -> Artifact {
     let Snapshot { revision, tree, digest, .. } = snapshot;
-    Artifact { revision, tree, digest }
+    Artifact { revision, tree, digest, origin: None }
 }
 
 /// Deletes the objects of repositories that no GitRepository names any longer. Blocks on the disk.
