@@ -99,13 +99,15 @@ fn guard_call(call: &CallExpr, depth: usize) -> Result<CallExpr, Refusal> {
         | operators::LESS_EQUALS
         | operators::GREATER
         | operators::GREATER_EQUALS
-        | operators::IN
-        | operators::OPT_SELECT => {
-            let operands = call.args.iter().map(|operand| paid(operand, depth)).collect::<Result<_, _>>()?;
-            Ok(plain(&call.func_name, operands))
-        }
+        | operators::IN => Ok(plain(&call.func_name, paid_all(&call.args, depth)?)),
+        // `a.?b` is `a[?"b"]`, which the interpreter does right: of a field that is missing it makes no error, but `optional.none()`.
+        operators::OPT_SELECT => Ok(plain(operators::OPT_INDEX, paid_all(&call.args, depth)?)),
         name => guard_function(name, call, depth),
     }
+}
+
+fn paid_all(operands: &[IdedExpr], depth: usize) -> Result<Vec<IdedExpr>, Refusal> {
+    operands.iter().map(|operand| paid(operand, depth)).collect()
 }
 
 fn guard_function(name: &str, call: &CallExpr, depth: usize) -> Result<CallExpr, Refusal> {

@@ -65,6 +65,11 @@ const GENERATION: [&str; 3] = [
 )]
 #[case::numbers_of_different_types_are_equal(["", "", "status.share == 1 && status.ready == 2.0"], json!({"status": {"share": 1.0, "ready": 2}}), Health::Current)]
 #[case::optional_fields(["", "", "status.?phase.orValue('') == 'Ready'"], json!({"status": {"phase": "Ready"}}), Health::Current)]
+#[case::optional_fields_that_are_missing(
+    ["", "", "status.phase == 'a' && status.?missing.orValue('none') == 'none' && status.?missing.?deeper.orValue(1) == 1"],
+    json!({"status": {"phase": "a"}}),
+    Health::Current
+)]
 #[case::strings(["", "", "status.phase.lowerAscii().startsWith('run')"], json!({"status": {"phase": "Running"}}), Health::Current)]
 #[case::sets(["", "", "sets.contains(status.conditions.map(c, c.type), ['Ready'])"], json!({"status": {"conditions": [{"type": "Ready"}]}}), Health::Current)]
 #[case::an_error_beside_what_is_true(["", "", "status.missing == 1 || status.phase == 'a'"], json!({"status": {"phase": "a"}}), Health::Current)]
