@@ -218,6 +218,10 @@ pub(crate) async fn follow_policies(context: Arc<Context>, writers: policies::Wr
 pub(crate) async fn sweep_regularly(context: Arc<Context>) {
     loop {
         tokio::time::sleep(SWEEP).await;
+        // Before the Plugins are known, nothing would be in use.
+        if context.plugins.store.wait_until_ready().await.is_err() {
+            return;
+        }
         let context = context.clone();
         let sweeping = tokio::task::spawn_blocking(move || {
             let all = context.plugins.store.state();

@@ -53,6 +53,8 @@ impl AddressPolicy {
             v4(198, 18, 0, 0, 15),
             v4(224, 0, 0, 0, 3),
             IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+            IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48)),
+            v6(0x2001, 23),
             v6(0xfc00, 7),
             v6(0xfe80, 10),
             v6(0xfec0, 10),
@@ -170,6 +172,8 @@ mod tests {
     #[case("::", false)]
     #[case("::ffff:192.168.0.1", false)]
     #[case("64:ff9b::a00:1", false)]
+    #[case("64:ff9b:1::a00:1", false)]
+    #[case("2001::1", false)]
     #[case("fd12::1", false)]
     #[case("fe80::1", false)]
     #[case("ff02::1", false)]

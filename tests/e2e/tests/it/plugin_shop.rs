@@ -106,14 +106,3 @@ pub(crate) fn policy(scene: &Scene, rules: &Value) -> Value {
         "spec": {"namespaces": [scene.namespace], "plugins": rules},
     })
 }
-
-/// A Pipeline that renders the repository of the test with this plugin.
-pub(crate) fn pipeline(scene: &Scene, step: &Value) -> Value {
-    let mut object = scene.object("plumbline.dev/v1alpha1", "Pipeline", "apps");
-    object["spec"] = json!({
-        "interval": "1h", "retryInterval": "1s", "timeout": "1m",
-        "sourceRef": {"kind": "GitRepository", "name": "source"},
-        "steps": [step], "apply": {"targetNamespace": scene.namespace},
-    });
-    object
-}
