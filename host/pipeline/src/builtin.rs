@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use plumb_api::is_object_name;
 use plumb_plugin::{Host, LoadError, Plugin, World};
 
 /// The plugins that come with the host, as files `NAME.wasm` of one directory. Each is loaded when it is first needed, and kept.
@@ -23,6 +24,14 @@ pub enum BuiltinError {
         .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     )]
     NoDirectory(Vec<PathBuf>),
+    /// There is no built-in plugin of this name.
+    #[error("there is no built-in plugin {name:?}; there are {}", .known.join(", "))]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
     /// The plugin is there, or should be, and cannot be loaded.
     #[error("the built-in plugin {name} cannot be loaded from {}", .path.display())]
     Load {
@@ -67,11 +76,52 @@ impl Builtins {
         self.load(name, World::Transformer)
     }
 
+    /// The built-in plugin `name`, of whichever world, as [`Self::renderer`].
+    ///
+    /// # Errors
+    ///
+    /// When there is none of this name, or it cannot be loaded.
+    pub fn plugin(&self, name: &str) -> Result<Plugin, BuiltinError> {
+        // A name that is none must not become a path.
+        if !is_object_name(name) || !self.path(name).is_file() {
+            return Err(BuiltinError::Unknown { name: name.to_owned(), known: self.names() });
+        }
+        if let Some(plugin) = self.loaded.lock().get(name) {
+            return Ok(plugin.clone());
+        }
+        let path = self.path(name);
+        let plugin = load_file(&self.host, name, &path).map_err(|source| BuiltinError::Load {
+            name: name.to_owned(),
+            path,
+            source,
+        })?;
+        self.loaded.lock().insert(name.to_owned(), plugin.clone());
+        Ok(plugin)
+    }
+
+    /// The names of all built-in plugins, in alphabetical order; none when their directory cannot be read.
+    pub fn names(&self) -> Vec<String> {
+        let entries = self.directory.read_dir().into_iter().flatten().flatten();
+        let name = |path: PathBuf| Some(path.file_name()?.to_str()?.strip_suffix(".wasm")?.to_owned());
+        let mut names: Vec<String> = entries.filter_map(|entry| name(entry.path())).collect();
+        names.sort();
+        names
+    }
+
+    /// What loads the plugins.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.wasm"))
+    }
+
     fn load(&self, name: &str, world: World) -> Result<Plugin, BuiltinError> {
         if let Some(plugin) = self.loaded.lock().get(name) {
             return Ok(plugin.clone());
         }
-        let path = self.directory.join(format!("{name}.wasm"));
+        let path = self.path(name);
         // Not under the lock: whoever loads the same plugin meanwhile gets the same one from the host.
         let plugin = self.host.load_file(name, &path, world).map_err(|source| BuiltinError::Load {
             name: name.to_owned(),
@@ -81,4 +131,13 @@ impl Builtins {
         self.loaded.lock().insert(name.to_owned(), plugin.clone());
         Ok(plugin)
     }
+}
+
+/// Loads a plugin from a file, of whichever world it is made for.
+///
+/// # Errors
+///
+/// When it is no plugin.
+pub fn load_file(host: &Host, name: &str, path: &Path) -> Result<Plugin, LoadError> {
+    host.load(name, &host.read(name, path)?)
 }

@@ -1,11 +1,15 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use plumb_tree::{Record, Tree};
+use plumb_plugin::{Capability, ClusterReader, ClusterRecord};
+use plumb_tree::Record;
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::{Builder, Handle};
 
-use crate::Rendered;
+use crate::engine::{Rendered, Request, Runs, Step};
 
 /// How much the render cache may hold.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +27,80 @@ impl Default for CacheLimits {
     }
 }
 
-/// What identifies a render but for the files: who asked, which plugins, with which parameters.
+/// What identifies a render but for what was read: who asked, which plugins, with which parameters and grants.
 pub(crate) type Key = [u8; 32];
 
-struct Entry {
-    read: Record,
-    rendered: Arc<Rendered>,
-    bytes: usize,
+/// What was rendered, and what was read to make it.
+pub(crate) struct Entry {
+    pub(crate) read: Record,
+    /// What each step asked of the cluster, by its number.
+    pub(crate) asked: Vec<(usize, ClusterRecord)>,
+    pub(crate) rendered: Arc<Rendered>,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        let asked: usize = self.asked.iter().map(|(_, record)| record.queries().count() * QUERY_BYTES).sum();
+        self.rendered.bytes.saturating_add(self.read.bytes()).saturating_add(asked)
+    }
+
+    /// Whether the cluster answers each step as it did, asked with the grants that the step has now.
+    fn holds_for(&self, steps: &[Step], deadline: Instant) -> bool {
+        self.asked.iter().all(|(index, record)| {
+            let reader = steps.get(*index).and_then(|step| step.grants.cluster.as_ref());
+            reader.is_some_and(|reader| cluster_answers(record, reader.as_ref(), deadline))
+        })
+    }
+}
+
+/// What a question to the cluster takes with its answer's digest, more or less.
+const QUERY_BYTES: usize = 256;
+
+/// Whether a cluster still answers as it did. What cannot be told until the deadline is another answer.
+fn cluster_answers(record: &ClusterRecord, reader: &dyn ClusterReader, deadline: Instant) -> bool {
+    let ask = async {
+        let changed = tokio::time::timeout_at(deadline.into(), record.first_changed(reader)).await;
+        matches!(changed, Ok(None))
+    };
+    match Handle::try_current() {
+        Ok(runtime) => runtime.block_on(ask),
+        Err(_) => {
+            Builder::new_current_thread().enable_all().build().is_ok_and(|runtime| runtime.block_on(ask))
+        }
+    }
+}
+
+/// The key of a request. Of parameters and secrets there is a hash in it, and of grants that they are there: what they allow is asked
+/// again.
+pub(crate) fn key(request: &Request<'_>) -> Key {
+    let mut hash = Sha256::new();
+    // Every part is followed by its length, so that no two lists of parts hash alike.
+    let mut part = |bytes: &[u8]| {
+        hash.update(bytes);
+        hash.update((bytes.len() as u64).to_le_bytes());
+    };
+    part(request.scope.as_bytes());
+    for step in request.steps {
+        part(step.name.as_bytes());
+        match &step.runs {
+            Runs::Plugin(plugin) => part(plugin.digest().as_bytes()),
+            // What lies there is in the record of what was read.
+            Runs::InSource { module, .. } => part(format!("in source {module}").as_bytes()),
+        }
+        part(step.parameters.to_string().as_bytes());
+        part(&Capability::ALL.map(|capability| u8::from(step.grants.has(capability))));
+        let secrets = step
+            .grants
+            .secrets
+            .iter()
+            .flat_map(|secrets| secrets.names().filter_map(|name| Some((name, secrets.get(name)?))));
+        for (name, value) in secrets {
+            part(name.as_bytes());
+            part(value.expose());
+        }
+        part(b"end of step");
+    }
+    hash.finalize().into()
 }
 
 /// The last result of every pipeline, with the record of what was read to make it.
@@ -39,7 +110,7 @@ pub(crate) struct RenderCache {
 }
 
 struct State {
-    entries: LruCache<Key, Arc<Entry>>,
+    entries: LruCache<Key, (Arc<Entry>, usize)>,
     bytes: usize,
 }
 
@@ -48,28 +119,34 @@ impl RenderCache {
         Self { limits, state: Mutex::new(State { entries: LruCache::new(limits.entries), bytes: 0 }) }
     }
 
-    /// The result under `key`, if `tree` answers everything that was asked to make it just as the tree it was made from did.
-    pub(crate) fn get(&self, key: &Key, tree: &dyn Tree) -> Option<Arc<Rendered>> {
-        // The tree may be slow to answer: not under the lock.
-        let entry = self.state.lock().entries.get(key).cloned()?;
-        entry.read.holds_for(tree).then(|| entry.rendered.clone())
+    /// The result under `key`, if tree and cluster answer everything that was asked to make it just as they did then.
+    pub(crate) fn get(&self, key: &Key, request: &Request<'_>, deadline: Instant) -> Option<Arc<Rendered>> {
+        // Whoever answers may be slow: not under the lock.
+        let entry = self.state.lock().entries.get(key).map(|(entry, _)| entry.clone())?;
+        let holds = entry.read.holds_for(request.tree.as_ref()) && entry.holds_for(request.steps, deadline);
+        holds.then(|| entry.rendered.clone())
     }
 
-    pub(crate) fn put(&self, key: Key, read: Record, rendered: Arc<Rendered>) {
-        let bytes = rendered.bytes.saturating_add(read.bytes());
-        let mut state = self.state.lock();
+    pub(crate) fn put(&self, key: Key, entry: Entry) {
+        let bytes = entry.bytes();
         if bytes > self.limits.bytes {
             // What was there is not the last result any more.
-            state.bytes -= state.entries.pop(&key).map_or(0, |old| old.bytes);
+            self.forget(&key);
             return;
         }
+        let mut state = self.state.lock();
         state.bytes += bytes;
-        let replaced = state.entries.push(key, Arc::new(Entry { read, rendered, bytes }));
-        state.bytes -= replaced.map_or(0, |(_, old)| old.bytes);
+        let replaced = state.entries.push(key, (Arc::new(entry), bytes));
+        state.bytes -= replaced.map_or(0, |(_, (_, bytes))| bytes);
         while state.bytes > self.limits.bytes {
-            let Some((_, oldest)) = state.entries.pop_lru() else { break };
-            state.bytes -= oldest.bytes;
+            let Some((_, (_, bytes))) = state.entries.pop_lru() else { break };
+            state.bytes -= bytes;
         }
+    }
+
+    pub(crate) fn forget(&self, key: &Key) {
+        let mut state = self.state.lock();
+        state.bytes -= state.entries.pop(key).map_or(0, |(_, bytes)| bytes);
     }
 }
 
@@ -77,12 +154,14 @@ impl RenderCache {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use plumb_tree::{Memory, View};
+    use plumb_plugin::Call;
+    use plumb_tree::{Memory, Tree, View};
 
     use super::*;
 
     fn rendered(bytes: usize) -> Arc<Rendered> {
-        Arc::new(Rendered { objects: Vec::new(), digest: String::new(), warnings: Vec::new(), bytes })
+        let (objects, warnings, asked) = (Vec::new(), Vec::new(), Vec::new());
+        Arc::new(Rendered { objects, digest: String::new(), warnings, asked, bytes })
     }
 
     #[test]
@@ -98,15 +177,18 @@ mod tests {
         let limits =
             CacheLimits { entries: NonZeroUsize::MIN.saturating_add(9), bytes: 2 * record.bytes() + 20 };
         let cache = RenderCache::new(limits);
-        let has = |key: u8| cache.get(&[key; 32], tree.as_ref()).is_some();
+        let call = Call::default();
+        let request = Request { scope: "", tree: &tree, steps: &[], call: &call };
+        let has = |key: u8| cache.get(&[key; 32], &request, Instant::now()).is_some();
+        let entry = |read: Record, bytes: usize| Entry { read, asked: Vec::new(), rendered: rendered(bytes) };
         for key in 0..3 {
-            cache.put([key; 32], record.clone(), rendered(10));
+            cache.put([key; 32], entry(record.clone(), 10));
         }
         assert_eq!([has(0), has(1), has(2)], [false, true, true]);
 
-        cache.put([1; 32], record.clone(), rendered(5));
+        cache.put([1; 32], entry(record.clone(), 5));
         assert_eq!([has(1), has(2)], [true, true]);
-        cache.put([1; 32], Record::default(), rendered(limits.bytes + 1));
+        cache.put([1; 32], entry(Record::default(), limits.bytes + 1));
         assert_eq!([has(1), has(2)], [false, true]);
         assert_eq!(cache.state.lock().bytes, record.bytes() + 10);
     }

@@ -1,26 +1,57 @@
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use plumb_api::Object;
-use plumb_plugin::{Call, CallError, Plugin, World};
+use plumb_api::{Object, PluginLimits};
+use plumb_plugin::{Call, ClusterQuery, ClusterRecord, Grants, Host, Plugin};
 use plumb_tree::{Tree, View};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use crate::CacheLimits;
-use crate::cache::{Key, RenderCache};
+use crate::cache::{Entry, RenderCache, key};
+use crate::run::run;
+use crate::size::Hash;
+use crate::{CacheLimits, RenderError};
 
 /// One plugin with its parameters.
 #[derive(Clone)]
 pub struct Step {
     /// The name that errors call it by.
     pub name: String,
-    /// What runs: a renderer as the first step, transformers after it.
-    pub plugin: Plugin,
+    /// What runs.
+    pub runs: Runs,
     /// What the plugin is told, a JSON object. It may have secrets in it: nobody shows it, and of it the cache keeps a hash only.
     pub parameters: Value,
+    /// How much the plugin may use; less than the call's limits, never more.
+    pub limits: PluginLimits,
+    /// What the plugin may ask for.
+    pub grants: Grants,
+}
+
+/// What runs in a step.
+#[derive(Clone, Debug)]
+pub enum Runs {
+    /// A plugin that is loaded.
+    Plugin(Plugin),
+    /// A KRM function that lies in the source.
+    InSource {
+        /// Loads it.
+        host: Host,
+        /// Its path, from the root of the tree.
+        module: String,
+    },
+}
+
+impl Step {
+    /// A step that is handed nothing, within the limits of the call.
+    pub fn new(name: impl Into<String>, plugin: Plugin, parameters: Value) -> Self {
+        Self {
+            name: name.into(),
+            runs: Runs::Plugin(plugin),
+            parameters,
+            limits: PluginLimits::default(),
+            grants: Grants::default(),
+        }
+    }
 }
 
 /// What to render, and for whom.
@@ -29,9 +60,10 @@ pub struct Request<'a> {
     pub scope: &'a str,
     /// The files.
     pub tree: &'a Arc<dyn Tree>,
-    /// The steps, a renderer first.
+    /// The steps, of which the first makes objects.
     pub steps: &'a [Step],
-    /// Limits of each step's call, and the flag that ends it.
+    /// Limits of each step's call, of which the wall time is for all together, and the flag that ends it. Its grants are not looked at:
+    /// each step has its own.
     pub call: &'a Call,
 }
 
@@ -44,6 +76,8 @@ pub struct Rendered {
     pub digest: String,
     /// What the plugins found that should be changed but did not stop them.
     pub warnings: Vec<String>,
+    /// What was asked of the cluster, each once: whoever watches it learns when to render again.
+    pub asked: Vec<ClusterQuery>,
     /// How many bytes the objects take as JSON.
     pub(crate) bytes: usize,
 }
@@ -55,32 +89,6 @@ pub enum Origin {
     Plugins,
     /// They made it earlier, and nothing that was read has changed since.
     Cache,
-}
-
-/// Why rendering failed.
-#[derive(Debug, thiserror::Error)]
-pub enum RenderError {
-    /// There is no step to run.
-    #[error("there is nothing to render: the list of steps is empty")]
-    NoSteps,
-    /// A step's plugin is of a kind that cannot stand there.
-    #[error("step {step} cannot run: its plugin is for the world {world:?}, and a {wanted} is wanted there")]
-    WrongWorld {
-        /// The name of the step.
-        step: String,
-        /// What its plugin is made for.
-        world: World,
-        /// What can stand there.
-        wanted: &'static str,
-    },
-    /// A step failed.
-    #[error("step {step}: {error}")]
-    Step {
-        /// The name of the step.
-        step: String,
-        /// What the plugin says, or which limit it met.
-        error: CallError,
-    },
 }
 
 /// Renders, and remembers what it rendered. Calls block: they belong on a pool of threads of their own.
@@ -108,92 +116,51 @@ impl Engine {
         Self { cache: RenderCache::new(limits), max_file_bytes }
     }
 
-    /// The objects, from the cache if nothing that was read to make them has changed since.
+    /// The objects, from the cache if nothing that was read to make them has changed since: no file, and no object of the cluster. What was
+    /// made with the help of HTTP or the clock is never kept.
+    ///
+    /// # Errors
+    ///
+    /// When a step fails, or a validator finds that the objects must not be applied.
     pub fn render(&self, request: &Request<'_>) -> Result<Arc<Rendered>, RenderError> {
         self.render_with_origin(request).map(|(rendered, _)| rendered)
     }
 
     /// As [`render`](Self::render), for those who count how often the plugins had to run.
+    ///
+    /// # Errors
+    ///
+    /// As [`render`](Self::render).
     pub fn render_with_origin(&self, request: &Request<'_>) -> Result<(Arc<Rendered>, Origin), RenderError> {
+        let deadline = Instant::now() + request.call.limits.wall_time;
         let key = key(request);
-        if let Some(rendered) = self.cache.get(&key, request.tree.as_ref()) {
+        if let Some(rendered) = self.cache.get(&key, request, deadline) {
             return Ok((rendered, Origin::Cache));
         }
-        let deadline = Instant::now() + request.call.limits.wall_time;
         let view = Arc::new(View::new(request.tree.clone(), self.max_file_bytes).until(deadline));
-        let objects = run(request, view.clone())?;
-        let rendered = Arc::new(Rendered::new(objects, request.call.warnings.take()));
-        self.cache.put(key, view.record(), rendered.clone());
+        let ran = run(request, &view, deadline)?;
+        let rendered = Arc::new(Rendered::new(ran.objects, ran.warnings, &ran.asked));
+        let is_steady = ran.is_steady && ran.asked.iter().all(|(_, record)| record.is_steady());
+        if is_steady {
+            self.cache.put(key, Entry { read: view.record(), asked: ran.asked, rendered: rendered.clone() });
+        } else {
+            self.cache.forget(&key);
+        }
         Ok((rendered, Origin::Plugins))
     }
 }
 
 impl Rendered {
-    fn new(objects: Vec<Object>, warnings: Vec<String>) -> Self {
-        let mut hash = Hash { hash: Sha256::new(), bytes: 0 };
+    fn new(objects: Vec<Object>, warnings: Vec<String>, asked: &[(usize, ClusterRecord)]) -> Self {
+        let mut hash = Hash::default();
         for object in &objects {
-            // Writing into a hash does not fail, and objects are JSON already.
-            let _ = serde_json::to_writer(&mut hash, object);
-            hash.hash.update(b"\n");
+            hash.object(object);
         }
-        Self { objects, warnings, digest: format!("sha256:{:x}", hash.hash.finalize()), bytes: hash.bytes }
-    }
-}
-
-fn run(request: &Request<'_>, view: Arc<View>) -> Result<Vec<Object>, RenderError> {
-    let (first, rest) = request.steps.split_first().ok_or(RenderError::NoSteps)?;
-    expect_world(first, World::Renderer, "renderer")?;
-    for step in rest {
-        expect_world(step, World::Transformer, "transformer")?;
-    }
-    let failed = |step: &Step| {
-        let step = step.name.clone();
-        move |error| RenderError::Step { step, error }
-    };
-    let mut objects = first.plugin.render(view, &first.parameters, request.call).map_err(failed(first))?;
-    for step in rest {
-        objects = step.plugin.transform(&objects, &step.parameters, request.call).map_err(failed(step))?;
-    }
-    Ok(objects)
-}
-
-fn expect_world(step: &Step, world: World, wanted: &'static str) -> Result<(), RenderError> {
-    let actual = step.plugin.world();
-    if actual == world {
-        return Ok(());
-    }
-    Err(RenderError::WrongWorld { step: step.name.clone(), world: actual, wanted })
-}
-
-fn key(request: &Request<'_>) -> Key {
-    let mut hash = Sha256::new();
-    // Every part is followed by its length, so that no two lists of parts hash alike.
-    let mut part = |bytes: &[u8]| {
-        hash.update(bytes);
-        hash.update((bytes.len() as u64).to_le_bytes());
-    };
-    part(request.scope.as_bytes());
-    for step in request.steps {
-        part(step.plugin.digest().as_bytes());
-        part(step.parameters.to_string().as_bytes());
-    }
-    hash.finalize().into()
-}
-
-/// Hashes and counts what is written to it.
-struct Hash {
-    hash: Sha256,
-    bytes: usize,
-}
-
-impl io::Write for Hash {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.hash.update(bytes);
-        self.bytes += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        let mut queries: Vec<ClusterQuery> =
+            asked.iter().flat_map(|(_, record)| record.queries().cloned()).collect();
+        queries.sort();
+        queries.dedup();
+        let (digest, bytes) = hash.finish();
+        Self { objects, warnings, asked: queries, digest, bytes }
     }
 }

@@ -1,7 +1,7 @@
 //! A Flux `Kustomization` as a pipeline.
 
 use plumb_api::{CommonMetadata, KustomizationSpec, Object, Owner, PostBuild, SubstituteStrategy};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{BuiltinError, Builtins, Parameters, Step, StepSpec, Variables};
 
@@ -47,10 +47,10 @@ pub fn steps(
     builtins: &Builtins,
 ) -> Result<Vec<Step>, BuiltinError> {
     let plugin = builtins.renderer("kustomize")?;
-    let mut steps = vec![Step { name: "kustomize".to_owned(), plugin, parameters: parameters(spec).into() }];
+    let mut steps = vec![Step::new("kustomize", plugin, parameters(spec).into())];
     if substitutes(spec.post_build.as_ref(), variables) {
         let plugin = builtins.transformer("substitute")?;
-        steps.push(Step { name: "substitute".to_owned(), plugin, parameters: variables.parameters() });
+        steps.push(Step::new("substitute", plugin, variables.parameters()));
     }
     Ok(steps)
 }
@@ -97,6 +97,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
+    use serde_json::json;
 
     use super::*;
 

@@ -2,20 +2,32 @@
 //!
 //! In goes a [`Tree`](plumb_tree::Tree) and the [`Step`]s to run on it; out come [`Rendered`] objects with one digest. The result
 //! is kept for as long as nothing that the steps read has changed ([`Engine::render`]), so a commit elsewhere in the
-//! repository costs a lookup. [`kustomization::steps`] turns a Flux `Kustomization` into steps: there is one engine.
+//! repository costs a lookup.
+//!
+//! A `Kustomization` and a `Pipeline` both become a [`Spec`]. [`Steps::read`] finds what is wrong with its steps as they are written; [`Steps::plan`]
+//! makes of them, and of the [`Values`] and [`Plugins`] that somebody provides, steps that run. Both are pure.
 #![forbid(unsafe_code)]
 
 mod builtin;
 mod cache;
 mod engine;
+mod error;
 pub mod kustomization;
+mod plan;
+mod run;
+mod size;
 mod spec;
+mod stamp;
 mod values;
 mod variables;
+mod withheld;
 
-pub use builtin::{BuiltinError, Builtins};
+pub use builtin::{BuiltinError, Builtins, load_file};
 pub use cache::CacheLimits;
-pub use engine::{Engine, Origin, RenderError, Rendered, Request, Step};
+pub use engine::{Engine, Origin, Rendered, Request, Runs, Step};
+pub use error::{RenderError, StepFinding};
+pub use plan::{Code, KRM, Mistake, PlanError, Plugins, Provided, Situation, Steps, Unavailable, Why};
 pub use spec::{InputName, Parameters, PluginName, Spec, StepSpec};
+pub use stamp::stamp;
 pub use values::{Data, ValueError, Values, secrets};
-pub use variables::{Variables, VariablesError, variables_of};
+pub use variables::{Variables, VariablesError, data_of, variables_of};

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use plumb_api::{Object, Sensitive};
 use serde_json::{Map, Value, json};
 
+use crate::Data;
+
 /// The variables of `spec.postBuild`, merged. Any of them may come from a Secret.
 #[derive(Clone, Default)]
 pub struct Variables(BTreeMap<String, Sensitive<String>>);
@@ -94,6 +96,35 @@ pub fn variables_of(object: &Object) -> Result<BTreeMap<String, Sensitive<String
         }
     }
     Ok(variables)
+}
+
+/// The bytes of a ConfigMap or a Secret, by key.
+///
+/// # Errors
+///
+/// When it is another object, or a value is not what it has to be.
+pub fn data_of(object: &Object) -> Result<Data, VariablesError> {
+    let name = format!("{} {}", object.kind(), object.name());
+    let fields: &[(&str, bool)] = match (object.api_version(), object.kind()) {
+        ("v1", "ConfigMap") => &[("/data", false), ("/binaryData", true)],
+        ("v1", "Secret") => &[("/data", true), ("/stringData", false)],
+        _ => return Err(VariablesError::Kind(name)),
+    };
+    let mut data = Data::new();
+    for (pointer, is_base64) in fields {
+        for (key, value) in entries(object, pointer) {
+            let not_text = || VariablesError::NotText { object: name.clone(), key: key.clone() };
+            let text = value.as_str().ok_or_else(not_text)?;
+            let bytes = if *is_base64 {
+                let not_base64 = |_| VariablesError::NotBase64 { object: name.clone(), key: key.clone() };
+                STANDARD.decode(text).map_err(not_base64)?
+            } else {
+                text.as_bytes().to_vec()
+            };
+            data.insert(key.clone(), Sensitive::new(bytes));
+        }
+    }
+    Ok(data)
 }
 
 fn entries<'a>(object: &'a Object, pointer: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
