@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use plumb_api::{GroupVersionKind, Inventory, Kustomization, Object, ObjectId, SsaPolicy};
+use plumb_api::{GroupVersionKind, Inventory, Object, ObjectId, SsaPolicy};
 use plumb_apply::{FIELD_MANAGER, Kind, KindError, Kinds, Owner, Refusal, as_sent, may_prune};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -38,13 +38,13 @@ impl Comparison {
         Self { kinds: Kinds::new(client.clone()), client }
     }
 
-    /// The objects as they would be sent: each in its namespace.
+    /// The objects as they would be sent: each in its namespace, by default in the given one.
     pub(crate) async fn place(
         &self,
         mut objects: Vec<Object>,
-        owner: Option<&Kustomization>,
+        namespace: Option<&str>,
     ) -> anyhow::Result<Vec<Arc<Object>>> {
-        let namespace = owner.and_then(|owner| owner.spec.target_namespace.as_deref()).unwrap_or("default");
+        let namespace = namespace.unwrap_or("default");
         let unknown: Vec<String> =
             match self.kinds.place_all(&mut objects, namespace, Instant::now() + DISCOVERY).await {
                 Ok(placed) => placed.deferred.iter().map(ToString::to_string).collect(),

@@ -1,3 +1,4 @@
+use std::fmt::Debug;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +7,11 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use futures::{StreamExt as _, pin_mut};
 use indicatif::{ProgressBar, ProgressStyle};
-use kube::Client;
 use kube::api::Api;
-use plumb_api::{Kustomization, Object};
-use plumb_apply::Owner;
+use kube::core::NamespaceResourceScope;
+use kube::{Client, Resource};
+use plumb_api::{ApplierKind, Inventory, Kustomization, KustomizationStatus, Object, Owner, Pipeline};
+use serde::de::DeserializeOwned;
 
 use crate::cluster::{self, Pace};
 use crate::comparison::Comparison;
@@ -36,11 +38,13 @@ impl Diff {
         let changed = cluster::block_on(async {
             let client = cluster::client(Pace::Interactive).await?;
             let comparison = Comparison::new(client.clone());
-            let kustomization = rendered.kustomization;
-            let objects = comparison.place(rendered.objects, kustomization.as_ref()).await?;
+            let applier = rendered.applier;
+            let namespace =
+                applier.as_ref().and_then(|applier| applier.spec.apply.target_namespace.as_deref());
+            let objects = comparison.place(rendered.objects, namespace).await?;
             let mut changed = show_changed(&comparison, &objects).await?;
-            if let Some(local) = kustomization.as_ref().filter(|local| local.spec.prune) {
-                changed |= show_pruned(client, &comparison, local, &objects).await?;
+            if let Some(applier) = applier.as_ref().filter(|applier| applier.spec.apply.prune) {
+                changed |= show_pruned(client, &comparison, &applier.owner, &objects).await?;
             }
             Ok(changed)
         })?;
@@ -85,29 +89,38 @@ async fn show_changed(comparison: &Comparison, objects: &[Arc<Object>]) -> anyho
     Ok(changed)
 }
 
-/// Names the objects that the Kustomization in the cluster has applied, that these files no longer hold, and that may be pruned.
+/// Names the objects that the owner in the cluster has applied, that these files no longer hold, and that may be pruned.
 async fn show_pruned(
     client: Client,
     comparison: &Comparison,
-    local: &Kustomization,
+    owner: &Owner,
     objects: &[Arc<Object>],
 ) -> anyhow::Result<bool> {
-    let owner = Owner::kustomization(
-        local.metadata.namespace.as_deref().unwrap_or("default"),
-        local.metadata.name.as_deref().unwrap_or_default(),
-    );
-    let api: Api<Kustomization> = Api::namespaced(client, &owner.namespace);
-    let there = api
-        .get_opt(&owner.name)
-        .await
-        .map_err(cluster::plain)
-        .context("cannot read the Kustomization in the cluster")?;
-    let inventory = there.and_then(|there| there.status?.inventory).unwrap_or_default();
-    let pruned = comparison.pruned(&owner, &inventory, objects).await?;
+    let inventory = match owner.kind {
+        ApplierKind::Kustomization => inventory::<Kustomization>(client, owner, |there| there.status).await?,
+        ApplierKind::Pipeline => inventory::<Pipeline>(client, owner, |there| there.status).await?,
+    };
+    let pruned = comparison.pruned(owner, &inventory, objects).await?;
     for id in &pruned {
         print(&format!("- {} would be pruned", id.human()))?;
     }
     Ok(!pruned.is_empty())
+}
+
+/// What the owner in the cluster has applied; nothing when it is not there.
+async fn inventory<K>(
+    client: Client,
+    owner: &Owner,
+    status: impl Fn(K) -> Option<KustomizationStatus>,
+) -> anyhow::Result<Inventory>
+where
+    K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    K::DynamicType: Default,
+{
+    let api: Api<K> = Api::namespaced(client, &owner.namespace);
+    let there = api.get_opt(&owner.name).await.map_err(cluster::plain);
+    let there = there.with_context(|| format!("cannot read the {} in the cluster", owner.kind))?;
+    Ok(there.and_then(status).and_then(|status| status.inventory).unwrap_or_default())
 }
 
 /// Prints a diff, with colours on a terminal.

@@ -1,6 +1,7 @@
 //! The `plumb` command.
 #![forbid(unsafe_code)]
 
+mod applier;
 mod catalog;
 mod cluster;
 mod comparison;
@@ -27,8 +28,10 @@ mod render;
 mod renderer;
 mod substitution;
 mod suspend;
+mod test;
 mod trace;
 mod tree;
+mod workbench;
 mod workload;
 
 use std::process::ExitCode;
@@ -52,6 +55,7 @@ struct Cli {
 enum Command {
     Render(render::Render),
     Diff(diff::Diff),
+    Test(test::Test),
     Lint(lint::Lint),
     Get(get::Get),
     Explain(explain::Explain),
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Render(command) => command.run(),
         Command::Diff(command) => command.run(),
+        Command::Test(command) => command.run(),
         Command::Lint(command) => command.run(),
         Command::Get(command) => command.run(),
         Command::Explain(command) => command.run(),

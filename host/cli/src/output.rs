@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use plumb_api::Object;
 use serde::Serialize;
 
 /// How results are written.
@@ -32,6 +33,18 @@ pub(crate) fn write(text: Arguments<'_>) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Objects as documents of YAML, as kubectl takes them.
+pub(crate) fn documents(objects: &[Object]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for (index, object) in objects.iter().enumerate() {
+        if index > 0 {
+            text.push_str("---\n");
+        }
+        text.push_str(&serde_yaml::to_string(object)?);
+    }
+    Ok(text)
 }
 
 /// Writes a value as JSON or YAML.

@@ -1,20 +1,24 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, ValueEnum};
-use plumb_api::{Kustomization, KustomizationSpec, Object};
+use plumb_api::{KustomizationSpec, Object};
+use plumb_plugin::SystemClock;
 use serde_json::json;
 
+use crate::applier::{self, Applier};
 use crate::local::{PluginDir, Source};
 use crate::output::{self, Format};
 use crate::renderer::Renderer;
 use crate::substitution::Substitution;
+use crate::workbench::Laptop;
 
-/// Renders a directory, or a Kustomization, and prints the objects. Needs no cluster.
+/// Renders a directory, a Kustomization or a Pipeline, and prints the objects. Needs no cluster.
 ///
-/// With a PATH the directory is rendered as a Kustomization of that path would be. With --file the Kustomization in
-/// the file is rendered: its spec.path is looked for in the Git work tree that holds the current directory, or in --root.
+/// With a PATH the directory is rendered as a Kustomization of that path would be. With --file the Kustomization or Pipeline in
+/// the file is rendered: its files are looked for in the Git work tree that holds the current directory, or in --root.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  plumb render clusters/production\n  plumb render -f apps.yaml --root ../k8s-manifests\n  \
@@ -44,7 +48,7 @@ pub(crate) struct What {
     /// The directory to render.
     #[arg(group = "subject")]
     path: Option<PathBuf>,
-    /// A file with a Kustomization to render.
+    /// A file with a Kustomization or a Pipeline to render.
     #[arg(long, short, group = "subject")]
     file: Option<PathBuf>,
     /// The directory that stands for the root of the repository: nothing outside it can be read. Default: the Git work tree
@@ -54,14 +58,16 @@ pub(crate) struct What {
     #[command(flatten)]
     substitution: Substitution,
     #[command(flatten)]
+    laptop: Laptop,
+    #[command(flatten)]
     plugins: PluginDir,
 }
 
-/// Rendered objects, and the Kustomization that they belong to.
+/// Rendered objects, and what they belong to.
 pub(crate) struct Local {
     pub(crate) objects: Vec<Object>,
-    /// Name, namespace and spec; none when a plain directory was rendered.
-    pub(crate) kustomization: Option<Kustomization>,
+    /// None when a plain directory was rendered.
+    pub(crate) applier: Option<Applier>,
 }
 
 impl Render {
@@ -70,10 +76,7 @@ impl Render {
         match self.output {
             Output::Json => output::structured(&rendered.objects, Format::Json)?,
             Output::Yaml => {
-                for (index, object) in rendered.objects.iter().enumerate() {
-                    let separator = if index == 0 { "" } else { "---\n" };
-                    output::write(format_args!("{separator}{}", serde_yaml::to_string(object)?))?;
-                }
+                output::write(format_args!("{}", output::documents(&rendered.objects)?))?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -81,32 +84,28 @@ impl Render {
 }
 
 impl What {
-    /// Renders, with the ownership labels and common metadata of the Kustomization if there is one.
+    /// Renders, with the ownership labels and common metadata of the Kustomization or Pipeline if there is one.
     pub(crate) fn render(&self) -> anyhow::Result<Local> {
+        let given = self.substitution.read()?;
+        let renderer = Renderer::new(&self.plugins)?;
+        let clock = Arc::new(SystemClock);
         match (&self.file, &self.path) {
-            (Some(file), _) => self.render_file(file),
+            (Some(file), _) => {
+                let applier = applier::read(file, &given)?;
+                let start = self.root.clone().unwrap_or_else(|| PathBuf::from("."));
+                let source = Source::open(&start, self.root.as_deref())?;
+                let objects = renderer.applier(&applier, &given, &self.laptop, clock, &source.tree)?;
+                Ok(Local { objects, applier: Some(applier) })
+            }
             (None, Some(path)) => {
-                let spec = self.substitution.asked_of(spec_of_directory(path)?);
+                let spec = given.asked_of(spec_of_directory(path)?);
                 let source = Source::open(path, self.root.as_deref())?;
                 let spec = KustomizationSpec { path: Some(source.path), ..spec };
-                let variables = self.substitution.variables(&spec)?;
-                let objects = Renderer::new(&self.plugins)?.spec(&spec, &variables, &source.tree)?;
-                Ok(Local { objects, kustomization: None })
+                let objects = renderer.directory(&spec, &given, &source.tree)?;
+                Ok(Local { objects, applier: None })
             }
             (None, None) => bail!("name a directory, or a file with --file"),
         }
-    }
-
-    fn render_file(&self, file: &Path) -> anyhow::Result<Local> {
-        let kustomization = read_kustomization(file)?;
-        let kustomization =
-            Kustomization { spec: self.substitution.asked_of(kustomization.spec.clone()), ..kustomization };
-        let start = self.root.clone().unwrap_or_else(|| PathBuf::from("."));
-        let source = Source::open(&start, self.root.as_deref())?;
-        let variables = self.substitution.variables(&kustomization.spec)?;
-        let objects =
-            Renderer::new(&self.plugins)?.kustomization(&kustomization, &variables, &source.tree)?;
-        Ok(Local { objects, kustomization: Some(kustomization) })
     }
 }
 
@@ -119,19 +118,4 @@ fn spec_of_directory(path: &Path) -> anyhow::Result<KustomizationSpec> {
     let spec =
         json!({"interval": "1h", "prune": false, "sourceRef": {"kind": "GitRepository", "name": "local"}});
     serde_json::from_value(spec).context("internal error: the spec of a plain directory is wrong")
-}
-
-/// The one Kustomization in a file that may hold other objects as well.
-fn read_kustomization(file: &Path) -> anyhow::Result<Kustomization> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let found = crate::objects::kustomizations(&text).with_context(|| format!("in {}", file.display()))?;
-    match found.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => bail!("{} holds no Kustomization of kustomize.toolkit.fluxcd.io/v1", file.display()),
-        many => bail!(
-            "{} holds {} Kustomizations; put the one to render into a file of its own",
-            file.display(),
-            many.len()
-        ),
-    }
 }

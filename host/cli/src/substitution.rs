@@ -1,24 +1,24 @@
-//! Variables of `spec.postBuild`, from the command line and from files in place of a cluster.
+//! ConfigMaps and Secrets from files, and variables from the command line, in place of a cluster.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use plumb_api::{KustomizationSpec, Object, Sensitive, ValuesKind};
-use plumb_pipeline::{Variables, variables_of};
+use plumb_api::{ApplierKind, KustomizationSpec, Object, SubstituteReference, ValuesKind};
+use plumb_pipeline::{Data, InputName, Parameters, Spec, Values, data_of};
 
 use crate::{objects, output};
 
-/// What is put in place of `${name}`.
-#[derive(Debug, Args)]
+/// What is put into parameters and in place of `${name}`.
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Substitution {
     /// A variable, put in place of ${NAME}. It goes before those of the Kustomization.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     assignments: Vec<(String, String)>,
-    /// A file of ConfigMaps and Secrets. With --file, those that spec.postBuild.substituteFrom names are taken; with a PATH, all.
-    #[arg(long, value_name = "FILE")]
-    substitute_from: Vec<PathBuf>,
+    /// A file of ConfigMaps and Secrets. With --file, those that the file names are taken (substituteFrom, withFrom, secretRef); with a
+    /// PATH, all.
+    #[arg(long, alias = "substitute-from", value_name = "FILE")]
+    values: Vec<PathBuf>,
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -26,58 +26,82 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// What the files of the command line hold.
+pub(crate) struct Given {
+    assignments: Vec<(String, String)>,
+    objects: Vec<(ValuesKind, String, Data)>,
+}
+
 impl Substitution {
-    /// The same spec, with the variables of the command line.
+    /// Reads the files.
+    pub(crate) fn read(&self) -> anyhow::Result<Given> {
+        let mut objects = Vec::new();
+        for file in &self.values {
+            objects.extend(read(file).with_context(|| format!("in {}", file.display()))?);
+        }
+        Ok(Given { assignments: self.assignments.clone(), objects })
+    }
+
+    /// As if this file had been given as well.
+    pub(crate) fn and(mut self, file: PathBuf) -> Self {
+        self.values.push(file);
+        self
+    }
+}
+
+impl Given {
+    /// The same spec, with the variables of the command line; one that names no ConfigMaps and Secrets is given all.
     pub(crate) fn asked_of(&self, mut spec: KustomizationSpec) -> KustomizationSpec {
-        if !self.assignments.is_empty() || !self.substitute_from.is_empty() {
-            spec.post_build.get_or_insert_default().substitute.extend(self.assignments.iter().cloned());
+        if self.assignments.is_empty() && self.objects.is_empty() {
+            return spec;
+        }
+        let post_build = spec.post_build.get_or_insert_default();
+        post_build.substitute.extend(self.assignments.iter().cloned());
+        if post_build.substitute_from.is_empty() {
+            let reference = |(kind, name, _): &(ValuesKind, String, Data)| SubstituteReference {
+                kind: *kind,
+                name: name.clone(),
+                optional: false,
+            };
+            post_build.substitute_from = self.objects.iter().map(reference).collect();
         }
         spec
     }
 
-    /// The variables of a spec.
-    ///
-    /// Fails when a file cannot be read. An object that no file has is only told of: which variable is missing is told when it is used.
-    pub(crate) fn variables(&self, spec: &KustomizationSpec) -> anyhow::Result<Variables> {
-        let Some(post_build) = &spec.post_build else {
-            return Ok(Variables::default());
-        };
-        let mut given = Vec::new();
-        for file in &self.substitute_from {
-            given.extend(read(file).with_context(|| format!("in {}", file.display()))?);
+    /// The ConfigMaps and Secrets. One that a Kustomization names and no file has is only told of: which variable is missing is told when it
+    /// is used.
+    pub(crate) fn values(&self, spec: &Spec, kind: ApplierKind) -> Values {
+        let mut values = Values::default();
+        for (kind, name, data) in &self.objects {
+            values.insert(*kind, name.clone(), data.clone());
         }
-        let mut from = Vec::new();
-        if post_build.substitute_from.is_empty() {
-            from.extend(given.into_iter().map(|(_, variables)| variables));
-        } else {
-            for reference in &post_build.substitute_from {
-                let kind = match reference.kind {
-                    ValuesKind::ConfigMap => "ConfigMap",
-                    ValuesKind::Secret => "Secret",
-                };
-                let wanted = format!("{kind} {}", reference.name);
-                match given.iter().find(|(name, _)| *name == wanted) {
-                    Some((_, variables)) => from.push(variables.clone()),
-                    None if reference.optional => {}
-                    None => output::note(format_args!(
-                        "warning: spec.postBuild.substituteFrom names {wanted}; give a file that holds it with --substitute-from"
-                    )),
-                }
+        let variables = spec.steps.iter().filter(|_| kind == ApplierKind::Kustomization).filter_map(|step| {
+            match &step.parameters {
+                Parameters::Variables(post_build) => Some(&post_build.substitute_from),
+                Parameters::Given { .. } => None,
+            }
+        });
+        for SubstituteReference { kind, name, optional } in variables.flatten() {
+            if !optional && values.get(InputName::new(*kind, name)).is_none() {
+                output::note(format_args!(
+                    "warning: spec.postBuild.substituteFrom names {kind:?} {name}; give a file that holds it with --values"
+                ));
+                values.insert(*kind, name.clone(), Data::new());
             }
         }
-        Ok(Variables::merge(&from, &post_build.substitute))
+        values
     }
 }
 
-type Given = (String, BTreeMap<String, Sensitive<String>>);
-
-/// The ConfigMaps and Secrets of a file, by kind and name.
-fn read(file: &Path) -> anyhow::Result<Vec<Given>> {
+/// The ConfigMaps and Secrets of a file.
+fn read(file: &Path) -> anyhow::Result<Vec<(ValuesKind, String, Data)>> {
     let text = std::fs::read_to_string(file)?;
     let mut given = Vec::new();
     for object in objects::documents(&text)? {
         let object = Object::new(object)?;
-        given.push((format!("{} {}", object.kind(), object.name()), variables_of(&object)?));
+        let data = data_of(&object)?;
+        let kind = if object.kind() == "Secret" { ValuesKind::Secret } else { ValuesKind::ConfigMap };
+        given.push((kind, object.name().to_owned(), data));
     }
     if given.is_empty() {
         bail!("it holds neither a ConfigMap nor a Secret");

@@ -76,7 +76,7 @@ impl Comparing<'_> {
         let tree = self.tree(kustomization).await?;
         let variables = self.variables(kustomization).await?;
         let rendered = self.renderer.kustomization(kustomization, &variables, &tree)?;
-        let objects = self.comparison.place(rendered, Some(kustomization)).await?;
+        let objects = self.comparison.place(rendered, spec.target_namespace.as_deref()).await?;
         self.compare_objects(&objects, changes).await?;
         if spec.prune {
             let owner = Owner::kustomization(namespace, name);

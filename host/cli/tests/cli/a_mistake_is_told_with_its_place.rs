@@ -35,16 +35,16 @@ fn a_manifest_that_is_not_yaml() {
         ("kustomization.yaml", "resources: [web.yaml]\n"),
         ("web.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: web\n data: {}\n"),
     ];
-    insta::assert_snapshot!(mistake(&contents, &["."]), @"
-    error: step kustomize: web.yaml:4: accumulating resources: accumulating resources from 'web.yaml': MalformedYAMLError: yaml: line 4: did not find expected key in File: web.yaml
-    ");
+    insta::assert_snapshot!(mistake(&contents, &["."]), @r#"
+    error: step "kustomize": web.yaml:4: accumulating resources: accumulating resources from 'web.yaml': MalformedYAMLError: yaml: line 4: did not find expected key in File: web.yaml
+    "#);
 }
 
 #[test]
 fn a_resource_that_is_missing() {
-    insta::assert_snapshot!(mistake(&[("kustomization.yaml", "resources: [web.yaml]\n")], &["."]), @"
-    error: step kustomize: kustomization.yaml:1: accumulating resources: accumulation err='accumulating resources from 'web.yaml': open /web.yaml: no such file or directory': must build at directory: not a valid directory: evalsymlink failure on '/web.yaml' : lstat /web.yaml: no such file or directory
-    ");
+    insta::assert_snapshot!(mistake(&[("kustomization.yaml", "resources: [web.yaml]\n")], &["."]), @r#"
+    error: step "kustomize": kustomization.yaml:1: accumulating resources: accumulation err='accumulating resources from 'web.yaml': open /web.yaml: no such file or directory': must build at directory: not a valid directory: evalsymlink failure on '/web.yaml' : lstat /web.yaml: no such file or directory
+    "#);
 }
 
 const KUSTOMIZATION: &str = "\
@@ -57,7 +57,7 @@ spec: {interval: 10m, prune: true, path: ./web, sourceRef: {kind: GitRepository,
 #[test]
 fn a_path_that_the_repository_lacks() {
     insta::assert_snapshot!(mistake(&[("apps.yaml", KUSTOMIZATION)], &["-f", "apps.yaml"]), @r#"
-    error: step kustomize: kustomization path not found: "./web": no such file or directory (Set path to a directory of this revision of the source.)
+    error: step "kustomize": kustomization path not found: "./web": no such file or directory (Set path to a directory of this revision of the source.)
     "#);
 }
 
@@ -65,7 +65,7 @@ fn a_path_that_the_repository_lacks() {
 fn two_kustomizations_in_one_file() {
     let both = format!("{KUSTOMIZATION}---\n{KUSTOMIZATION}");
     insta::assert_snapshot!(mistake(&[("apps.yaml", &both)], &["-f", "apps.yaml"]), @"
-    error: apps.yaml holds 2 Kustomizations; put the one to render into a file of its own
+    error: in apps.yaml: it holds 2 Kustomizations and Pipelines; put the one to render into a file of its own
     ");
 }
 
@@ -73,7 +73,7 @@ fn two_kustomizations_in_one_file() {
 fn no_kustomization_in_the_file() {
     let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n";
     insta::assert_snapshot!(mistake(&[("apps.yaml", other)], &["-f", "apps.yaml"]), @"
-    error: apps.yaml holds no Kustomization of kustomize.toolkit.fluxcd.io/v1
+    error: in apps.yaml: it holds neither a Kustomization of kustomize.toolkit.fluxcd.io/v1 nor a Pipeline of plumbline.dev/v1alpha1
     ");
 }
 

@@ -15,16 +15,19 @@ fn the_help_says_what_there_is() {
     Usage: plumb <COMMAND>
 
     Commands:
-      render      Renders a directory, or a Kustomization, and prints the objects. Needs no cluster
+      render      Renders a directory, a Kustomization or a Pipeline, and prints the objects. Needs no
+                  cluster
       diff        Shows what would change in the cluster if these files were applied
+      test        Renders pipelines and compares what they make with what they are to make. Needs no
+                  cluster
       lint        Finds common mistakes in the Flux objects of a repository. Needs no cluster
       get         Lists objects and how they are doing
       explain     Says in a paragraph why an object is not ready, what it waits for, and what to do
-      trace       Tells which Kustomization an object belongs to, and from which source, revision and
-                  file it comes
+      trace       Tells which Kustomization or Pipeline an object belongs to, and from which source,
+                  revision and file it comes
       tree        Shows what has been applied as a tree, with what came of it and how it is
-      events      Shows the events of Flux's objects, or those of one object of any kind, the oldest
-                  first
+      events      Shows the events of Flux's objects and Plumbline's, or those of one object of any
+                  kind, the oldest first
       reconcile   Has an object reconciled now, and waits until that is done
       suspend     Stops the reconciliation of an object until it is resumed. What it has applied stays
                   as it is, and drift is left alone
@@ -48,11 +51,11 @@ fn the_help_says_what_there_is() {
 #[test]
 fn the_help_of_render_gives_examples() {
     insta::assert_snapshot!(help(&["render", "--help"]), @"
-    Renders a directory, or a Kustomization, and prints the objects. Needs no cluster.
+    Renders a directory, a Kustomization or a Pipeline, and prints the objects. Needs no cluster.
 
     With a PATH the directory is rendered as a Kustomization of that path would be. With --file the
-    Kustomization in the file is rendered: its spec.path is looked for in the Git work tree that holds
-    the current directory, or in --root.
+    Kustomization or Pipeline in the file is rendered: its files are looked for in the Git work tree
+    that holds the current directory, or in --root.
 
     Usage: plumb render [OPTIONS] <PATH|--file <FILE>>
 
@@ -62,7 +65,7 @@ fn the_help_of_render_gives_examples() {
 
     Options:
       -f, --file <FILE>
-              A file with a Kustomization to render
+              A file with a Kustomization or a Pipeline to render
 
           --root <ROOT>
               The directory that stands for the root of the repository: nothing outside it can be read.
@@ -71,9 +74,18 @@ fn the_help_of_render_gives_examples() {
           --set <NAME=VALUE>
               A variable, put in place of ${NAME}. It goes before those of the Kustomization
 
-          --substitute-from <FILE>
-              A file of ConfigMaps and Secrets. With --file, those that spec.postBuild.substituteFrom
-              names are taken; with a PATH, all
+          --values <FILE>
+              A file of ConfigMaps and Secrets. With --file, those that the file names are taken
+              (substituteFrom, withFrom, secretRef); with a PATH, all
+
+          --plugin <NAME=FILE>
+              A plugin that is not built in: its name in `spec.steps`, and its component
+
+          --cluster-objects <FILE>
+              A file of objects that plugins with the capability `clusterRead` find in the cluster
+
+          --revision <REVISION>
+              The revision that is rendered, for `when`: for example main@sha1:9f2c41d0
 
           --plugin-dir <PLUGIN_DIR>
               The directory of the built-in plugins. By default it is looked for beside the plumb binary
@@ -120,7 +132,7 @@ fn the_help_of_diff_tells_the_exit_codes() {
 
     Options:
       -f, --file <FILE>
-              A file with a Kustomization to render
+              A file with a Kustomization or a Pipeline to render
 
           --root <ROOT>
               The directory that stands for the root of the repository: nothing outside it can be read.
@@ -129,9 +141,18 @@ fn the_help_of_diff_tells_the_exit_codes() {
           --set <NAME=VALUE>
               A variable, put in place of ${NAME}. It goes before those of the Kustomization
 
-          --substitute-from <FILE>
-              A file of ConfigMaps and Secrets. With --file, those that spec.postBuild.substituteFrom
-              names are taken; with a PATH, all
+          --values <FILE>
+              A file of ConfigMaps and Secrets. With --file, those that the file names are taken
+              (substituteFrom, withFrom, secretRef); with a PATH, all
+
+          --plugin <NAME=FILE>
+              A plugin that is not built in: its name in `spec.steps`, and its component
+
+          --cluster-objects <FILE>
+              A file of objects that plugins with the capability `clusterRead` find in the cluster
+
+          --revision <REVISION>
+              The revision that is rendered, for `when`: for example main@sha1:9f2c41d0
 
           --plugin-dir <PLUGIN_DIR>
               The directory of the built-in plugins. By default it is looked for beside the plumb binary

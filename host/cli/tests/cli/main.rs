@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod pipelines_are_rendered_and_tested;
 mod plumb;
 
 mod a_directory_is_rendered;

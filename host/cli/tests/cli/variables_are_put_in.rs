@@ -93,9 +93,9 @@ fn or_what_is_missing_is_told() {
     let directory = files(&[("app.yaml", KUSTOMIZATION), ("app/cluster.yaml", OBJECTS)]);
     let failure = render(directory.path(), &["-f", "app.yaml"]).failure();
     insta::assert_snapshot!(failure, @r#"
-    warning: spec.postBuild.substituteFrom names ConfigMap vars; give a file that holds it with --substitute-from
-    warning: spec.postBuild.substituteFrom names Secret secret-vars; give a file that holds it with --substitute-from
-    error: step substitute: Cluster/${name}: metadata.name uses the variable "name", which is not set and has no default (Set it in spec.postBuild, give it a default with ${name:=default}, or write $${name} if no variable is meant.)
+    warning: spec.postBuild.substituteFrom names ConfigMap vars; give a file that holds it with --values
+    warning: spec.postBuild.substituteFrom names Secret secret-vars; give a file that holds it with --values
+    error: step "substitute": Cluster/${name}: metadata.name uses the variable "name", which is not set and has no default (Set it in spec.postBuild, give it a default with ${name:=default}, or write $${name} if no variable is meant.)
     "#);
     let directory = files(&[
         ("cluster.yaml", OBJECTS),

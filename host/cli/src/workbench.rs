@@ -1,0 +1,342 @@
+//! Plugins, and what they may ask for, on a machine without a cluster.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use clap::Args;
+use plumb_api::{Capability, ClusterReadGrant, Object, Plugin, PluginLimits, Sensitive};
+use plumb_pipeline::{Builtins, Code, KRM, PluginName, Plugins, Provided, StepSpec, Unavailable, load_file};
+use plumb_plugin::{
+    Clock, ClusterReader, Grants, HttpClient, HttpError, HttpRequest, HttpResponse, ObjectKind, ReadError,
+    Secrets,
+};
+
+use crate::objects;
+
+/// What stands for a cluster.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Laptop {
+    /// A plugin that is not built in: its name in `spec.steps`, and its component.
+    #[arg(long = "plugin", value_name = "NAME=FILE", value_parser = named_file)]
+    pub(crate) plugins: Vec<(String, PathBuf)>,
+    /// A file of objects that plugins with the capability `clusterRead` find in the cluster.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cluster_objects: Vec<PathBuf>,
+    /// The revision that is rendered, for `when`: for example main@sha1:9f2c41d0.
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) revision: Option<String>,
+}
+
+fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
+        _ => Err("write NAME=FILE".to_owned()),
+    }
+}
+
+/// Provides the plugins of a pipeline. Whatever a step hands over is granted: who may do what is for the policies of a cluster.
+pub(crate) struct Workbench<'a> {
+    builtins: &'a Builtins,
+    files: &'a [(String, PathBuf)],
+    declared: &'a [Plugin],
+    namespace: &'a str,
+    objects: Option<Arc<Vec<Object>>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<'a> Workbench<'a> {
+    /// Reads the files that stand for a cluster. `declared` are the Plugins of `namespace`, which is that of the pipeline.
+    pub(crate) fn new(
+        builtins: &'a Builtins,
+        laptop: &'a Laptop,
+        declared: &'a [Plugin],
+        namespace: &'a str,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let mut objects = Vec::new();
+        for file in &laptop.cluster_objects {
+            objects.extend(objects_of(file).with_context(|| format!("in {}", file.display()))?);
+        }
+        let objects = (!laptop.cluster_objects.is_empty()).then(|| Arc::new(objects));
+        Ok(Self { builtins, files: &laptop.plugins, declared, namespace, objects, clock })
+    }
+
+    fn code(&self, name: &PluginName) -> Result<(Code, PluginLimits), Unavailable> {
+        let builtin = |name: &str| {
+            let plugin = self.builtins.plugin(name);
+            plugin.map(Code::Plugin).map_err(|error| Unavailable::Refused(said(&error)))
+        };
+        let name = match name {
+            PluginName::Builtin(name) => return Ok((builtin(name)?, PluginLimits::default())),
+            PluginName::Any(name) if name == KRM => {
+                return Ok((Code::InSource(self.builtins.host().clone()), PluginLimits::default()));
+            }
+            PluginName::Any(name) => name,
+        };
+        let declared = self.declared.iter().find(|plugin| plugin.metadata.name.as_deref() == Some(name));
+        let limits = declared.map(|plugin| plugin.spec.limits.clone()).unwrap_or_default();
+        if let Some((_, file)) = self.files.iter().find(|(given, _)| given == name) {
+            let plugin = load_file(self.builtins.host(), name, file);
+            let plugin = plugin.map_err(|error| Unavailable::Refused(said(&error)))?;
+            return Ok((Code::Plugin(plugin), limits));
+        }
+        let spec = declared.map(|plugin| &plugin.spec);
+        if let Some(image) = spec.and_then(|spec| spec.image.as_ref()) {
+            let message = format!(
+                "the Plugin {name} is {image}, which is not pulled here; give its component with --plugin {name}=FILE"
+            );
+            return Err(Unavailable::Refused(message));
+        }
+        match spec.and_then(|spec| spec.builtin.as_ref()) {
+            Some(name) => Ok((builtin(name)?, limits)),
+            None => {
+                let plugin = builtin(name).map_err(|error| {
+                    Unavailable::Refused(format!(
+                        "{error}; give one that is not built in with --plugin {name}=FILE"
+                    ))
+                })?;
+                Ok((plugin, limits))
+            }
+        }
+    }
+}
+
+impl Plugins for Workbench<'_> {
+    fn provide(
+        &self,
+        step: &StepSpec,
+        secrets: BTreeMap<String, Sensitive<Vec<u8>>>,
+    ) -> Result<Provided, Unavailable> {
+        let (plugin, limits) = self.code(&step.plugin)?;
+        let asked = &step.capabilities;
+        let reader = || -> Arc<dyn ClusterReader> {
+            Arc::new(Objects {
+                objects: self.objects.clone(),
+                grants: asked.cluster_read.clone(),
+                namespace: self.namespace.to_owned(),
+            })
+        };
+        let grants = Grants {
+            secrets: asked.has(Capability::Secrets).then(|| Secrets::from_iter(secrets)),
+            cluster: asked.has(Capability::ClusterRead).then(reader),
+            http: asked.has(Capability::Http).then(|| Arc::new(NoRequests) as Arc<dyn HttpClient>),
+            clock: asked.has(Capability::Clock).then(|| self.clock.clone()),
+        };
+        Ok(Provided { plugin, limits, grants })
+    }
+}
+
+/// An error with all that it says of its causes.
+fn said(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn objects_of(file: &Path) -> anyhow::Result<Vec<Object>> {
+    let text = std::fs::read_to_string(file)?;
+    let mut found = Vec::new();
+    for document in objects::documents(&text)? {
+        found.push(Object::new(document)?);
+    }
+    if found.is_empty() {
+        bail!("it holds no object");
+    }
+    Ok(found)
+}
+
+/// Objects of files in place of a cluster.
+struct Objects {
+    /// None where no file was given.
+    objects: Option<Arc<Vec<Object>>>,
+    grants: Vec<ClusterReadGrant>,
+    /// That of the pipeline.
+    namespace: String,
+}
+
+impl Objects {
+    /// The objects of a kind that the step may read, in a namespace or in all that were granted.
+    fn granted(
+        &self,
+        kind: &ObjectKind,
+        namespace: Option<&str>,
+    ) -> Result<impl Iterator<Item = &Object>, ReadError> {
+        let of_kind =
+            |grant: &&ClusterReadGrant| grant.api_version == kind.api_version && grant.kind == kind.kind;
+        let namespaces: Vec<&str> = self
+            .grants
+            .iter()
+            .filter(of_kind)
+            .flat_map(|grant| match grant.namespaces.as_slice() {
+                [] => vec![self.namespace.as_str()],
+                given => given.iter().map(String::as_str).collect(),
+            })
+            .collect();
+        let is_granted =
+            |namespace: &str| namespaces.iter().any(|given| *given == "*" || *given == namespace);
+        if namespaces.is_empty() || namespace.is_some_and(|namespace| !is_granted(namespace)) {
+            let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
+            return Err(ReadError::Denied(format!(
+                "the step does not hand over {kind}{place}; add it to its capabilities.clusterRead"
+            )));
+        }
+        let objects = self.objects.as_ref().ok_or_else(|| {
+            ReadError::NoCluster("there is no cluster; give objects with --cluster-objects FILE".to_owned())
+        })?;
+        let (kind, namespace) = (kind.clone(), namespace.map(str::to_owned));
+        Ok(objects.iter().filter(move |object| {
+            let place = object.namespace();
+            let is_there = namespace.is_none() || place == namespace.as_deref();
+            object.api_version() == kind.api_version
+                && object.kind() == kind.kind
+                && is_there
+                && place.is_none_or(|place| namespaces.iter().any(|given| *given == "*" || *given == place))
+        }))
+    }
+}
+
+#[async_trait]
+impl ClusterReader for Objects {
+    async fn get(
+        &self,
+        kind: &ObjectKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<Object>, ReadError> {
+        let mut objects = self.granted(kind, namespace)?;
+        Ok(objects.find(|object| object.name() == name && object.namespace() == namespace).cloned())
+    }
+
+    async fn list(
+        &self,
+        kind: &ObjectKind,
+        namespace: Option<&str>,
+        label_selector: Option<&str>,
+    ) -> Result<Vec<Object>, ReadError> {
+        let conditions = label_selector.map_or(Ok(Vec::new()), conditions)?;
+        let objects = self.granted(kind, namespace)?;
+        Ok(objects
+            .filter(|object| conditions.iter().all(|condition| condition.holds(object)))
+            .cloned()
+            .collect())
+    }
+}
+
+/// One condition of a label selector.
+enum Condition {
+    Is(String, String),
+    IsNot(String, String),
+    Exists(String),
+    DoesNotExist(String),
+}
+
+impl Condition {
+    fn holds(&self, object: &Object) -> bool {
+        match self {
+            Self::Is(key, value) => object.label(key) == Some(value),
+            Self::IsNot(key, value) => object.label(key) != Some(value),
+            Self::Exists(key) => object.label(key).is_some(),
+            Self::DoesNotExist(key) => object.label(key).is_none(),
+        }
+    }
+}
+
+/// The conditions of a selector as `kubectl get --selector` takes them, but for sets.
+fn conditions(selector: &str) -> Result<Vec<Condition>, ReadError> {
+    let condition = |text: &str| {
+        let pair = |(key, value): (&str, &str)| (key.trim().to_owned(), value.trim().to_owned());
+        if text.contains(['(', ' ']) {
+            let message = format!("the label selector {text:?} cannot be used without a cluster");
+            return Err(ReadError::Failed(message));
+        }
+        Ok(match (text.split_once("!="), text.split_once("==").or_else(|| text.split_once('='))) {
+            (Some(parts), _) => {
+                let (key, value) = pair(parts);
+                Condition::IsNot(key, value)
+            }
+            (None, Some(parts)) => {
+                let (key, value) = pair(parts);
+                Condition::Is(key, value)
+            }
+            (None, None) => match text.strip_prefix('!') {
+                Some(key) => Condition::DoesNotExist(key.to_owned()),
+                None => Condition::Exists(text.to_owned()),
+            },
+        })
+    };
+    selector.split(',').map(str::trim).filter(|text| !text.is_empty()).map(condition).collect()
+}
+
+/// Sends nothing: what a laptop can reach is not what a cluster can.
+struct NoRequests;
+
+#[async_trait]
+impl HttpClient for NoRequests {
+    async fn send(&self, _: HttpRequest) -> Result<HttpResponse, HttpError> {
+        Err(HttpError::Failed("no requests are sent without a cluster".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn objects(has_files: bool) -> Objects {
+        let object = |namespace: &str, name: &str, labels: serde_json::Value| {
+            let metadata = json!({"name": name, "namespace": namespace, "labels": labels});
+            Object::new(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})).unwrap()
+        };
+        let all = vec![
+            object("team-a", "x", json!({"tier": "web"})),
+            object("team-a", "y", json!({})),
+            object("team-b", "x", json!({})),
+        ];
+        let grant = ClusterReadGrant {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            namespaces: Vec::new(),
+        };
+        let objects = has_files.then(|| Arc::new(all));
+        Objects { objects, grants: vec![grant], namespace: "team-a".to_owned() }
+    }
+
+    fn kind(kind: &str) -> ObjectKind {
+        ObjectKind { api_version: "v1".to_owned(), kind: kind.to_owned() }
+    }
+
+    #[rstest]
+    #[case(None, &["x", "y"])]
+    #[case(Some("tier=web"), &["x"])]
+    #[case(Some("tier==web,tier"), &["x"])]
+    #[case(Some("tier!=web"), &["y"])]
+    #[case(Some("!tier"), &["y"])]
+    fn objects_are_selected_by_their_labels(#[case] selector: Option<&str>, #[case] expected: &[&str]) {
+        let found =
+            futures::executor::block_on(objects(true).list(&kind("ConfigMap"), None, selector)).unwrap();
+        assert_eq!(found.iter().map(Object::name).collect::<Vec<_>>(), expected);
+    }
+
+    // Attack 28 (Plugins): a plugin asks for more of the cluster than its step hands over.
+    #[test]
+    fn what_is_not_handed_over_is_not_read() {
+        let objects = objects(true);
+        let get = |kind: ObjectKind, namespace: &str| {
+            futures::executor::block_on(objects.get(&kind, Some(namespace), "x")).map(|found| found.is_some())
+        };
+        assert_eq!(get(kind("ConfigMap"), "team-a"), Ok(true));
+        assert!(matches!(get(kind("ConfigMap"), "team-b"), Err(ReadError::Denied(_))));
+        assert!(matches!(get(kind("Secret"), "team-a"), Err(ReadError::Denied(_))));
+    }
+
+    #[test]
+    fn without_files_there_is_no_cluster() {
+        let found = futures::executor::block_on(objects(false).list(&kind("ConfigMap"), None, None));
+        assert!(matches!(found, Err(ReadError::NoCluster(_))));
+    }
+}
