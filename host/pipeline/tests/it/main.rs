@@ -6,6 +6,7 @@
 mod guest;
 
 mod a_plan_tells_every_mistake;
+mod krm_functions_of_the_source_run;
 mod results_are_kept_while_what_was_read_is_the_same;
 mod steps;
 mod steps_run_one_after_the_other;
