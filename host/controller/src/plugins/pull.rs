@@ -244,7 +244,7 @@ impl Finding<'_> {
             ..self.request().await?
         };
         let permit = context.plugins.permits.acquire(&self.run.key.namespace).await;
-        let fetched = self.unless_called_off(fetch.run(context.plugins.components.content())).await;
+        let fetched = self.unless_called_off(Box::pin(fetch.run(context.plugins.components.content()))).await;
         drop(permit);
         let OciFetched::New(OciArtifact { stored, .. }) = fetched? else {
             return Err(Failure::new(

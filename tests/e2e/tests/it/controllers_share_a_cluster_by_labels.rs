@@ -34,7 +34,7 @@ async fn each_reconciles_its_shard_and_takes_over_what_is_given_to_it() -> anyho
         repository.write(&format!("{name}/a.yaml"), &config_map(name, "one"))?;
     }
     repository.commit("A change")?;
-    let server = GitServer::start(&repository.root(), GitServerOptions::default())?;
+    let server = GitServer::start(repository.root(), GitServerOptions::default())?;
     let shards = [format!("{namespace}-1"), format!("{namespace}-2")];
     let left = app(&namespace, "left", &server.url(), Some(&shards[0]));
     let right = app(&namespace, "right", &server.url(), Some(&shards[1]));
