@@ -77,12 +77,14 @@ words! {
         ReconciliationSucceeded,
         /// Applying failed.
         ReconciliationFailed,
-        /// Another Kustomization has to be ready first.
+        /// Another object has to be ready first.
         DependencyNotReady,
         /// The source has no artifact, or it could not be read.
         ArtifactFailed,
         /// Rendering failed.
         BuildFailed,
+        /// A plugin of a step is not there yet, or may not run here. Not in Flux.
+        PluginNotReady,
         /// An object is not healthy, or was not in time.
         HealthCheckFailed,
         /// Waiting for health was given up in favour of a newer revision.

@@ -12,7 +12,7 @@ use kube::api::Api;
 use plumb_api::{ApplierKind, GroupVersionKind, Kustomization, Pipeline, Reason};
 use plumb_apply::IgnoreRules;
 use plumb_cel::{HealthExpressions, ReadyExpression};
-use plumb_pipeline::Spec;
+use plumb_pipeline::{Spec, Steps};
 use serde_json::Value;
 
 use super::dependencies::{applier_kind, kind_of};
@@ -29,6 +29,8 @@ pub(super) struct Expressions {
     pub(super) ignore: IgnoreRules,
     /// `spec.healthCheckExprs`.
     pub(super) health: HealthExpressions,
+    /// The steps, with their `when`.
+    pub(super) steps: Steps,
     /// `readyExpr` of each entry of `spec.dependsOn`, in its order.
     pub(super) ready: Vec<Option<ReadyExpression>>,
 }
@@ -62,8 +64,11 @@ impl Expressions {
             }
         }
         let ignore = IgnoreRules::compile(&spec.apply.ignore);
+        // A mistake in a step will be there the next time, too.
+        let steps =
+            Steps::read(spec).map_err(|error| Failure { retry: Retry::Never, ..Failure::from(error) })?;
         match (health, ignore) {
-            (Ok(health), Ok(ignore)) if mistakes.is_empty() => Ok(Self { ignore, health, ready }),
+            (Ok(health), Ok(ignore)) if mistakes.is_empty() => Ok(Self { ignore, health, steps, ready }),
             (_, Err(error)) if mistakes.is_empty() => {
                 let message = in_its_place(&error.to_string(), own);
                 Err(Failure::new(Reason::ReconciliationFailed, Retry::Never, message))

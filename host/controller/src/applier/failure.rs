@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plumb_api::Reason;
-use plumb_pipeline::Spec;
+use plumb_pipeline::{Mistake, PlanError, Spec, Unavailable, Why};
 
 /// Why a reconciliation did not get to its end.
 #[derive(Debug)]
@@ -43,6 +43,28 @@ impl Failure {
     /// Whether this is how things go rather than a mistake.
     pub(super) fn is_progress(&self) -> bool {
         matches!(self.retry, Retry::Health(_)) && self.reason == Reason::Progressing
+    }
+}
+
+/// Why steps cannot run.
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        let is_unavailable = |mistake: &Mistake| matches!(mistake.why, Why::Unavailable(_));
+        // Whoever changes a Plugin or a policy has it looked at again; all else is for the author of the spec.
+        let is_refused = |mistake: &Mistake| {
+            matches!(mistake.why, Why::Unavailable(Unavailable::Refused(_)) | Why::NotHandedOver { .. })
+        };
+        let (reason, retry) = if error.is_waiting() {
+            (Reason::PluginNotReady, Retry::Dependency)
+        } else if error.is_of_an_expression() {
+            (Reason::InvalidCELExpression, Retry::Interval)
+        } else if error.mistakes().iter().all(is_refused) {
+            let is_plugin = error.mistakes().iter().any(is_unavailable);
+            (if is_plugin { Reason::PluginNotReady } else { Reason::BuildFailed }, Retry::Never)
+        } else {
+            (Reason::BuildFailed, Retry::Interval)
+        };
+        Self::new(reason, retry, error.to_string())
     }
 }
 

@@ -13,11 +13,12 @@ mod health;
 mod id;
 mod lint;
 mod object;
+mod providing;
 mod queues;
 mod render;
 mod repairs;
 mod report;
-mod variables;
+mod values;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -91,12 +92,15 @@ pub(crate) struct Memory {
 struct Followed {
     dependencies: Vec<(ObjectId, Kind)>,
     health_checks: Vec<(ObjectId, Kind)>,
+    /// What plugins have read.
+    reads: Vec<(ObjectId, Kind)>,
 }
 
 impl Followed {
     /// Follows these and no others.
     fn follow(&self, actor: &Actor, own: &ApplierId) {
-        let all: Vec<_> = self.dependencies.iter().chain(&self.health_checks).cloned().collect();
+        let all: Vec<_> =
+            self.dependencies.iter().chain(&self.health_checks).chain(&self.reads).cloned().collect();
         for id in actor.references.follow(&own.owner(), &all) {
             tracing::warn!(object = %own, not_followed = %id.human(), "too many objects are named by health checks and dependencies");
         }
@@ -317,7 +321,7 @@ impl<'a> Run<'a> {
         // Rendered before the dependencies are looked at: mistakes are told early, and the others know what is wanted here.
         self.memory.held = None;
         let actor = actor::actor(self).await?;
-        let rendered = render::render(self, &actor, &artifact, &revision).await?;
+        let rendered = render::render(self, &actor, &expressions, &artifact, &revision).await?;
         self.await_dependencies(&actor, &expressions, &revision).await?;
         let attempt = self.attempt_at(&revision, &self.digest, self.inputs.clone());
         self.tell_of_canceled_wait(&revision).await;

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use plumb_api::{ApplierKind, GroupVersionKind, Object, ObjectId, Reason};
-use plumb_apply::Deferred;
-use plumb_pipeline::{Rendered, Request, kustomization as pipeline};
-use plumb_plugin::{Call, Limits};
+use plumb_apply::{Deferred, Kind};
+use plumb_pipeline::{Origin, Rendered, Request, Situation, stamp};
+use plumb_plugin::{Call, ClusterQuery, Limits};
 use tokio::time::Instant;
 
+use super::expressions::Expressions;
 use super::failure::{Failure, Retry};
-use super::{Applier, DISCOVERY, Run, variables};
+use super::providing::Providing;
+use super::{DISCOVERY, Run, values};
 use crate::artifacts::Artifact;
 use crate::clusters::Actor;
 use crate::events::Severity;
@@ -36,25 +38,42 @@ impl Desired {
 
 /// Renders the artifact, or finds that nothing it is made from has changed, and makes known what is wanted.
 pub(super) async fn render(
-    run: &Run<'_>,
-    actor: &Actor,
+    run: &mut Run<'_>,
+    actor: &Arc<Actor>,
+    expressions: &Arc<Expressions>,
     artifact: &Artifact,
     revision: &str,
 ) -> Result<Arc<Rendered>, Failure> {
     let context = run.context;
-    let variables =
-        variables::gather(run).await.inspect_err(|_| context.wants_as_before(&run.id, revision))?;
+    let rendered = attempt(run, actor, expressions, artifact).await;
+    context.metrics.rendered(rendered.as_ref().ok().map(|(_, origin)| *origin));
+    let (rendered, _) = rendered.inspect_err(|_| context.wants_as_before(&run.id, revision))?;
+    let ids = ids(run, actor, &rendered.objects);
+    context.wants(&run.id, revision, actor.cluster.id.clone(), ids);
+    for warning in &rendered.warnings {
+        run.publish(Severity::Warning, "BuildWarning", warning).await;
+    }
+    run.memory.followed.reads = reads(actor, &rendered.asked).await;
+    Ok(rendered)
+}
+
+async fn attempt(
+    run: &Run<'_>,
+    actor: &Arc<Actor>,
+    expressions: &Arc<Expressions>,
+    artifact: &Artifact,
+) -> Result<(Arc<Rendered>, Origin), Failure> {
+    let context = run.context;
+    let values = values::gather(run).await?;
     let permit = context.renders.acquire(&run.id.key.namespace).await;
     let (working, scope, timeout) = (context.clone(), run.id.to_string(), run.spec.timeout());
-    let object = run.object.clone();
-    let tree = artifact.tree.clone();
-    let rendering = tokio::task::spawn_blocking(move || {
+    let (expressions, tree, situation) =
+        (expressions.clone(), artifact.tree.clone(), situation(run, artifact));
+    let namespace = run.id.key.namespace.clone();
+    let providing = Providing { context: context.clone(), namespace, actor: actor.clone() };
+    let rendering = tokio::task::spawn_blocking(move || -> Result<(Arc<Rendered>, Origin), Failure> {
         let _permit = permit;
-        let steps = match &object {
-            Applier::Kustomization(object) => pipeline::steps(&object.spec, &variables, &working.builtins)
-                .map_err(|error| error.to_string())?,
-            Applier::Pipeline(_) => return Err("Pipelines cannot be rendered yet".to_owned()),
-        };
+        let steps = expressions.steps.plan(&situation, &values, &providing)?;
         let limits = Limits {
             wall_time: timeout.min(Limits::default().wall_time),
             memory_bytes: working.config.plugin_memory,
@@ -62,24 +81,44 @@ pub(super) async fn render(
         };
         let call = Call { limits, cancelled: working.renders_cancelled.clone(), ..Call::default() };
         let request = Request { scope: &scope, tree: &tree, steps: &steps, call: &call };
-        working.engine.render_with_origin(&request).map_err(|error| error.to_string())
+        working.engine.render_with_origin(&request).map_err(|error| build_failed(&error.to_string()))
     });
-    let rendered = rendering.await.unwrap_or_else(|error| Err(format!("internal error: {error}")));
-    context.metrics.rendered(rendered.as_ref().ok().map(|(_, origin)| *origin));
-    match rendered {
-        Ok((rendered, _)) => {
-            let ids = ids(run, actor, &rendered.objects);
-            context.wants(&run.id, revision, actor.cluster.id.clone(), ids);
-            for warning in &rendered.warnings {
-                run.publish(Severity::Warning, "BuildWarning", warning).await;
-            }
-            Ok(rendered)
-        }
-        Err(message) => {
-            context.wants_as_before(&run.id, revision);
-            Err(Failure::new(Reason::BuildFailed, Retry::Interval, message))
+    rendering.await.unwrap_or_else(|error| Err(build_failed(&format!("internal error: {error}"))))
+}
+
+fn build_failed(message: &str) -> Failure {
+    Failure::new(Reason::BuildFailed, Retry::Interval, message)
+}
+
+/// What expressions of steps may look at.
+fn situation(run: &Run<'_>, artifact: &Artifact) -> Situation {
+    let source = run.source();
+    Situation {
+        kind: run.id.kind.to_string(),
+        namespace: run.id.key.namespace.clone(),
+        name: run.id.key.name.clone(),
+        source_kind: source.kind.to_string(),
+        source_namespace: source.key.namespace,
+        source_name: source.key.name,
+        revision: Some(artifact.revision.to_string()),
+        digest: Some(artifact.digest.clone()),
+    }
+}
+
+/// The objects that plugins have read by name, each with its kind. Lists are compared whenever the steps run again.
+async fn reads(actor: &Actor, asked: &[ClusterQuery]) -> Vec<(ObjectId, Kind)> {
+    let deadline = Instant::now() + DISCOVERY;
+    let mut reads = Vec::new();
+    for query in asked {
+        let ClusterQuery::Get { kind, namespace, name } = query else { continue };
+        let gvk = GroupVersionKind::new(&kind.api_version, &kind.kind);
+        // Of a kind that the cluster does not have there is nothing to watch.
+        if let Ok(known) = actor.cluster.kinds.resolve(&gvk, deadline).await {
+            let namespace = namespace.clone().filter(|_| known.is_namespaced).unwrap_or_default();
+            reads.push((ObjectId { namespace, name: name.clone(), group_kind: gvk.group_kind() }, known));
         }
     }
+    reads
 }
 
 /// The ids under which the objects will be in the cluster, as far as their kinds are known already.
@@ -104,11 +143,7 @@ fn ids(run: &Run<'_>, actor: &Actor, objects: &[Object]) -> HashSet<ObjectId> {
 /// Makes of what was rendered what can be applied. It is not kept: that would be a second copy of every object, and it is soon made.
 pub(super) async fn prepare(run: &Run<'_>, actor: &Actor, rendered: &Rendered) -> Result<Desired, Failure> {
     let mut objects = rendered.objects.clone();
-    if let Some(namespace) = imposed_namespace(run) {
-        // What is of a kind without namespaces loses it again below.
-        objects.iter_mut().for_each(|object| object.set_namespace(Some(namespace)));
-    }
-    pipeline::stamp(&mut objects, run.spec.apply.common_metadata.as_ref(), &run.id.owner());
+    stamp(&mut objects, &run.spec.apply, &run.id.owner());
     let deferred = place(run, actor, &mut objects).await?;
     let types: HashSet<GroupVersionKind> = objects.iter().map(Object::gvk).collect();
     Ok(Desired {

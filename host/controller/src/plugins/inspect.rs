@@ -2,18 +2,11 @@
 
 use plumb_api::Capability;
 use plumb_pipeline::{BuiltinError, Builtins};
-use plumb_plugin::{LoadError, Plugin, Wants};
+use plumb_plugin::{Plugin, Wants};
 
 /// Loads a built-in plugin, which takes seconds when it has to be compiled: call it where blocking is allowed.
 pub(super) fn builtin(builtins: &Builtins, name: &str) -> Result<Plugin, String> {
-    if !plumb_api::is_object_name(name) {
-        return Err(format!("there is no built-in plugin {name:?}"));
-    }
-    let loaded = match builtins.renderer(name) {
-        Err(BuiltinError::Load { source: LoadError::Misfit { .. }, .. }) => builtins.transformer(name),
-        loaded => loaded,
-    };
-    loaded.map_err(|error| match &error {
+    builtins.plugin(name).map_err(|error| match &error {
         BuiltinError::Load { source, .. } => format!("{error}: {source}"),
         error => error.to_string(),
     })

@@ -41,7 +41,7 @@ use policies::Policies;
 use policy::{Signatures, Subject};
 
 pub(crate) use reconcile::run;
-pub(crate) use resolve::{Resolved, Runs, Unresolved, resolve};
+pub(crate) use resolve::{Asking, Resolved, Runs, Unresolved, resolve};
 
 /// Plugins that are pulled or loaded at once: compiling takes a processor for some seconds.
 const AT_ONCE: usize = 4;
@@ -161,6 +161,11 @@ impl Plugins {
             permits: Permits::new(AT_ONCE),
         };
         Ok((plugins, Writers { plugins: writer, policies: policy_writers }))
+    }
+
+    /// Where plugins are loaded.
+    pub(crate) fn host(&self) -> Host {
+        self.host.clone()
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Plugin>> {

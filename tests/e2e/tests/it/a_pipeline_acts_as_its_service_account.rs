@@ -10,7 +10,8 @@ async fn what_the_account_may_not_do_is_not_done() -> anyhow::Result<()> {
     let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}]);
     scene.service_account("robot", rules).await?;
     let apply = json!({"targetNamespace": scene.namespace, "serviceAccountName": "robot"});
-    let shop = scene.pipeline("shop", json!([{"plugin": "yaml"}]), json!({ "apply": apply }));
+    let shop =
+        scene.pipeline("shop", json!([{"plugin": "yaml", "with": {"path": ""}}]), json!({ "apply": apply }));
     scene.apply_and_wait(&shop).await?;
 
     scene.push(&[("secret.yaml", secret), ("b.yaml", &config_map("b", "x"))]).await?;
@@ -31,14 +32,17 @@ async fn other_namespaces_are_out_of_reach_where_that_is_said() -> anyhow::Resul
     )
     .await?;
     let other = json!({"sourceRef": {"kind": "GitRepository", "name": "source", "namespace": "default"}});
-    let shop = scene.pipeline("shop", json!([{"plugin": "yaml"}]), other);
+    let shop = scene.pipeline("shop", json!([{"plugin": "yaml", "with": {"path": ""}}]), other);
     scene.cluster.apply(&shop).await?;
     let message = scene.wait_condition(&shop, "False", "AccessDenied").await?;
     assert!(message.contains("cross-namespace references have been blocked"), "{message}");
 
     // Without a service account of its own it acts as the default one, which may do nothing.
     scene.cluster.apply(&scene.object("v1", "ServiceAccount", "local")).await?;
-    scene.cluster.apply(&scene.pipeline("shop", json!([{"plugin": "yaml"}]), json!({}))).await?;
+    scene
+        .cluster
+        .apply(&scene.pipeline("shop", json!([{"plugin": "yaml", "with": {"path": ""}}]), json!({})))
+        .await?;
     let message = scene.wait_condition(&shop, "False", "ReconciliationFailed").await?;
     assert!(message.contains(&format!("system:serviceaccount:{}:local", scene.namespace)), "{message}");
     Ok(())

@@ -98,12 +98,7 @@ async fn a_plugin_that_there_is_not_is_named() -> anyhow::Result<()> {
     let scene = Scene::with_files("pipe-none", &[("deploy/a.yaml", &config_map("settings", "x"))]).await?;
     let shop = scene.pipeline("shop", json!([{"name": "first", "plugin": "nonesuch"}]), json!({}));
     scene.cluster.apply(&shop).await?;
-    let is_not_ready = |object: &Value| {
-        let conditions = object["status"]["conditions"].as_array();
-        conditions.into_iter().flatten().any(|one| one["type"] == "Ready" && one["status"] == "False")
-    };
-    let found = scene.wait(&shop, "it is not ready", is_not_ready).await?;
-    let text = found["status"]["conditions"].to_string();
-    assert!(text.contains("first") && text.contains("nonesuch"), "{text}");
+    let message = scene.wait_condition(&shop, "False", "PluginNotReady").await?;
+    assert!(message.contains("step \"first\"") && message.contains("nonesuch"), "{message}");
     Ok(())
 }

@@ -43,7 +43,8 @@ async fn a_cycle_over_both_kinds_is_named() -> anyhow::Result<()> {
     let scene = Scene::with_files("pipe-cycle", &[("a.yaml", &config_map("a", "x"))]).await?;
     let on = |kind: &str| json!({"dependsOn": [{"kind": kind, "name": "a"}]});
     scene.cluster.apply(&scene.kustomization("a", on("Pipeline"))).await?;
-    let pipeline = scene.pipeline("a", json!([{"plugin": "yaml"}]), on("Kustomization"));
+    let pipeline =
+        scene.pipeline("a", json!([{"plugin": "yaml", "with": {"path": ""}}]), on("Kustomization"));
     scene.cluster.apply(&pipeline).await?;
     let namespace = &scene.namespace;
     let cycle =

@@ -26,6 +26,7 @@ mod a_service_account_does_what_it_may;
 mod a_suspended_kustomization_touches_nothing;
 mod a_tenant_cannot_reach_what_is_not_his;
 mod a_token_of_a_cloud_goes_to_that_cloud_only;
+mod a_validator_stops_bad_objects;
 mod a_wrong_password_is_told_and_mended;
 mod an_annotation_says_how_an_object_is_applied;
 mod an_object_waits_for_its_kind;

@@ -1,0 +1,26 @@
+//! The ConfigMaps and Secrets that steps are made from.
+
+use plumb_api::Reason;
+use plumb_pipeline::Values;
+
+use super::Run;
+use super::failure::{Failure, Retry};
+use crate::inputs::{Input, InputId};
+
+/// All that there are. Whether one that is not there matters is for its step to say.
+pub(super) async fn gather(run: &Run<'_>) -> Result<Values, Failure> {
+    let (mut values, mut mistakes) = (Values::default(), Vec::new());
+    for input in run.spec.inputs() {
+        let id = InputId::new(input.kind(), run.id.key.namespace.clone(), input.name.to_owned());
+        match run.context.inputs.get(&id).await {
+            Input::Present { data, .. } => values.insert(input.kind(), input.name, data.as_ref().clone()),
+            Input::Absent => {}
+            Input::Unreadable(reason) => mistakes.push(format!("{id} cannot be read: {reason}")),
+        }
+    }
+    if mistakes.is_empty() {
+        return Ok(values);
+    }
+    // The API server may answer in a moment, and of a first answer nobody is told.
+    Err(Failure::new(Reason::BuildFailed, Retry::Backoff, mistakes.join("; ")))
+}
