@@ -131,3 +131,23 @@ fn jsonnet_that_is_made_to_hurt_is_refused(#[case] text: impl Into<Vec<u8>>, #[c
     let told = refused("jsonnet", Memory::new().with_file(&path("main.jsonnet"), text));
     assert!(told.contains(expected), "{told}");
 }
+
+#[rstest]
+// Attack 13 (Rendering): files of others, and the network.
+#[case::embedded(
+    "@extern(embed)\n\npackage a\n\na: _ @embed(file=\"/etc/passwd\",type=text)",
+    "not supported"
+)]
+#[case::registry("import \"example.com/x@v0\"\n\na: x.a", "is neither in this module")]
+// Attack 27 (Plugins): recursion without end, and nesting that exhausts a stack.
+#[case::itself("a: b: a", "structural cycle")]
+#[case::brackets("[".repeat(100_000), "nested deeper")]
+#[case::operators(format!("a: {}1", "-".repeat(100_000)), "nested deeper")]
+#[case::sums(format!("a: 1{}", " + 1".repeat(999)), "incomplete")]
+#[case::at_the_limit(format!("a: {}int{}", "[".repeat(999), "]".repeat(999)), "incomplete")]
+fn cue_that_is_made_to_hurt_is_refused(#[case] text: impl Into<String>, #[case] expected: &str) {
+    let mut text: String = text.into();
+    text.push_str("\nlast: int\n");
+    let told = refused("cue", Memory::new().with_file(&path("a.cue"), text));
+    assert!(told.contains(expected), "{told}");
+}

@@ -100,3 +100,36 @@ fn jsonnet_renders_a_function_with_an_import() {
     assert_eq!(names, ["ConfigMap/web-a", "ConfigMap/web-b"]);
     assert_eq!(objects[0].pointer("/data/n"), Some(&json!("3")));
 }
+
+#[test]
+fn cue_renders_a_package_with_imports_tags_and_values() {
+    let tree = Memory::new()
+        .with_file(&path("cue.mod/module.cue"), "module: \"example.com/app\"\nlanguage: version: \"v0.9.0\"\n")
+        .with_file(&path("lib/lib.cue"), "package lib\n\n#Map: {apiVersion: \"v1\", kind: \"ConfigMap\", metadata: name: string, data: [string]: string}\n")
+        .with_file(
+            &path("app/app.cue"),
+            "package app\n\nimport \"example.com/app/lib\"\n\nenv: string @tag(env)\nnames: [...string]\n\
+             maps: {for n in names {(n): lib.#Map & {metadata: name: \"\\(n)-\\(env)\", data: a: \"3\"}}}\n",
+        );
+    let plugin = plugin("cue");
+    assert!(
+        plugin.imports().iter().all(|import| import.starts_with("plumbline:plugin/")),
+        "{:?}",
+        plugin.imports()
+    );
+    let parameters = json!({"path": "app", "tags": {"env": "test"}, "values": {"names": ["web", "api"]}});
+    let objects = plugin.render(view_of(tree), &parameters, &Call::default()).unwrap();
+    let names: Vec<String> = objects.iter().map(|object| object.id().human()).collect();
+    assert_eq!(names, ["ConfigMap/web-test", "ConfigMap/api-test"]);
+    assert_eq!(objects[0].pointer("/data/a"), Some(&json!("3")));
+}
+
+#[test]
+fn cue_reports_every_mistake_with_its_line() {
+    let tree = Memory::new().with_file(&path("a.cue"), "a: 1\na: 2\nb: c: 3\nb: c: 4\n");
+    let error = plugin("cue").render(view_of(tree), &json!({"path": ""}), &Call::default()).unwrap_err();
+    let CallError::Reported(errors) = &error else { panic!("{error:?}") };
+    let mut lines: Vec<_> = errors.iter().map(|error| (error.file.clone(), error.line)).collect();
+    lines.sort();
+    assert_eq!(lines, [(Some("a.cue".to_owned()), Some(1)), (Some("a.cue".to_owned()), Some(3))]);
+}
