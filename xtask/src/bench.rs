@@ -16,6 +16,8 @@ pub(crate) enum What {
     Controller,
     /// Renders, without a cluster.
     Render,
+    /// Calls of plugins, without a cluster.
+    Plugins,
 }
 
 /// Runs the benchmarks, or one of them. The cluster ends with them.
@@ -39,7 +41,7 @@ pub(crate) fn run(
         command.arg("--peer-bin").arg(std::path::absolute(directory)?);
     }
     let cluster = match what {
-        Some(What::Render) => None,
+        Some(What::Render | What::Plugins) => None,
         Some(What::Controller) | None => Some(Cluster::start(checkout, progress, Life::Ours)?),
     };
     if let Some(cluster) = &cluster {
@@ -48,6 +50,7 @@ pub(crate) fn run(
     command.args(what.map(|what| match what {
         What::Controller => "controller",
         What::Render => "render",
+        What::Plugins => "plugins",
     }));
     progress.run_openly("bench", &mut command)
 }

@@ -9,6 +9,7 @@ mod contender;
 mod controller;
 mod load;
 mod metrics;
+mod plugins;
 mod program;
 mod render;
 mod report;
@@ -39,11 +40,14 @@ enum What {
     Controller,
     /// Renders, without a cluster.
     Render,
+    /// Calls of plugins, without a cluster.
+    Plugins,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+fn main() -> ExitCode {
+    let done =
+        plugins::play().unwrap_or_else(|| tokio::runtime::Runtime::new()?.block_on(run(Args::parse())));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "\nThe benchmark failed: {error:#}");
@@ -53,10 +57,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    if args.what != Some(What::Controller) {
+    if matches!(args.what, None | Some(What::Plugins)) {
+        tokio::task::spawn_blocking(plugins::measure).await??;
+    }
+    if matches!(args.what, None | Some(What::Render)) {
         tokio::task::spawn_blocking(render::measure).await??;
     }
-    if args.what != Some(What::Render) {
+    if matches!(args.what, None | Some(What::Controller)) {
         controller::measure(&args.apps, args.peer_bin.as_deref()).await?;
     }
     Ok(())

@@ -155,6 +155,31 @@ pub(crate) fn render(
     Ok(())
 }
 
+/// One figure of calls of plugins.
+pub(crate) fn plugin(phase: &str, who: &str, each: &Each) -> anyhow::Result<()> {
+    let micros = |seconds: f64| (seconds * 1e7).round() / 10.0;
+    let (median, p99) = (micros(each.p50_seconds), micros(each.p99_seconds));
+    line(&json!({
+        "bench": "plugins", "who": who, "phase": phase, "runs": each.times, "median_us": median, "p99_us": p99,
+    }))?;
+    say(&format!(
+        "{who:<10} {phase:<22} median {median:>10.1} µs, p99 {p99:>10.1} µs of {} runs",
+        each.times
+    ));
+    Ok(())
+}
+
+/// What many plugins take.
+pub(crate) fn many(count: usize, loaded: &Value) -> anyhow::Result<()> {
+    let mut figure = json!({"bench": "plugins", "who": "plumbline", "phase": "many", "plugins": count});
+    for key in ["seconds", "peak_memory_mib", "memory_mib", "file_mib"] {
+        figure[key] = loaded[key].clone();
+    }
+    line(&figure)?;
+    say(&format!("plumbline  {count} plugins loaded and called: {loaded}"));
+    Ok(())
+}
+
 fn line(figure: &Value) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{figure}")?;
     Ok(())
