@@ -1,5 +1,6 @@
 //! What is compiled: a component, or a core module that is a program for WASI.
 
+use wasmparser::{Parser, Payload};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
@@ -44,6 +45,15 @@ impl Form {
             Self::Module => Compiled::Module(Module::from_binary(engine, bytes)?),
         })
     }
+}
+
+/// How many bytes the largest function has. What cannot be read is for the compiler to tell.
+pub(crate) fn largest_function(bytes: &[u8]) -> usize {
+    let bodies = Parser::new(0).parse_all(bytes).map_while(Result::ok).filter_map(|payload| match payload {
+        Payload::CodeSectionEntry(body) => Some(body.as_bytes().len()),
+        _ => None,
+    });
+    bodies.max().unwrap_or(0)
 }
 
 /// The names that something asks for and offers.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::compiled::{Form, Names};
 use crate::printable::one_line;
@@ -127,6 +128,24 @@ pub enum LoadError {
         name: String,
         /// How many bytes a component may have.
         limit: u64,
+    },
+    /// One of its functions is larger than [`crate::HostConfig::function_bytes`]. To compile it could take very long.
+    #[error("the plugin {name} has a function of {bytes} bytes, and one may have {limit}")]
+    FunctionTooLarge {
+        /// The name that the plugin was to have.
+        name: String,
+        /// How many bytes the function has.
+        bytes: usize,
+        /// How many one may have.
+        limit: usize,
+    },
+    /// It was not compiled within [`crate::HostConfig::compile_time`]. Compiling goes on; if it ends, the plugin can be loaded then.
+    #[error("the plugin {name} was not compiled within {limit:?}; make it smaller, or load it again later")]
+    TooSlow {
+        /// The name that the plugin was to have.
+        name: String,
+        /// How long compiling may take.
+        limit: Duration,
     },
     /// The bytes do not start as those of a component do.
     #[error("the plugin {name} is not a WebAssembly component but {found}; {hint}")]

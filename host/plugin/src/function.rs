@@ -118,7 +118,8 @@ impl Function {
     /// Runs the program to its end, or until its time is up: it may wait for a time that never comes. The status that it ends with.
     fn start(&self, store: &mut Store<Sandbox>, call: &Call) -> wasmtime::Result<i32> {
         let runtime = runtime().map_err(|_| wasmtime::Error::msg("the host has no runtime"))?;
-        let deadline = Instant::now() + call.limits.wall_time;
+        // The meter counts whole milliseconds, and is to agree.
+        let deadline = Instant::now() + call.limits.wall_time + Duration::from_millis(1);
         let ended = runtime.block_on(async {
             let mut program = Box::pin(self.main(&mut *store));
             loop {

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -14,7 +15,8 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::{clock, cluster_read, http, log, secrets, tree, types};
 use crate::cache::{Bounds, CompileCache};
-use crate::compiled::{Compiled, Form};
+use crate::compiled::{Compiled, Form, largest_function};
+use crate::compiler::{Compiler, Job};
 use crate::component::{form, only_world, shown, wants, worlds};
 use crate::function::Linkers;
 use crate::running::Running;
@@ -36,6 +38,10 @@ pub struct HostConfig {
     pub loaded: NonZeroUsize,
     /// How many bytes a component may have.
     pub component_bytes: u64,
+    /// How many bytes one function may have. Compilers take more than twice as long for twice as large a one.
+    pub function_bytes: usize,
+    /// How long a caller waits for a component to be compiled, the time until its turn included: few are compiled at once.
+    pub compile_time: Duration,
     /// How many calls run at once at the most; others wait. Each takes a thread and up to [`Limits::memory_bytes`].
     pub concurrent_calls: NonZeroUsize,
     /// How many elements one table may have in an instance from the pool. [`Limits::table_elements`] of a call can be lower.
@@ -51,6 +57,8 @@ impl Default for HostConfig {
             cache_bytes: 4 << 30,
             loaded: NonZeroUsize::MIN.saturating_add(31),
             component_bytes: 256 << 20,
+            function_bytes: 1 << 20,
+            compile_time: Duration::from_secs(600),
             // Calls compute all the time: more of them than processors only take memory.
             concurrent_calls: available_parallelism().map_or(four, |processors| processors.max(four)),
             table_elements: Limits::default().table_elements,
@@ -79,14 +87,15 @@ pub(crate) struct Inner {
     pub(crate) functions: Linkers,
     pub(crate) running: Running,
     pooled: bool,
-    cache: Option<CompileCache>,
+    cache: Option<Arc<CompileCache>>,
     loaded: Mutex<LruCache<[u8; 32], Arc<Slot>>>,
     component_bytes: u64,
+    function_bytes: usize,
+    compiler: Compiler,
 }
 
-/// The compiled component of a digest. Whoever finds it empty compiles while it holds the lock, so others wait for the
-/// result.
-type Slot = Mutex<Option<Compiled>>;
+/// What there is of a digest. Whoever finds it empty starts to compile; all wait for the same result.
+type Slot = Mutex<Option<Job<Compiled>>>;
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,7 +115,7 @@ impl Host {
         let running = Running::new(&engine, config.concurrent_calls.get()).map_err(HostError::Thread)?;
         let bounds = Bounds { entries: config.cache_entries, bytes: config.cache_bytes };
         let cache = config.cache_dir.and_then(|directory| match CompileCache::open(&directory, bounds) {
-            Ok(cache) => Some(cache),
+            Ok(cache) => Some(Arc::new(cache)),
             Err(error) => {
                 tracing::warn!(%error, "compiled plugins are not kept: the cache directory cannot be used");
                 None
@@ -121,6 +130,8 @@ impl Host {
             cache,
             loaded: Mutex::new(LruCache::new(config.loaded)),
             component_bytes: config.component_bytes,
+            function_bytes: config.function_bytes,
+            compiler: Compiler::new(config.compile_time),
         })))
     }
 
@@ -196,33 +207,63 @@ impl Host {
             return Err(self.too_large(name));
         }
         let form = form(name, bytes)?;
+        let deadline = Instant::now() + self.0.compiler.time();
+        let too_slow = || LoadError::TooSlow { name: name.to_owned(), limit: self.0.compiler.time() };
         let slot = Arc::clone(self.0.loaded.lock().get_or_insert(digest, Arc::default));
-        let mut slot = slot.lock();
-        if let Some(compiled) = &*slot {
-            return Ok(compiled.clone());
-        }
-        let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&self.0.engine, form, &digest));
-        let compiled = match cached {
-            Some(compiled) => compiled,
-            None => self.0.compile(form, bytes, digest).map_err(|error| LoadError::Invalid {
-                name: name.to_owned(),
-                reason: crate::failure::bounded(&format!("{error:#}")),
-            })?,
+        let job = {
+            let mut slot = slot.try_lock_until(deadline).ok_or_else(too_slow)?;
+            match &*slot {
+                Some(job) => job.clone(),
+                None => {
+                    let job = self.job(name, form, bytes, digest, deadline)?.ok_or_else(too_slow)?;
+                    slot.insert(job).clone()
+                }
+            }
         };
-        Ok(slot.insert(compiled).clone())
+        job.wait(deadline)
+            .ok_or_else(too_slow)?
+            .map_err(|reason| LoadError::Invalid { name: name.to_owned(), reason })
+    }
+
+    /// Takes what was compiled before from the disk, or starts to compile.
+    fn job(
+        &self,
+        name: &str,
+        form: Form,
+        bytes: &[u8],
+        digest: [u8; 32],
+        deadline: Instant,
+    ) -> Result<Option<Job<Compiled>>, LoadError> {
+        let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&self.0.engine, form, &digest));
+        if let Some(compiled) = cached {
+            return Ok(Some(Job::done(compiled)));
+        }
+        let (bytes_of_one, limit) = (largest_function(bytes), self.0.function_bytes);
+        if bytes_of_one > limit {
+            return Err(LoadError::FunctionTooLarge { name: name.to_owned(), bytes: bytes_of_one, limit });
+        }
+        tracing::debug!(digest = hex::encode(digest), "compiling a plugin");
+        let (bytes, engine, cache) = (bytes.to_vec(), self.0.engine.clone(), self.0.cache.clone());
+        Ok(self.0.compiler.start(deadline, move || {
+            compile(&engine, cache.as_deref(), form, &bytes, digest)
+                .map_err(|error| crate::failure::bounded(&format!("{error:#}")))
+        }))
     }
 }
 
-impl Inner {
-    fn compile(&self, form: Form, bytes: &[u8], digest: [u8; 32]) -> wasmtime::Result<Compiled> {
-        tracing::debug!(digest = hex::encode(digest), "compiling a plugin");
-        let Some(cache) = &self.cache else { return form.compile(&self.engine, bytes) };
-        let compiled = form.precompile(&self.engine, bytes)?;
-        cache.put(&self.engine, form, &digest, &compiled).or_else(|error| {
-            tracing::warn!(error, "a compiled plugin could not be kept");
-            form.compile(&self.engine, bytes)
-        })
-    }
+fn compile(
+    engine: &Engine,
+    cache: Option<&CompileCache>,
+    form: Form,
+    bytes: &[u8],
+    digest: [u8; 32],
+) -> wasmtime::Result<Compiled> {
+    let Some(cache) = cache else { return form.compile(engine, bytes) };
+    let compiled = form.precompile(engine, bytes)?;
+    cache.put(engine, form, &digest, &compiled).or_else(|error| {
+        tracing::warn!(error, "a compiled plugin could not be kept");
+        form.compile(engine, bytes)
+    })
 }
 
 /// All that any world may import. What a world may not have is refused before anything is linked.

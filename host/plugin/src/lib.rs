@@ -32,8 +32,8 @@
 //! `ResourceList` on standard input and output, and with nothing else: no directory, variable, argument or socket, a clock that stands still, and
 //! random numbers that are always the same.
 //!
-//! **Compiling takes as long as it takes.** A component of up to [`HostConfig::component_bytes`] is compiled without a
-//! time limit. Who may add a component to the host is for the operator to decide.
+//! **Compilers can be made to work long.** Components are compiled on few threads at once, which nobody can stop; a caller waits no longer than [`HostConfig::compile_time`].
+//! [`HostConfig::function_bytes`] and [`HostConfig::component_bytes`] bound how long that can be. Who may add a component to the host is for the operator to decide.
 //!
 //! **Compiled code is trusted**, because it is native code: running somebody else's would be running their program. So
 //! it is never accepted from outside ([`LoadError::NotAComponent`]), and read back only from the cache directory, which
@@ -65,6 +65,7 @@ mod cache;
 mod call;
 mod capabilities;
 mod compiled;
+mod compiler;
 mod component;
 mod engine;
 mod failure;

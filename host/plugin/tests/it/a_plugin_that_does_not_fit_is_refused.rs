@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use plumb_plugin::{CallError, Host, HostConfig, LoadError, World};
 use rstest::rstest;
 
@@ -159,6 +161,25 @@ fn because_it_is_too_large() {
     std::fs::write(file.path(), echo()).unwrap();
     let error = host.load_file("guest", file.path(), World::Renderer).unwrap_err();
     assert!(matches!(error, LoadError::TooLarge { limit: 1000, .. }), "{error:?}");
+}
+
+// Attack 27 (Plugins): a huge function, which takes very long to compile.
+#[test]
+fn because_one_of_its_functions_is_huge() {
+    let body = format!("{} (call $ok (i32.const 0) (i32.const 0))", "(drop (i32.const 1))".repeat(1000));
+    let guest = renderer("", &body);
+    let host = Host::new(HostConfig { function_bytes: 3000, ..HostConfig::default() }).unwrap();
+    let error = host.load_bytes("guest", &guest, World::Renderer).unwrap_err();
+    assert!(matches!(error, LoadError::FunctionTooLarge { bytes: 3001.., limit: 3000, .. }), "{error:?}");
+    Host::new(HostConfig::default()).unwrap().load_bytes("guest", &guest, World::Renderer).unwrap();
+}
+
+// Attack 27 (Plugins): a component that takes for ever to compile.
+#[test]
+fn because_nobody_has_the_time_to_compile_it() {
+    let host = Host::new(HostConfig { compile_time: Duration::ZERO, ..HostConfig::default() }).unwrap();
+    let error = host.load_bytes("guest", &echo(), World::Renderer).unwrap_err();
+    assert!(matches!(error, LoadError::TooSlow { .. }), "{error:?}");
 }
 
 #[test]
