@@ -20,6 +20,7 @@ mod a_pipeline_acts_as_its_service_account;
 mod a_pipeline_and_a_kustomization_of_one_name_are_two;
 mod a_pipeline_keeps_what_it_applied;
 mod a_pipeline_runs_its_steps;
+mod a_plugin_runs_where_policies_allow_it;
 mod a_plugin_runs_while_its_signature_is_good;
 mod a_restart_changes_nothing;
 mod a_service_account_does_what_it_may;
