@@ -9,10 +9,11 @@ pub(crate) const STACK_BYTES: usize = 1 << 20;
 /// which wasmtime does up to this size.
 const IMAGE_BYTES: u64 = 256 << 20;
 
-/// What one component may consist of. Go components have one memory, some three core modules and as many tables.
+/// What one component may consist of. Go components have one memory, some three core modules and as many tables; those that componentize-py makes have
+/// one for each library of Python, some forty in all.
 pub(crate) const MEMORIES: u32 = 4;
 pub(crate) const TABLES: u32 = 16;
-pub(crate) const CORE_INSTANCES: u32 = 16;
+pub(crate) const CORE_INSTANCES: u32 = 64;
 
 /// An engine and whether its instances come from a pool.
 pub(crate) struct Made {

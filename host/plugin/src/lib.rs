@@ -55,7 +55,7 @@
 //! | [`Limits::log_bytes`] | 256 KiB | all log messages together |
 //!
 //! Whoever goes over a limit is ended at once with [`CallError::Limit`]. Besides these the stack of a plugin is 1 MiB,
-//! a component has at most 4 memories, 16 tables and 16 core instances, and
+//! a component has at most 4 memories, 16 tables and 64 core instances, and
 //! [`HostConfig::concurrent_calls`] bounds how many calls run at once. How large a file may be is for the
 //! [`plumb_tree::View`] to say.
 #![deny(unsafe_code)]
