@@ -89,6 +89,7 @@ impl Plugin {
         }
         Ok(key
             .path(root, "wit")?
+            .path(root, "host/component")?
             .path(root, "xtask/componentize")?
             .value(&locked_versions(&lock, &LIBRARIES))
             .value(&format!("{wasm_std:?}"))

@@ -183,6 +183,10 @@ const RUST: Version = Version(1, 95);
 const GO: Version = Version(1, 26);
 /// What the install command for Go fetches.
 const GO_RELEASE: &str = "1.26.8";
+const NODE: Version = Version(20, 0);
+/// What the install command for Node.js fetches.
+const NODE_RELEASE: &str = "20.20.2";
+const PYTHON: Version = Version(3, 10);
 
 fn missing(needs: &[Need], machine: &Machine) -> Vec<Missing> {
     let build = needs.contains(&Need::Build);
@@ -199,6 +203,12 @@ fn missing(needs: &[Need], machine: &Machine) -> Vec<Missing> {
     }
     if needs.contains(&Need::Test) {
         missing.extend(missing_ssh(machine, output(Path::new("ssh"), &["-V"]).is_some() && sshd_is_there()));
+        let npm = output(Path::new("npm"), &["--version"]).is_some();
+        missing.extend(missing_node(machine, output(Path::new("node"), &["--version"]).filter(|_| npm)));
+        // A Python without these makes environments that have no pip.
+        let venv = output(Path::new("python3"), &["-c", "import venv, ensurepip"]).is_some();
+        missing
+            .extend(missing_python(machine, output(Path::new("python3"), &["--version"]).filter(|_| venv)));
     }
     if needs.contains(&Need::Lint) {
         missing.extend(missing_component("rustfmt", output(Path::new("cargo"), &["fmt", "--version"])));
@@ -260,6 +270,25 @@ fn missing_ssh(machine: &Machine, is_there: bool) -> Option<Missing> {
         found: String::new(),
         install: install.into_iter().collect(),
     })
+}
+
+/// The tests build plugins in JavaScript.
+fn missing_node(machine: &Machine, answer: Option<String>) -> Option<Missing> {
+    let found = too_old(answer, NODE)?;
+    let (sudo, arch) = (machine.sudo(), if machine.go_arch == "amd64" { "x64" } else { machine.go_arch });
+    let fetched = format!(
+        "curl -fsSL https://nodejs.org/dist/v{NODE_RELEASE}/node-v{NODE_RELEASE}-linux-{arch}.tar.gz \
+         | {sudo}tar -C /usr/local --strip-components=1 -xz"
+    );
+    let install = machine.apt_install("nodejs npm").into_iter().chain([fetched]).collect();
+    Some(Missing { name: "Node.js 20 or newer with npm, for the tests", found, install })
+}
+
+/// The tests build plugins in Python.
+fn missing_python(machine: &Machine, answer: Option<String>) -> Option<Missing> {
+    let found = too_old(answer, PYTHON)?;
+    let install = machine.apt_install("python3 python3-venv").into_iter().collect();
+    Some(Missing { name: "Python 3.10 or newer with venv, for the tests", found, install })
 }
 
 /// The server is outside the search path of most users, and started without arguments it would become a daemon.

@@ -21,6 +21,7 @@ mod local;
 mod migrate;
 mod objects;
 mod output;
+mod plugin;
 mod prepare;
 mod reader;
 mod reconcile;
@@ -57,6 +58,7 @@ enum Command {
     Diff(diff::Diff),
     Test(test::Test),
     Lint(lint::Lint),
+    Plugin(plugin::Plugin),
     Get(get::Get),
     Explain(explain::Explain),
     Trace(trace::Trace),
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Command::Diff(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Lint(command) => command.run(),
+        Command::Plugin(command) => command.run(),
         Command::Get(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Trace(command) => command.run(),

@@ -5,11 +5,10 @@
 //! runtime is up and the OpenAPI schema of Kubernetes is parsed.
 
 use anyhow::{Context, Result};
+use plumb_component::INITIALIZE;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, OptLevel, Store};
 use wasmtime_wizer::Wizer;
-
-use crate::contract::INITIALIZE;
 
 /// An engine that compiles fast: what it compiles here runs once.
 pub(crate) fn engine() -> Result<Engine> {

@@ -12,15 +12,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use plumb_component::Contract;
 
-mod contract;
-mod encode;
-mod go_bindings;
 mod initialize;
-mod segments;
 mod verify;
-
-use contract::Contract;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -82,7 +77,8 @@ struct BuildArgs {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::GoBindings { contract, package, place, out } => {
-            go_bindings::write(&Contract::load(&contract.wit, &contract.world)?, &package, &place, &out)
+            let contract = Contract::load(&contract.wit, &contract.world)?.initialized()?;
+            plumb_component::go_overlay(&contract, &package, &place, &out)
         }
         Command::Go(args) => build_go(&args),
         Command::Rust(args) => build_rust(&args),
@@ -95,8 +91,9 @@ fn main() -> Result<()> {
 
 fn build_go(args: &BuildArgs) -> Result<()> {
     let contract = Contract::load(&args.contract.wit, &args.contract.world)?;
-    let module = segments::merge(&read(&args.module)?).context("cannot merge the data segments")?;
-    let component = encode::encode(module, &contract, encode::Guest::Go)?;
+    let module =
+        plumb_component::merge_segments(&read(&args.module)?).context("cannot merge the data segments")?;
+    let component = plumb_component::encode_go(module, &contract.initialized()?)?;
     let component = initialize::initialize(&component)?;
     verify::verify(&component, &contract).context("the initialised component is not usable")?;
     write(&args.out, &component)
@@ -104,7 +101,7 @@ fn build_go(args: &BuildArgs) -> Result<()> {
 
 fn build_rust(args: &BuildArgs) -> Result<()> {
     let contract = Contract::load(&args.contract.wit, &args.contract.world)?;
-    let component = encode::encode(read(&args.module)?, &contract, encode::Guest::Rust)?;
+    let component = plumb_component::encode_rust(&read(&args.module)?)?;
     verify::verify(&component, &contract).context("the component is not usable")?;
     write(&args.out, &component)
 }

@@ -1,10 +1,10 @@
 //! Checks a finished component before anybody relies on it.
 
 use anyhow::{Context, Result, ensure};
+use plumb_component::{Contract, INITIALIZE};
 use wasmtime::Store;
 use wasmtime::component::Component;
 
-use crate::contract::{Contract, INITIALIZE};
 use crate::initialize::{engine, instantiate_alone};
 
 /// Loads the component, compares its imports and exports with its world, and runs it once.
@@ -24,7 +24,8 @@ pub(crate) fn verify(component: &[u8], contract: &Contract) -> Result<()> {
 
 fn check_names(engine: &wasmtime::Engine, component: &Component, contract: &Contract) -> Result<()> {
     let ty = component.component_type();
-    let allowed = contract.allowed_imports();
+    let shape = contract.shape();
+    let allowed = shape.imports;
     let surplus: Vec<_> =
         ty.imports(engine).map(|(name, _)| name).filter(|name| !allowed.iter().any(|a| a == name)).collect();
     ensure!(
@@ -33,7 +34,7 @@ fn check_names(engine: &wasmtime::Engine, component: &Component, contract: &Cont
         surplus.join(", "),
         allowed.join(", ")
     );
-    for export in contract.required_exports() {
+    for export in shape.exports {
         ensure!(component.get_export(None, &export).is_some(), "it does not export {export}");
     }
     Ok(())
@@ -61,8 +62,9 @@ async fn run(engine: &wasmtime::Engine, component: &Component) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+    use plumb_component::Contract;
+
     use super::verify;
-    use crate::contract::Contract;
 
     fn error(component: &str) -> String {
         let contract =

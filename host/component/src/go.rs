@@ -10,16 +10,15 @@ use wit_bindgen_core::Files;
 
 use crate::contract::Contract;
 
-/// Writes the bindings of the contract's world, with the export that initialises the guest, to the folder `out`, and
-/// next to them `overlay.json`, which shows them to `go build -overlay` as if they were in the folder `place` of the guest's
-/// sources. So they are never stale, and never in the repository.
+/// Writes the bindings of the contract's world to the folder `out`, and next to them `overlay.json`, which shows them to
+/// `go build -overlay` as if they were in the folder `place` of the guest's sources. So they are never stale, and never in the repository.
 ///
 /// The bindings need the module `go.bytecodealliance.org/pkg`. What the guest exports, it implements in files of its own
 /// inside the packages `exports/…` that are written here.
 ///
 /// # Errors
 /// When the bindings cannot be made or written.
-pub(crate) fn write(contract: &Contract, package: &str, place: &Path, out: &Path) -> Result<()> {
+pub fn go_overlay(contract: &Contract, package: &str, place: &Path, out: &Path) -> Result<()> {
     let place = std::path::absolute(place)?;
     let out = std::path::absolute(out)?;
     let mut replace = BTreeMap::new();
@@ -33,11 +32,22 @@ pub(crate) fn write(contract: &Contract, package: &str, place: &Path, out: &Path
     write_file(&out.join("overlay.json"), json!({ "Replace": replace }).to_string().as_bytes())
 }
 
+/// Writes the bindings of the contract's world to the folder `place`, whose import path is `package`.
+///
+/// # Errors
+/// When the bindings cannot be made or written.
+pub fn go_bindings(contract: &Contract, package: &str, place: &Path) -> Result<()> {
+    for (name, contents) in generate(contract, package)?.iter() {
+        write_file(&place.join(name), contents)?;
+    }
+    Ok(())
+}
+
 fn generate(contract: &Contract, package: &str) -> Result<Files> {
     let mut files = Files::default();
     wit_bindgen_go::Opts { pkg_name: Some(package.to_owned()), quiet: true, ..Default::default() }
         .build()
-        .generate(&mut contract.resolve.clone(), contract.initialized_world, &mut files)
+        .generate(&mut contract.resolve.clone(), contract.world, &mut files)
         .context("cannot make the Go bindings")?;
     Ok(files)
 }

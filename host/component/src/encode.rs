@@ -8,34 +8,29 @@ use crate::contract::Contract;
 /// What answers a Go module's calls to WASI. The file says how.
 const STAND_IN_FOR_WASI: &str = include_str!("../adapter/wasi.wat");
 
-/// Which compiler wrote the core module.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guest {
-    /// Go: it calls WASI, which our stand-in answers, and exports a function that initialises it.
-    Go,
-    /// rustc for `wasm32-unknown-unknown`: it calls nothing but the contract, and its metadata is in it already.
-    Rust,
-}
-
-/// Encodes `module` as a component.
+/// Encodes a module that Go built, whose calls of WASI our stand-in answers, as a component of the contract's world.
 ///
 /// # Errors
-/// When the module imports what neither the world nor the stand-in for WASI has, or does not export what the world asks for.
-pub(crate) fn encode(mut module: Vec<u8>, contract: &Contract, guest: Guest) -> Result<Vec<u8>> {
+/// When the module imports what neither the world nor the stand-in has, or does not export what the world asks for.
+pub fn encode_go(mut module: Vec<u8>, contract: &Contract) -> Result<Vec<u8>> {
+    embed_component_metadata(&mut module, &contract.resolve, contract.world, StringEncoding::UTF8, false)?;
+    let adapter = wat::parse_str(STAND_IN_FOR_WASI).context("adapter/wasi.wat is not a module")?;
     let mut encoder = ComponentEncoder::default();
+    encoder.adapter("wasi_snapshot_preview1", &adapter)?;
+    encode(encoder, &module)
+}
+
+/// Encodes a module that rustc built for `wasm32-unknown-unknown`: it calls nothing but the contract, which it describes itself.
+///
+/// # Errors
+/// When the module imports what it does not describe, or does not export what its world asks for.
+pub fn encode_rust(module: &[u8]) -> Result<Vec<u8>> {
+    encode(ComponentEncoder::default(), module)
+}
+
+fn encode(mut encoder: ComponentEncoder, module: &[u8]) -> Result<Vec<u8>> {
     encoder.validate(true);
-    if guest == Guest::Go {
-        embed_component_metadata(
-            &mut module,
-            &contract.resolve,
-            contract.initialized_world,
-            StringEncoding::UTF8,
-            false,
-        )?;
-        let adapter = wat::parse_str(STAND_IN_FOR_WASI).context("adapter/wasi.wat is not a module")?;
-        encoder.adapter("wasi_snapshot_preview1", &adapter)?;
-    }
-    encoder.module(&module).context("the core module was built for another contract")?;
+    encoder.module(module).context("the core module was built for another contract")?;
     encoder.encode().context("cannot encode the core module as a component")
 }
 

@@ -22,7 +22,7 @@ const LARGEST_IMAGE: usize = 1 << 30;
 /// # Errors
 /// When the module is not valid, uses passive segments, has more than one memory, or has a segment whose offset is not
 /// a constant.
-pub(crate) fn merge(module: &[u8]) -> Result<Vec<u8>> {
+pub fn merge(module: &[u8]) -> Result<Vec<u8>> {
     let mut out = Module::new();
     for payload in Parser::new(0).parse_all(module) {
         match payload.context("the module is not valid")? {
