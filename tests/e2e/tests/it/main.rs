@@ -38,6 +38,7 @@ mod any_object_can_be_a_dependency;
 mod cli_diff_shows_what_would_change;
 mod cli_explains_what_an_object_waits_for;
 mod cli_get_lists_objects;
+mod cli_knows_pipelines;
 mod cli_process;
 mod cli_reconcile_waits_for_the_answer;
 mod cli_suspend_and_resume;
