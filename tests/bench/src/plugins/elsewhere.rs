@@ -34,7 +34,7 @@ fn start(role: &str, stdin: Stdio) -> anyhow::Result<Child> {
 pub(crate) fn play() -> Option<anyhow::Result<()>> {
     let role = std::env::var(ROLE).ok()?;
     Some(match role.as_str() {
-        "labels" => filter(|input| labels(input)),
+        "labels" => filter(labels),
         "render" => filter(|input| render(Path::new(std::str::from_utf8(input)?))),
         "load-many" => {
             filter(|input| Ok(load_many(&serde_json::from_slice(input)?)?.to_string().into_bytes()))
