@@ -21,6 +21,7 @@ fn the_help_says_what_there_is() {
       test        Renders pipelines and compares what they make with what they are to make. Needs no
                   cluster
       lint        Finds common mistakes in the Flux objects of a repository. Needs no cluster
+      plugin      Writes, builds, tests, measures, ships and looks at plugins
       get         Lists objects and how they are doing
       explain     Says in a paragraph why an object is not ready, what it waits for, and what to do
       trace       Tells which Kustomization or Pipeline an object belongs to, and from which source,

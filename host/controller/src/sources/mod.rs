@@ -14,7 +14,7 @@ mod reconcile;
 pub(crate) mod registry;
 mod report;
 mod secrets;
-mod workload;
+pub(crate) mod workload;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -1,14 +1,13 @@
 //! Whose identity towards a cloud a source is fetched with.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount as ServiceAccountObject;
-use kube::ResourceExt as _;
 use kube::api::{Api, PostParams};
+use kube::{Client, ResourceExt as _};
 use plumb_api::Sensitive;
 use plumb_source::identity::{Environment, ServiceAccount, ServiceAccountTokens, Workload};
 
@@ -23,19 +22,22 @@ pub(super) async fn workload(
     namespace: String,
     account: Option<&str>,
 ) -> Result<Workload, Failure> {
-    let environment = Environment::of_process();
-    let Some(name) = account else { return Ok(Workload::Controller(environment)) };
+    let Some(name) = account else { return Ok(Workload::Controller(Environment::of_process())) };
     let found = secrets::service_account(context, &namespace, name).await?;
-    let api = Api::namespaced(context.client.clone(), &namespace);
-    let annotations: BTreeMap<String, String> = found.annotations().clone();
-    let tokens = Arc::new(Requests { api, name: name.to_owned() });
-    Ok(Workload::ServiceAccount(ServiceAccount {
+    Ok(of_account(&context.client, namespace, found))
+}
+
+/// The identity of a service account, which gets its tokens from the API server of `client`.
+pub(crate) fn of_account(client: &Client, namespace: String, account: ServiceAccountObject) -> Workload {
+    let name = account.name_any();
+    let api = Api::namespaced(client.clone(), &namespace);
+    Workload::ServiceAccount(ServiceAccount {
+        annotations: account.metadata.annotations.unwrap_or_default(),
+        tokens: Arc::new(Requests { api, name: name.clone() }),
+        environment: Environment::of_process(),
         namespace,
-        name: name.to_owned(),
-        annotations,
-        tokens,
-        environment,
-    }))
+        name,
+    })
 }
 
 /// Asks the API server for tokens of a service account.

@@ -10,7 +10,7 @@ use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
 use crate::identity::exchange::Endpoint;
 use crate::identity::signature::{Signer, time_of};
-use crate::identity::workload::Workload;
+use crate::identity::workload::{Environment, Workload};
 use crate::transport::Transport;
 
 /// Whom the tokens of service accounts are for.
@@ -81,14 +81,19 @@ impl Role {
         if !is_region(region) {
             return Err(IdentityError::Malformed { what: "the name of the region" });
         }
-        let endpoint = match environment.get("AWS_ENDPOINT_URL_STS") {
-            Some(endpoint) => endpoint.to_owned(),
-            None => format!("https://sts.{region}.{}/", AwsPartition::of_region(region).domain()),
-        };
-        let endpoint = Url::parse(&endpoint)
-            .map_err(|_| IdentityError::Malformed { what: "the URL in AWS_ENDPOINT_URL_STS" })?;
+        let endpoint = sts_endpoint(environment, region)?;
         Ok(Self { arn: arn.to_owned(), session: session.chars().take(MAX_NAME).collect(), endpoint })
     }
+}
+
+/// Where AWS says who one is, in a region.
+pub(super) fn sts_endpoint(environment: &Environment, region: &str) -> Result<Url, IdentityError> {
+    let endpoint = match environment.get("AWS_ENDPOINT_URL_STS") {
+        Some(endpoint) => endpoint.to_owned(),
+        None => format!("https://sts.{region}.{}/", AwsPartition::of_region(region).domain()),
+    };
+    let url = Url::parse(&endpoint).ok().filter(Url::has_host);
+    url.ok_or(IdentityError::Malformed { what: "the URL in AWS_ENDPOINT_URL_STS" })
 }
 
 impl Tokens {

@@ -65,6 +65,12 @@ pub enum IdentityError {
         /// What it should be.
         what: &'static str,
     },
+    /// The name of a cluster is not as its cloud has them.
+    #[error("the name of the cluster has to be {expected}")]
+    Cluster {
+        /// How it has to be.
+        expected: &'static str,
+    },
     /// The endpoint cannot be reached.
     #[error("{endpoint} cannot be reached: {reason}")]
     Unreachable {
@@ -104,7 +110,11 @@ impl IdentityError {
     pub fn needs_a_change(&self) -> bool {
         matches!(
             self,
-            Self::Secret(_) | Self::Environment { .. } | Self::Annotation { .. } | Self::Malformed { .. }
+            Self::Secret(_)
+                | Self::Environment { .. }
+                | Self::Annotation { .. }
+                | Self::Malformed { .. }
+                | Self::Cluster { .. }
         )
     }
 }

@@ -1,4 +1,4 @@
-//! Identities that sign in without a stored password: GitHub Apps, and workloads in clouds.
+//! Identities that sign in without a stored password: GitHub Apps, and workloads in clouds; and where the clusters of clouds are.
 //!
 //! In goes who one is, as a Secret, the environment or a service account tells it. Out come tokens that last for an hour or so, which are kept until shortly before their end.
 
@@ -6,6 +6,7 @@ mod acr;
 mod aws;
 mod azure;
 mod cache;
+mod cluster;
 mod ecr;
 mod error;
 mod exchange;
@@ -22,6 +23,7 @@ use plumb_api::Sensitive;
 pub use acr::Acr;
 pub use aws::{AwsCredentials, AwsPartition, code_commit_login, code_commit_region};
 pub use azure::DEVOPS_SCOPE;
+pub use cluster::{CloudCluster, ClusterEndpoint};
 pub use ecr::Ecr;
 pub use error::IdentityError;
 pub use github::GitHubApp;

@@ -55,9 +55,30 @@ impl Signer<'_> {
             ("x-amz-security-token", self.credentials.session_token.expose()),
             ("x-amz-target", target),
         ];
-        let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-        let names = signed.map(|(name, _)| name).join(";");
-        let request = format!("POST\n{}\n\n{lines}\n{names}\n{}", url.path(), digest(body));
+        self.authorized("POST", url, &signed, body)
+    }
+
+    /// The headers of a `GET` of `url`, which has no query.
+    pub(super) fn get_headers(&self, url: &Url) -> Vec<(&'static str, Sensitive<String>)> {
+        let host = &url[Position::BeforeHost..Position::AfterPort];
+        let signed = [
+            ("host", host),
+            ("x-amz-date", &self.time),
+            ("x-amz-security-token", self.credentials.session_token.expose()),
+        ];
+        self.authorized("GET", url, &signed, "")
+    }
+
+    /// These headers, and the one that signs them. They are in the order of the alphabet.
+    fn authorized(
+        &self,
+        method: &str,
+        url: &Url,
+        signed: &[(&'static str, &str)],
+        body: &str,
+    ) -> Vec<(&'static str, Sensitive<String>)> {
+        let (lines, names) = canonical(signed);
+        let request = format!("{method}\n{}\n\n{lines}\n{names}\n{}", url.path(), digest(body));
         let authorization = format!(
             "{ALGORITHM} Credential={}/{}, SignedHeaders={names}, Signature={}",
             self.credentials.access_key_id,
@@ -66,10 +87,48 @@ impl Signer<'_> {
         );
         let authorization = ("authorization", authorization);
         // The client sets the host itself.
-        let others = signed.into_iter().filter(|(name, _)| *name != "host");
-        let others = others.map(|(name, value)| (name, value.to_owned()));
+        let others = signed.iter().filter(|(name, _)| *name != "host");
+        let others = others.map(|(name, value)| (*name, (*value).to_owned()));
         others.chain([authorization]).map(|(name, value)| (name, Sensitive::new(value))).collect()
     }
+
+    /// The query of a `GET` of `/` that signs itself, so that somebody else can send it. `parameters` and `headers` are in the order of the alphabet;
+    /// those come before `X-Amz-`. It can be sent for `seconds`.
+    pub(super) fn presigned_query(
+        &self,
+        parameters: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        seconds: &str,
+    ) -> Sensitive<String> {
+        let (lines, names) = canonical(headers);
+        let credential = format!("{}/{}", self.credentials.access_key_id, self.scope());
+        let of_signature = [
+            ("X-Amz-Algorithm", ALGORITHM),
+            ("X-Amz-Credential", &credential),
+            ("X-Amz-Date", &self.time),
+            ("X-Amz-Expires", seconds),
+            ("X-Amz-Security-Token", self.credentials.session_token.expose()),
+            ("X-Amz-SignedHeaders", &names),
+        ];
+        let encoded = |(name, value): &(&str, &str)| {
+            format!("{name}={}", percent_encoding::utf8_percent_encode(value, RESERVED))
+        };
+        let pairs: Vec<String> = parameters.iter().chain(&of_signature).map(encoded).collect();
+        let query = pairs.join("&");
+        let signature = self.sign(&format!("GET\n/\n{query}\n{lines}\n{names}\n{}", digest("")));
+        Sensitive::new(format!("{query}&X-Amz-Signature={signature}"))
+    }
+}
+
+/// Everything but what never has a meaning of its own in a URL. Source: RFC 3986, section 2.3.
+const RESERVED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Headers as they are signed: a line each, and their names.
+fn canonical(headers: &[(&str, &str)]) -> (String, String) {
+    let lines = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+    (lines, names.join(";"))
 }
 
 /// `20261123T080910`.
@@ -114,13 +173,7 @@ mod tests {
     /// The expected signature was computed with Python's `hmac`, after the description of Signature Version 4.
     #[test]
     fn a_request_in_json_is_signed_with_its_headers() {
-        let credentials = AwsCredentials {
-            access_key_id: "ASIAEXAMPLE".to_owned(),
-            secret_access_key: Sensitive::new("secret".to_owned()),
-            session_token: Sensitive::new("session/token==".to_owned()),
-            expires: Timestamp::MAX,
-        };
-        let time = "20261123T080910Z".to_owned();
+        let (credentials, time) = (session(), "20261123T080910Z".to_owned());
         let signer = Signer { credentials: &credentials, region: "eu-west-1", service: "ecr", time };
         let headers = signer.headers(&Url::parse("http://127.0.0.1:8080/").unwrap(), "T.Get", "{}");
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.expose().as_str())).collect();
@@ -136,6 +189,43 @@ mod tests {
                 ("x-amz-target", "T.Get"),
                 ("authorization", authorization),
             ]
+        );
+    }
+
+    fn session() -> AwsCredentials {
+        AwsCredentials {
+            access_key_id: "ASIAEXAMPLE".to_owned(),
+            secret_access_key: Sensitive::new("secret".to_owned()),
+            session_token: Sensitive::new("session/token==".to_owned()),
+            expires: Timestamp::MAX,
+        }
+    }
+
+    /// The expected signatures of this and the next were computed with Python's `hmac`, after the description of Signature Version 4.
+    #[test]
+    fn a_get_is_signed_with_its_headers() {
+        let (credentials, time) = (session(), "20261123T080910Z".to_owned());
+        let signer = Signer { credentials: &credentials, region: "eu-west-1", service: "eks", time };
+        let url = Url::parse("https://eks.eu-west-1.amazonaws.com/clusters/far").unwrap();
+        let headers = signer.get_headers(&url);
+        let (name, authorization) = headers.last().unwrap();
+        let expected = "Signature=9b8c0c5ca3052e35c45d137e886c3f14f07420bc7885aa570d7b42f55f954bbf";
+        assert_eq!(*name, "authorization");
+        assert!(authorization.expose().ends_with(expected), "{}", authorization.expose());
+    }
+
+    #[test]
+    fn a_query_signs_itself() {
+        let (credentials, time) = (session(), "20261123T080910Z".to_owned());
+        let signer = Signer { credentials: &credentials, region: "eu-west-1", service: "sts", time };
+        let parameters = [("Action", "GetCallerIdentity"), ("Version", "2011-06-15")];
+        let headers = [("host", "sts.eu-west-1.amazonaws.com"), ("x-k8s-aws-id", "far")];
+        assert_eq!(
+            signer.presigned_query(&parameters, &headers, "60").expose(),
+            "Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=ASIAEXAMPLE%2F20261123%2Feu-west-1%2Fsts%2Faws4_request&X-Amz-Date=20261123T080910Z&X-Amz-Expires=60\
+             &X-Amz-Security-Token=session%2Ftoken%3D%3D&X-Amz-SignedHeaders=host%3Bx-k8s-aws-id\
+             &X-Amz-Signature=55bd991868254ee747904635ec33d207cf11416da09dbc981217b44a21c747bc"
         );
     }
 }

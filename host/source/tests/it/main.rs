@@ -9,6 +9,7 @@ mod a_selection_is_what_users_see;
 mod a_snapshot_reads_the_commit;
 mod an_archive_is_unpacked_or_refused;
 mod an_artifact_of_another_controller_is_taken;
+mod clusters_of_clouds_are_found;
 mod every_reference_leads_to_its_commit;
 mod files_are_left_out_as_in_flux;
 mod oci;

@@ -1,17 +1,13 @@
 //! `spec.kubeConfig`: how another cluster is reached, and what a tenant's kubeconfig must not make the controller do.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod workload;
+
 use std::time::Duration;
 
 use http::HeaderValue;
-use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Client;
-use kube::api::{Api, PostParams};
 use kube::client::Body;
 use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig};
-use parking_lot::RwLock;
 use plumb_api::{KubeConfigReference, Sensitive};
 use plumb_source::transport::AddressPolicy;
 use sha2::{Digest as _, Sha256};
@@ -20,7 +16,6 @@ use tower::service_fn;
 
 use crate::Tenancy;
 use crate::inputs::{Data, InputId};
-use crate::status::{bounded, said};
 
 /// How long the name of an API server may take to be resolved.
 const RESOLVING: Duration = Duration::from_secs(5);
@@ -111,7 +106,7 @@ pub(crate) async fn connect(
         let text = kubeconfig_text(reference, data)?;
         return connect_by_kubeconfig(&reference.input, text.expose(), tenancy).await;
     }
-    connect_as_workload(&reference.input, data, tenancy, host).await
+    workload::connect(&reference.input, data, tenancy, host).await
 }
 
 fn kubeconfig_text(reference: &Reference, data: &Data) -> Result<Sensitive<String>, ConnectError> {
@@ -225,167 +220,6 @@ fn asked_by_cluster(cluster: &Cluster, policy: KubeConfigPolicy) -> impl Iterato
         ),
     ];
     asked.into_iter().filter_map(|(is_asked, why)| is_asked.then_some(why))
-}
-
-/// The connection of a `configMapRef` with the provider `generic`: as a service account, with short-lived tokens for the audiences
-/// that the other cluster expects. Source: Flux, "Kustomization", `kubeConfig.configMapRef`.
-async fn connect_as_workload(
-    input: &InputId,
-    data: &Data,
-    tenancy: &Tenancy,
-    host: &Client,
-) -> Result<Connection, ConnectError> {
-    let workload = Workload::read(input, data, tenancy, host).await?;
-    check_address(input, &workload.address, &tenancy.kubeconfig_addresses).await?;
-    let first =
-        workload.request(host).await.map_err(|reason| ConnectError::NoToken(input.clone(), reason))?;
-    let mut config = kube::Config::new(workload.address.clone());
-    config.root_cert = workload.authority.clone();
-    let unusable =
-        |_| ConnectError::Incomplete(input.clone(), "its address or ca.crt cannot be used".to_owned());
-    let inner = Client::try_from(config).map_err(unusable)?;
-    let token = Arc::new(RwLock::new(first));
-    let refreshing = tokio::spawn(refresh(workload, host.clone(), token.clone()));
-    let service = service_fn(move |mut request: http::Request<Body>| {
-        let (client, bearer) = (inner.clone(), token.read().clone());
-        async move {
-            request.headers_mut().insert(http::header::AUTHORIZATION, bearer);
-            client.send(request).await
-        }
-    });
-    Ok(Connection {
-        client: Client::new(service, "default"),
-        refreshing: Some(AbortOnDropHandle::new(refreshing)),
-    })
-}
-
-/// A service account that is known to another cluster.
-struct Workload {
-    address: http::Uri,
-    authority: Option<Vec<Vec<u8>>>,
-    audiences: Vec<String>,
-    account: crate::clusters::ServiceAccount,
-}
-
-/// Tokens are asked for this long, and anew when half of it has passed.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
-const TOKEN_RETRY: Duration = Duration::from_secs(30);
-
-impl Workload {
-    async fn read(
-        input: &InputId,
-        data: &Data,
-        tenancy: &Tenancy,
-        host: &Client,
-    ) -> Result<Self, ConnectError> {
-        let incomplete = |reason: String| ConnectError::Incomplete(input.clone(), reason);
-        let text: BTreeMap<&str, &str> = data
-            .iter()
-            .filter_map(|(key, value)| Some((key.as_str(), std::str::from_utf8(value.expose()).ok()?.trim())))
-            .collect();
-        match text.get("provider").copied() {
-            Some("generic") => {}
-            Some(provider @ ("aws" | "azure" | "gcp")) => {
-                return Err(incomplete(format!(
-                    "provider {provider} is not supported yet; use provider generic, or a kubeconfig in a Secret"
-                )));
-            }
-            Some(provider) => return Err(incomplete(format!("provider {provider:?} is not known"))),
-            None => return Err(incomplete("it has no key provider".to_owned())),
-        }
-        let address = *text.get("address").ok_or_else(|| incomplete("it has no key address".to_owned()))?;
-        let uri: http::Uri = address
-            .parse()
-            .ok()
-            .filter(|uri: &http::Uri| uri.scheme_str() == Some("https"))
-            .ok_or_else(|| incomplete(format!("address {address:?} is not an https URL")))?;
-        let authority = match text.get("ca.crt") {
-            Some(pem) => Some(certificates(pem).map_err(|reason| incomplete(format!("ca.crt {reason}")))?),
-            None => None,
-        };
-        let audiences = match text.get("audiences") {
-            Some(lines) => {
-                lines.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
-            }
-            None => vec![address.to_owned()],
-        };
-        // Whoever writes the ConfigMap chooses where the token is sent, and for whom it is good: in a cluster of tenants it must not be
-        // the controller's own.
-        let account = match text.get("serviceAccountName").copied().or(tenancy.kubeconfig_account()) {
-            Some(name) if !plumb_api::is_object_name(name) => {
-                return Err(incomplete(format!("serviceAccountName {name:?} is not a name")));
-            }
-            Some(name) => {
-                crate::clusters::ServiceAccount { namespace: input.namespace.clone(), name: name.to_owned() }
-            }
-            None => own_account(host).await.map_err(incomplete)?,
-        };
-        Ok(Self { address: uri, authority, audiences, account })
-    }
-
-    /// A new token, as the value of the `Authorization` header.
-    async fn request(&self, host: &Client) -> Result<HeaderValue, String> {
-        let api: Api<ServiceAccount> = Api::namespaced(host.clone(), &self.account.namespace);
-        let spec = TokenRequestSpec {
-            audiences: Some(self.audiences.clone()),
-            expiration_seconds: Some(TOKEN_LIFETIME.as_secs().cast_signed()),
-            ..TokenRequestSpec::default()
-        };
-        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
-        let params = PostParams::default();
-        let answer = bounded(api.create_token_request(&self.account.name, &params, &request))
-            .await
-            .map_err(|error| format!("service account {}: {}", self.account, said(&error)))?;
-        let token =
-            answer.status.and_then(|status| Some(Sensitive::new(format!("Bearer {}", status.token?))));
-        let header = token.and_then(|token| HeaderValue::from_str(token.expose()).ok());
-        let mut header =
-            header.ok_or_else(|| format!("service account {}: the API server gave none", self.account))?;
-        header.set_sensitive(true);
-        Ok(header)
-    }
-}
-
-async fn refresh(workload: Workload, host: Client, token: Arc<RwLock<HeaderValue>>) {
-    let mut wait = TOKEN_LIFETIME / 2;
-    loop {
-        tokio::time::sleep(wait).await;
-        wait = match workload.request(&host).await {
-            Ok(fresh) => {
-                *token.write() = fresh;
-                TOKEN_LIFETIME / 2
-            }
-            Err(reason) => {
-                tracing::warn!(reason, account = %workload.account, "no new token for another cluster; trying again");
-                TOKEN_RETRY
-            }
-        };
-    }
-}
-
-/// The certificates of a PEM bundle, in DER.
-fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, String> {
-    use rustls_pki_types::CertificateDer;
-    use rustls_pki_types::pem::PemObject as _;
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    match read {
-        Ok(certificates) if certificates.is_empty() => Err("holds no certificate in PEM".to_owned()),
-        Ok(certificates) => Ok(certificates.into_iter().map(|certificate| certificate.to_vec()).collect()),
-        Err(error) => Err(format!("cannot be read: {error}")),
-    }
-}
-
-/// The service account that the controller itself runs as.
-async fn own_account(host: &Client) -> Result<crate::clusters::ServiceAccount, String> {
-    let api: Api<SelfSubjectReview> = Api::all(host.clone());
-    let review = bounded(api.create(&PostParams::default(), &SelfSubjectReview::default())).await;
-    let user = review.ok().and_then(|review| review.status?.user_info?.username).unwrap_or_default();
-    let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    let (namespace, name) = account.ok_or_else(|| {
-        "it has no key serviceAccountName, and the controller does not run as a service account itself"
-            .to_owned()
-    })?;
-    Ok(crate::clusters::ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
 /// A client that uses the connections of another, and acts as `user`. The other has to be allowed to impersonate.
