@@ -21,20 +21,18 @@ def unreadable(path: str, error: Err) -> Err:
 class Render(exports.Render):
     def render(self, root: tree.Dir, parameters: str) -> list[str]:
         """Turns files into objects. The host adds the parameter path: the directory to render, "" for the root."""
-        # A borrowed resource that is still held when the call ends is a trap.
-        with root:
-            given = json.loads(parameters)
-            path, name = given["path"], given.get("name")
-            if not isinstance(name, str):
-                raise Err([invalid("the parameters cannot be used: name must be a text", hint="Correct `with` of the step.")])
-            data = {}
-            at = path
-            try:
-                for entry in root.list(path):
-                    at = f"{path}/{entry.name}".lstrip("/")
-                    if entry.kind == tree.NodeKind.FILE:
-                        data[entry.name] = root.read(at).decode()
-            except Err as error:
-                raise unreadable(at, error)
+        given = json.loads(parameters)
+        path, name = given["path"], given.get("name")
+        if not isinstance(name, str):
+            raise Err([invalid("the parameters cannot be used: name must be a text", hint="Correct `with` of the step.")])
+        data = {}
+        at = path
+        try:
+            for entry in root.list(path):
+                at = f"{path}/{entry.name}".lstrip("/")
+                if entry.kind == tree.NodeKind.FILE:
+                    data[entry.name] = root.read(at).decode()
+        except Err as error:
+            raise unreadable(at, error)
         object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
         return [json.dumps(object)]
