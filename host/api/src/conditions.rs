@@ -177,6 +177,30 @@ words! {
         InsecureConnectionsDisallowed,
         /// The protocol is not supported.
         UnsupportedConnectionType,
+        /// The index of a HelmRepository could not be read.
+        IndexationFailed,
+        /// A chart was taken as its repository has it.
+        ChartPullSucceeded,
+        /// A chart was put together from a directory, or with other values than its own.
+        ChartPackageSucceeded,
+        /// There is no such chart, or no such version of it.
+        InvalidChartReference,
+        /// A chart could not be pulled.
+        ChartPullError,
+        /// The version of a chart could not be changed.
+        MetadataPatchError,
+        /// The files of values could not be merged.
+        ValuesFilesError,
+        /// A dependency of a chart could not be had.
+        DependencyBuildError,
+        /// A chart could not be put together.
+        ChartPackageError,
+        /// The signature of a chart is missing or wrong.
+        ChartVerificationError,
+        /// The source of a chart does not exist.
+        SourceUnavailable,
+        /// The source of a chart has nothing yet.
+        NoSourceArtifact,
     }
 }
 

@@ -7,7 +7,8 @@ use kube::CustomResourceExt;
 use serde_json::json;
 
 use crate::{
-    Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline, Plugin, PluginPolicy,
+    Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRepository, Kustomization, OciRepository,
+    Pipeline, Plugin, PluginPolicy,
 };
 
 /// The definitions of all kinds, made from their Rust types, as `kubectl apply` takes them. For the kinds of Flux they say what Flux's own
@@ -17,6 +18,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         Bucket::crd(),
         ExternalArtifact::crd(),
         GitRepository::crd(),
+        HelmChart::crd(),
+        HelmRepository::crd(),
         Kustomization::crd(),
         OciRepository::crd(),
         Pipeline::crd(),
@@ -176,6 +179,12 @@ mod tests {
             ("GitRepository.spec.timeout", json!("60s")),
             ("GitRepository.spec.verify.mode", json!("HEAD")),
             ("GitRepository.status", json!({"observedGeneration": -1})),
+            ("HelmChart.spec.reconcileStrategy", json!("ChartVersion")),
+            ("HelmChart.spec.verify.provider", json!("cosign")),
+            ("HelmChart.spec.version", json!("*")),
+            ("HelmChart.status", json!({"observedGeneration": -1})),
+            ("HelmRepository.spec.provider", json!("generic")),
+            ("HelmRepository.status", json!({"observedGeneration": -1})),
             ("Kustomization.spec.force", json!(false)),
             ("Kustomization.spec.postBuild.substituteFrom[].optional", json!(false)),
             ("Kustomization.status", json!({"observedGeneration": -1})),

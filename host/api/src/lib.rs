@@ -18,6 +18,8 @@ mod duration;
 mod external_artifact;
 mod git_reference;
 mod git_repository;
+mod helm_chart;
+mod helm_repository;
 mod history;
 mod inventory;
 mod kustomization;
@@ -47,6 +49,14 @@ pub use git_reference::{GitReference, GitRepositoryRef, InvalidReference};
 pub use git_repository::{
     GitProvider, GitRepository, GitRepositoryInclude, GitRepositorySpec, GitRepositoryStatus,
     GitRepositoryVerification, GitVerificationMode,
+};
+pub use helm_chart::{
+    ChartSourceKind, HelmChart, HelmChartSpec, HelmChartStatus, LocalHelmChartSourceReference,
+    ReconcileStrategy,
+};
+pub use helm_repository::{
+    AccessFrom, HelmRepository, HelmRepositorySpec, HelmRepositoryStatus, HelmRepositoryType,
+    NamespaceSelector,
 };
 pub use history::{History, Reconciliation, Snapshot};
 pub use inventory::{Inventory, InventoryEntry};

@@ -81,7 +81,7 @@ impl DependencyReference {
     }
 }
 
-/// The kinds that a Kustomization can take its files from.
+/// The kinds of sources. It is read and described as what a Kustomization can take its files from, which has no place for what Helm charts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum SourceKind {
     /// An OCI artifact.
@@ -93,6 +93,12 @@ pub enum SourceKind {
     Bucket,
     /// An artifact that a controller of somebody else made.
     ExternalArtifact,
+    /// A repository of Helm charts.
+    #[serde(skip_deserializing)]
+    HelmRepository,
+    /// A Helm chart.
+    #[serde(skip_deserializing)]
+    HelmChart,
 }
 
 impl SourceKind {
@@ -103,6 +109,8 @@ impl SourceKind {
             Self::GitRepository => "GitRepository",
             Self::Bucket => "Bucket",
             Self::ExternalArtifact => "ExternalArtifact",
+            Self::HelmRepository => "HelmRepository",
+            Self::HelmChart => "HelmChart",
         }
     }
 }
@@ -204,6 +212,8 @@ mod tests {
             SourceKind::GitRepository,
             SourceKind::Bucket,
             SourceKind::ExternalArtifact,
+            SourceKind::HelmRepository,
+            SourceKind::HelmChart,
         ] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.to_string());
         }

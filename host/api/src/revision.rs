@@ -4,17 +4,18 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A revision of a source in Flux's form, `REF@ALGORITHM:HEX`: `main@sha1:9f2c…`, `v1.2.0@sha1:…`, or `sha1:…` alone where a commit
-/// was asked for by its id.
+/// was asked for by its id. That of a Helm chart is its version alone, `1.2.0`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Revision {
     name: Option<String>,
+    /// Both are empty for a version.
     algorithm: String,
     hex: String,
 }
 
 /// Text that is not a [`Revision`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a revision of the form REF@ALGORITHM:HEX")]
+#[error("{0:?} is not a revision of the form REF@ALGORITHM:HEX, nor a version")]
 pub struct InvalidRevision(String);
 
 impl Revision {
@@ -35,17 +36,25 @@ impl Revision {
         if is_same { Ok(revision) } else { Err(InvalidRevision(text)) }
     }
 
-    /// The branch, tag or reference, where one was followed.
+    /// The version of a Helm chart. It is refused when it does not begin with a digit, after a `v` if need be, or has other characters than a version can have.
+    pub fn version(version: &str) -> Result<Self, InvalidRevision> {
+        if !is_version(version) {
+            return Err(InvalidRevision(version.to_owned()));
+        }
+        Ok(Self { name: Some(version.to_owned()), algorithm: String::new(), hex: String::new() })
+    }
+
+    /// The branch, tag or reference, where one was followed, or the version of a chart.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// The algorithm of the hash, for example `sha1`.
+    /// The algorithm of the hash, for example `sha1`; empty for a version.
     pub fn algorithm(&self) -> &str {
         &self.algorithm
     }
 
-    /// The hash in hexadecimal, without its algorithm.
+    /// The hash in hexadecimal, without its algorithm; empty for a version.
     pub fn hex(&self) -> &str {
         &self.hex
     }
@@ -54,6 +63,7 @@ impl Revision {
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
+            Some(version) if self.hex.is_empty() => f.write_str(version),
             Some(name) => write!(f, "{name}@{}:{}", self.algorithm, self.hex),
             None => write!(f, "{}:{}", self.algorithm, self.hex),
         }
@@ -65,6 +75,9 @@ impl FromStr for Revision {
 
     fn from_str(text: &str) -> Result<Self, InvalidRevision> {
         let invalid = || InvalidRevision(text.to_owned());
+        if is_version(text) {
+            return Self::version(text);
+        }
         // A branch may hold an @ itself; the hash cannot.
         let (name, hash) = match text.rsplit_once('@') {
             Some((name, hash)) => (Some(name.to_owned()), hash),
@@ -77,6 +90,13 @@ impl FromStr for Revision {
         }
         Ok(Self { name, algorithm: algorithm.to_owned(), hex: hex.to_owned() })
     }
+}
+
+/// Whether a text could be the version of a chart. Helm takes less than all three numbers, too.
+fn is_version(text: &str) -> bool {
+    let is_inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-');
+    let number = text.strip_prefix('v').unwrap_or(text);
+    number.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(is_inside)
 }
 
 impl Serialize for Revision {
@@ -112,7 +132,19 @@ mod tests {
     }
 
     #[rstest]
+    #[case("1.2.3")]
+    #[case("v1.2")]
+    #[case("1.2.3-rc.1+05074534925b.2")]
+    fn that_of_a_chart_is_its_version(#[case] text: &str) {
+        let revision: Revision = text.parse().unwrap();
+        assert_eq!((revision.name(), revision.algorithm(), revision.hex()), (Some(text), "", ""));
+        assert_eq!(revision.to_string(), text);
+        assert_eq!(Revision::version(text), Ok(revision));
+    }
+
+    #[rstest]
     #[case("")]
+    #[case("v")]
     #[case("main")]
     #[case("main@9f2c")]
     #[case("@sha1:9f2c")]
@@ -121,7 +153,7 @@ mod tests {
     #[case("main@sha1:xyz")]
     #[case("main@sha1:9f2c ")]
     fn anything_else_is_refused(#[case] text: &str) {
-        let message = format!("{text:?} is not a revision of the form REF@ALGORITHM:HEX");
+        let message = format!("{text:?} is not a revision of the form REF@ALGORITHM:HEX, nor a version");
         assert_eq!(text.parse::<Revision>().unwrap_err().to_string(), message);
     }
 

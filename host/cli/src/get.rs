@@ -7,7 +7,8 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use plumb_api::conditions::find;
 use plumb_api::{
-    Bucket, ConditionType, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline, Time,
+    Bucket, ConditionType, ExternalArtifact, GitRepository, HelmChart, HelmRepository, Kustomization,
+    OciRepository, Pipeline, Time,
 };
 use serde::Serialize;
 
@@ -55,6 +56,12 @@ enum Kind {
     /// Buckets of object stores.
     #[value(alias = "bucket")]
     Buckets,
+    /// Repositories of Helm charts.
+    #[value(alias = "helmrepository", alias = "helmrepo")]
+    Helmrepositories,
+    /// Helm charts.
+    #[value(alias = "helmchart", alias = "hc")]
+    Helmcharts,
     /// Artifacts of other controllers.
     #[value(alias = "externalartifact", alias = "ea")]
     Externalartifacts,
@@ -78,6 +85,11 @@ enum Sources {
     /// Buckets of object stores.
     #[value(alias = "buckets")]
     Bucket,
+    /// Repositories of Helm charts.
+    Helm,
+    /// Helm charts.
+    #[value(alias = "charts")]
+    Chart,
     /// Artifacts of other controllers.
     External,
 }
@@ -123,6 +135,8 @@ impl Get {
             Kind::Gitrepositories => self.list::<GitRepository>(&client).await,
             Kind::Ocirepositories => self.list::<OciRepository>(&client).await,
             Kind::Buckets => self.list::<Bucket>(&client).await,
+            Kind::Helmrepositories => self.list::<HelmRepository>(&client).await,
+            Kind::Helmcharts => self.list::<HelmChart>(&client).await,
             Kind::Externalartifacts => self.list::<ExternalArtifact>(&client).await,
             Kind::Kustomizations => self.list::<Kustomization>(&client).await,
             Kind::Pipelines => self.list::<Pipeline>(&client).await,
@@ -147,6 +161,8 @@ impl Get {
             Sources::Git => Kind::Gitrepositories,
             Sources::Oci => Kind::Ocirepositories,
             Sources::Bucket => Kind::Buckets,
+            Sources::Helm => Kind::Helmrepositories,
+            Sources::Chart => Kind::Helmcharts,
             Sources::External => Kind::Externalartifacts,
         })
     }
@@ -156,6 +172,8 @@ impl Get {
         let mut rows = self.list::<GitRepository>(client).await?;
         rows.extend(self.list_if_known::<OciRepository>(client).await?);
         rows.extend(self.list_if_known::<Bucket>(client).await?);
+        rows.extend(self.list_if_known::<HelmRepository>(client).await?);
+        rows.extend(self.list_if_known::<HelmChart>(client).await?);
         rows.extend(self.list_if_known::<ExternalArtifact>(client).await?);
         Ok(rows)
     }

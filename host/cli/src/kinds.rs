@@ -4,7 +4,10 @@ use std::fmt::Debug;
 
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
-use plumb_api::{Bucket, Condition, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline};
+use plumb_api::{
+    Bucket, Condition, ExternalArtifact, GitRepository, HelmChart, HelmRepository, Kustomization,
+    OciRepository, Pipeline,
+};
 use serde::de::DeserializeOwned;
 
 /// An object that is reconciled.
@@ -47,7 +50,7 @@ macro_rules! fetched {
     )*};
 }
 
-fetched!(GitRepository, OciRepository, Bucket);
+fetched!(GitRepository, OciRepository, Bucket, HelmRepository, HelmChart);
 
 /// Its own controller looks after it: nobody can ask for a reconciliation, or suspend it.
 impl Reconciled for ExternalArtifact {

@@ -13,8 +13,8 @@ use kube::runtime::watcher::{self, watch_object};
 use plumb_api::annotations::REQUESTED_AT;
 use plumb_api::conditions::find;
 use plumb_api::{
-    Bucket, ConditionType, CrossNamespaceSourceReference, GitRepository, Kustomization, OciRepository,
-    Pipeline, Reason, SourceKind,
+    Bucket, ConditionType, CrossNamespaceSourceReference, GitRepository, HelmChart, HelmRepository,
+    Kustomization, OciRepository, Pipeline, Reason, SourceKind,
 };
 use serde_json::json;
 
@@ -64,7 +64,16 @@ impl Reconcile {
                 ObjectKind::Pipeline => {
                     Some(read::<Pipeline>(client.clone(), &object).await?.spec.source_ref)
                 }
-                ObjectKind::GitRepository | ObjectKind::OciRepository | ObjectKind::Bucket => None,
+                ObjectKind::HelmChart => {
+                    let reference = read::<HelmChart>(client.clone(), &object).await?.spec.source_ref;
+                    let kind = reference.kind.into();
+                    let (api_version, name) = (reference.api_version, reference.name);
+                    Some(CrossNamespaceSourceReference { api_version, kind, name, namespace: None })
+                }
+                ObjectKind::GitRepository
+                | ObjectKind::OciRepository
+                | ObjectKind::Bucket
+                | ObjectKind::HelmRepository => None,
             };
             if let Some(source) = source {
                 request_any(client.clone(), &source_object(&source, &object.namespace)?).await?;
@@ -88,6 +97,8 @@ fn source_object(reference: &CrossNamespaceSourceReference, namespace: &str) -> 
         SourceKind::GitRepository => ObjectKind::GitRepository,
         SourceKind::OciRepository => ObjectKind::OciRepository,
         SourceKind::Bucket => ObjectKind::Bucket,
+        SourceKind::HelmRepository => ObjectKind::HelmRepository,
+        SourceKind::HelmChart => ObjectKind::HelmChart,
         SourceKind::ExternalArtifact => bail!(
             "ExternalArtifact {namespace}/{} is made by another controller; leave out --with-source",
             reference.name
@@ -101,6 +112,8 @@ async fn request_any(client: Client, object: &Object) -> anyhow::Result<()> {
         ObjectKind::GitRepository => request::<GitRepository>(client, object).await,
         ObjectKind::OciRepository => request::<OciRepository>(client, object).await,
         ObjectKind::Bucket => request::<Bucket>(client, object).await,
+        ObjectKind::HelmRepository => request::<HelmRepository>(client, object).await,
+        ObjectKind::HelmChart => request::<HelmChart>(client, object).await,
         ObjectKind::Kustomization => request::<Kustomization>(client, object).await,
         ObjectKind::Pipeline => request::<Pipeline>(client, object).await,
     }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use plumb_api::{Bucket, GitRepository, Kustomization, OciRepository, Pipeline};
+use plumb_api::{Bucket, GitRepository, HelmChart, HelmRepository, Kustomization, OciRepository, Pipeline};
 use serde_json::{Value, json};
 
 use crate::cluster::{self, Pace};
@@ -14,7 +14,7 @@ use crate::output;
 /// Names one object.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The kind of the object; after `source`, also Flux's word for the kind of source: `git`, `oci` or `bucket`.
+    /// The kind of the object; after `source`, also Flux's word for the kind of source: `git`, `oci`, `bucket`, `helm` or `chart`.
     #[arg(value_enum)]
     kind: TargetKind,
     /// The name of the object.
@@ -38,6 +38,12 @@ pub(crate) enum TargetKind {
     Ocirepository,
     /// A bucket of an object store.
     Bucket,
+    /// A repository of Helm charts.
+    #[value(alias = "helmrepo")]
+    Helmrepository,
+    /// A Helm chart.
+    #[value(alias = "hc")]
+    Helmchart,
     /// A Kustomization.
     #[value(alias = "ks")]
     Kustomization,
@@ -86,6 +92,8 @@ pub(crate) enum ObjectKind {
     GitRepository,
     OciRepository,
     Bucket,
+    HelmRepository,
+    HelmChart,
     Kustomization,
     Pipeline,
 }
@@ -106,12 +114,18 @@ impl Target {
             (TargetKind::Source | TargetKind::Gitrepository, [name]) => (ObjectKind::GitRepository, *name),
             (TargetKind::Ocirepository, [name]) => (ObjectKind::OciRepository, *name),
             (TargetKind::Bucket, [name]) => (ObjectKind::Bucket, *name),
+            (TargetKind::Helmrepository, [name]) => (ObjectKind::HelmRepository, *name),
+            (TargetKind::Helmchart, [name]) => (ObjectKind::HelmChart, *name),
             (TargetKind::Kustomization, [name]) => (ObjectKind::Kustomization, *name),
             (TargetKind::Pipeline, [name]) => (ObjectKind::Pipeline, *name),
             (TargetKind::Source, ["git", name]) => (ObjectKind::GitRepository, *name),
             (TargetKind::Source, ["oci", name]) => (ObjectKind::OciRepository, *name),
             (TargetKind::Source, ["bucket", name]) => (ObjectKind::Bucket, *name),
-            (TargetKind::Source, [kind, _]) => bail!("{kind:?} is no kind of source; use git, oci or bucket"),
+            (TargetKind::Source, ["helm", name]) => (ObjectKind::HelmRepository, *name),
+            (TargetKind::Source, ["chart", name]) => (ObjectKind::HelmChart, *name),
+            (TargetKind::Source, [kind, _]) => {
+                bail!("{kind:?} is no kind of source; use git, oci, bucket, helm or chart")
+            }
             (_, words) => bail!("one name is expected, not {words:?}"),
         };
         Ok(Object { kind, name: name.to_owned(), namespace: self.namespace.clone() })
@@ -127,6 +141,8 @@ impl Object {
                 ObjectKind::GitRepository => self.patch::<GitRepository>(client, &patch).await.map(|_| ()),
                 ObjectKind::OciRepository => self.patch::<OciRepository>(client, &patch).await.map(|_| ()),
                 ObjectKind::Bucket => self.patch::<Bucket>(client, &patch).await.map(|_| ()),
+                ObjectKind::HelmRepository => self.patch::<HelmRepository>(client, &patch).await.map(|_| ()),
+                ObjectKind::HelmChart => self.patch::<HelmChart>(client, &patch).await.map(|_| ()),
                 ObjectKind::Kustomization => self.patch::<Kustomization>(client, &patch).await.map(|_| ()),
                 ObjectKind::Pipeline => self.patch::<Pipeline>(client, &patch).await.map(|_| ()),
             }
@@ -170,6 +186,10 @@ mod tests {
     #[case("ocirepository apps", ObjectKind::OciRepository)]
     #[case("source bucket apps", ObjectKind::Bucket)]
     #[case("bucket apps", ObjectKind::Bucket)]
+    #[case("source helm apps", ObjectKind::HelmRepository)]
+    #[case("helmrepository apps", ObjectKind::HelmRepository)]
+    #[case("source chart apps", ObjectKind::HelmChart)]
+    #[case("helmchart apps", ObjectKind::HelmChart)]
     #[case("ks apps", ObjectKind::Kustomization)]
     #[case("pipeline apps", ObjectKind::Pipeline)]
     fn objects_are_named_as_in_flux(#[case] words: &str, #[case] kind: ObjectKind) {
@@ -178,7 +198,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case("source helm apps", "\"helm\" is no kind of source; use git, oci or bucket")]
+    #[case("source svn apps", "\"svn\" is no kind of source; use git, oci, bucket, helm or chart")]
     #[case("ks apps more", "one name is expected, not [\"apps\", \"more\"]")]
     fn what_is_wrong_is_told(#[case] words: &str, #[case] message: &str) {
         assert_eq!(object(words).unwrap_err().to_string(), message);

@@ -1,7 +1,8 @@
 use std::path::Path;
 
 use plumb_api::{
-    Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline, Plugin, PluginPolicy,
+    Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRepository, Kustomization, OciRepository,
+    Pipeline, Plugin, PluginPolicy,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Serialize};
@@ -80,6 +81,8 @@ fn problem(object: &Value) -> Option<String> {
         "Bucket" => lost::<Bucket>(object),
         "ExternalArtifact" => lost::<ExternalArtifact>(object),
         "GitRepository" => lost::<GitRepository>(object),
+        "HelmChart" => lost::<HelmChart>(object),
+        "HelmRepository" => lost::<HelmRepository>(object),
         "Kustomization" => lost::<Kustomization>(object),
         "OCIRepository" => lost::<OciRepository>(object),
         "Pipeline" => lost::<Pipeline>(object),

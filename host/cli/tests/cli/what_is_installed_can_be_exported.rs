@@ -20,6 +20,8 @@ fn the_crds_alone() {
     CustomResourceDefinition/buckets.source.toolkit.fluxcd.io
     CustomResourceDefinition/externalartifacts.source.toolkit.fluxcd.io
     CustomResourceDefinition/gitrepositories.source.toolkit.fluxcd.io
+    CustomResourceDefinition/helmcharts.source.toolkit.fluxcd.io
+    CustomResourceDefinition/helmrepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io
     CustomResourceDefinition/ocirepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/pipelines.plumbline.dev
@@ -34,6 +36,8 @@ fn everything_with_the_crds_first() {
     CustomResourceDefinition/buckets.source.toolkit.fluxcd.io
     CustomResourceDefinition/externalartifacts.source.toolkit.fluxcd.io
     CustomResourceDefinition/gitrepositories.source.toolkit.fluxcd.io
+    CustomResourceDefinition/helmcharts.source.toolkit.fluxcd.io
+    CustomResourceDefinition/helmrepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io
     CustomResourceDefinition/ocirepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/pipelines.plumbline.dev

@@ -314,6 +314,7 @@ impl Sources {
             SourceKind::OciRepository => self.oci_repositories.get(&source.key).is_some(),
             SourceKind::Bucket => self.buckets.get(&source.key).is_some(),
             SourceKind::ExternalArtifact => self.external_artifacts.get(&source.key).is_some(),
+            SourceKind::HelmRepository | SourceKind::HelmChart => false,
         }
     }
 
@@ -324,6 +325,7 @@ impl Sources {
             SourceKind::OciRepository => &self.oci_repositories.troubles,
             SourceKind::Bucket => &self.buckets.troubles,
             SourceKind::ExternalArtifact => &self.external_artifacts.troubles,
+            SourceKind::HelmRepository | SourceKind::HelmChart => return None,
         };
         troubles.lock().get(&source.key).cloned()
     }
