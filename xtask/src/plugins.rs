@@ -34,6 +34,7 @@ enum Language {
 /// All of them. A new one in Rust takes its folder and a line here.
 const PLUGINS: &[Plugin] = &[
     Plugin { name: "cue", language: Language::Go },
+    Plugin { name: "health-cel", language: Language::Rust("health-check") },
     Plugin { name: "jsonnet", language: Language::Rust("renderer") },
     Plugin { name: "kustomize", language: Language::Go },
     Plugin { name: "labels", language: Language::Rust("transformer") },
