@@ -57,6 +57,14 @@ words! {
         SourceVerified,
         /// The source could not be stored. Only there while true.
         StorageOperationFailed,
+        /// The objects of a Helm release were changed by others.
+        Drifted,
+        /// A Helm release was installed or upgraded.
+        Released,
+        /// A Helm release that failed was rolled back or uninstalled. Only there after a failure.
+        Remediated,
+        /// The tests of a Helm release succeeded.
+        TestSuccess,
     }
 }
 
@@ -91,6 +99,50 @@ words! {
         HealthCheckCanceled,
         /// Objects could not be deleted.
         PruneFailed,
+        /// A Helm chart was installed.
+        InstallSucceeded,
+        /// Installing a Helm chart failed.
+        InstallFailed,
+        /// A Helm release was upgraded.
+        UpgradeSucceeded,
+        /// Upgrading a Helm release failed.
+        UpgradeFailed,
+        /// The tests of a Helm release succeeded.
+        TestSucceeded,
+        /// A test of a Helm release failed.
+        TestFailed,
+        /// A Helm release was rolled back.
+        RollbackSucceeded,
+        /// Rolling back a Helm release failed.
+        RollbackFailed,
+        /// A Helm release was uninstalled.
+        UninstallSucceeded,
+        /// Uninstalling a Helm release failed.
+        UninstallFailed,
+        /// The objects of a Helm release were changed by others.
+        DriftDetected,
+        /// The objects of a Helm release are as it says.
+        NoDriftDetected,
+        /// Objects that others had changed were put back.
+        DriftCorrected,
+        /// Objects that others had changed could not be put back.
+        DriftCorrectionFailed,
+        /// A release whose action was interrupted was marked as failed.
+        PendingRelease,
+        /// The tests of a Helm release are about to be run.
+        AwaitingTests,
+        /// The source of a chart is not ready.
+        SourceNotReady,
+        /// The ConfigMaps and Secrets with values could not be read or put together.
+        ValuesError,
+        /// The objects of a Helm release could not be listed in its status.
+        InventoryBuildFailed,
+        /// Whether an object of a Helm release has a namespace could not be found out.
+        NamespaceCheckSkipped,
+        /// A release needs another action that its strategy does not allow, such as a rollback with nothing to roll back to.
+        MissingRollbackTarget,
+        /// The action that the release would need was tried as often as its strategy allows.
+        RetriesExceeded,
         /// A CEL expression of the spec is wrong.
         InvalidCELExpression,
         /// The feature that the spec asks for is switched off.
@@ -408,11 +460,15 @@ mod tests {
                 "ArtifactInStorage",
                 "ArtifactOutdated",
                 "BuildFailed",
+                "Drifted",
                 "FetchFailed",
                 "Healthy",
                 "IncludeUnavailable",
+                "Released",
+                "Remediated",
                 "SourceVerified",
                 "StorageOperationFailed",
+                "TestSuccess",
             ]
         );
     }

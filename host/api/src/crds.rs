@@ -7,8 +7,8 @@ use kube::CustomResourceExt;
 use serde_json::json;
 
 use crate::{
-    Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRepository, Kustomization, OciRepository,
-    Pipeline, Plugin, PluginPolicy,
+    Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRelease, HelmRepository, Kustomization,
+    OciRepository, Pipeline, Plugin, PluginPolicy,
 };
 
 /// The definitions of all kinds, made from their Rust types, as `kubectl apply` takes them. For the kinds of Flux they say what Flux's own
@@ -19,6 +19,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         ExternalArtifact::crd(),
         GitRepository::crd(),
         HelmChart::crd(),
+        HelmRelease::crd(),
         HelmRepository::crd(),
         Kustomization::crd(),
         OciRepository::crd(),
@@ -139,7 +140,9 @@ mod tests {
     #[test]
     fn every_field_has_one_plain_type_and_a_description_in_full_sentences() {
         for (path, schema) in schemas() {
-            assert!(schema["type"].is_string(), "{path} has no type: {schema}");
+            // Flux takes `values:` with nothing but comments below it, which is null.
+            let may_be_null = path == "HelmRelease.spec.values";
+            assert!(schema["type"].is_string() || may_be_null, "{path} has no type: {schema}");
             for key in ["nullable", "anyOf", "oneOf", "allOf", "$ref"] {
                 assert_eq!(schema.get(key), None, "{path}");
             }
@@ -183,6 +186,11 @@ mod tests {
             ("HelmChart.spec.verify.provider", json!("cosign")),
             ("HelmChart.spec.version", json!("*")),
             ("HelmChart.status", json!({"observedGeneration": -1})),
+            ("HelmRelease.spec.chart.spec.reconcileStrategy", json!("ChartVersion")),
+            ("HelmRelease.spec.chart.spec.verify.provider", json!("cosign")),
+            ("HelmRelease.spec.chart.spec.version", json!("*")),
+            ("HelmRelease.spec.uninstall.deletionPropagation", json!("background")),
+            ("HelmRelease.status", json!({"observedGeneration": -1})),
             ("HelmRepository.spec.provider", json!("generic")),
             ("HelmRepository.status", json!({"observedGeneration": -1})),
             ("Kustomization.spec.force", json!(false)),

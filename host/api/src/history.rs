@@ -98,7 +98,7 @@ impl History {
 }
 
 /// A duration that was measured may have a unit below a millisecond, which the pattern of a spec's durations refuses.
-fn measured_duration_schema(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn measured_duration_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string" })
 }
 

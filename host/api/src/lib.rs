@@ -19,6 +19,7 @@ mod external_artifact;
 mod git_reference;
 mod git_repository;
 mod helm_chart;
+mod helm_release;
 mod helm_repository;
 mod history;
 mod inventory;
@@ -53,6 +54,15 @@ pub use git_repository::{
 pub use helm_chart::{
     ChartSourceKind, HelmChart, HelmChartSpec, HelmChartStatus, LocalHelmChartSourceReference,
     ReconcileStrategy,
+};
+pub use helm_release::{
+    ActionStrategy, ChartNameChangeStrategy, ChartReference, ChartReferenceKind, ChartSourceReference,
+    CrdsPolicy, DeletionPropagation, DriftDetection, DriftMode, HelmChartTemplate, HelmChartTemplateMetadata,
+    HelmChartTemplateSpec, HelmChartTemplateVerification, HelmRelease, HelmReleaseSpec, HelmReleaseStatus,
+    Install, InstallRemediation, KustomizePostRenderer, PostRenderStrategy, PostRenderer, ReleaseAction,
+    ReleaseAttempt, ReleaseSnapshot, ReleaseStatus, RemediationStrategy, Rollback, ServerSideApply,
+    StrategyName, Test, TestFilter, TestHookStatus, TestPhase, Uninstall, Upgrade, UpgradeRemediation,
+    ValuesReference, WaitStrategy, WaitStrategyName,
 };
 pub use helm_repository::{
     AccessFrom, HelmRepository, HelmRepositorySpec, HelmRepositoryStatus, HelmRepositoryType,

@@ -52,11 +52,12 @@ pub struct NamespacedObjectKindReference {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DependencyReference {
-    /// The API version of the object, for example `apps/v1`. For a Kustomization or a Pipeline it need not be given; for other kinds it
-    /// defaults to `v1`. Not in Flux.
+    /// The API version of the object, for example `apps/v1`. For a Kustomization, a Pipeline or a HelmRelease it need not be given; for other
+    /// kinds it defaults to `v1`. Not in Flux.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// The kind of the object, for example `Deployment`. It defaults to the kind of the object that depends on it: `Kustomization` or `Pipeline`.
+    /// The kind of the object, for example `Deployment`. It defaults to the kind of the object that depends on it: `Kustomization`, `Pipeline` or
+    /// `HelmRelease`.
     /// An object of another kind is ready when it is healthy; it is looked for in the cluster that is applied to, as the service account that
     /// applies. Not in Flux.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,11 @@ pub(crate) fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
 }
 
+/// Keeps zero out of what is written, as Flux does.
+pub(crate) fn is_zero(value: &i64) -> bool {
+    *value == 0
+}
+
 /// Keeps `false` out of what is written, as Flux does.
 pub(crate) fn is_false(value: &bool) -> bool {
     !value

@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use plumb_api::{
-    Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRepository, Kustomization, OciRepository,
-    Pipeline, Plugin, PluginPolicy,
+    Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRelease, HelmRepository, Kustomization,
+    OciRepository, Pipeline, Plugin, PluginPolicy,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Serialize};
@@ -73,7 +73,12 @@ fn merged(object: &Value, part: &Value) -> Value {
 /// What is wrong with an object, if it is one of ours.
 fn problem(object: &Value) -> Option<String> {
     let kind = |group: &str| object["apiVersion"].as_str().is_some_and(|version| version.starts_with(group));
-    let ours = ["source.toolkit.fluxcd.io/", "kustomize.toolkit.fluxcd.io/", "plumbline.dev/"];
+    let ours = [
+        "source.toolkit.fluxcd.io/",
+        "kustomize.toolkit.fluxcd.io/",
+        "helm.toolkit.fluxcd.io/",
+        "plumbline.dev/",
+    ];
     if !ours.into_iter().any(kind) {
         return None;
     }
@@ -82,6 +87,7 @@ fn problem(object: &Value) -> Option<String> {
         "ExternalArtifact" => lost::<ExternalArtifact>(object),
         "GitRepository" => lost::<GitRepository>(object),
         "HelmChart" => lost::<HelmChart>(object),
+        "HelmRelease" => lost::<HelmRelease>(object),
         "HelmRepository" => lost::<HelmRepository>(object),
         "Kustomization" => lost::<Kustomization>(object),
         "OCIRepository" => lost::<OciRepository>(object),

@@ -21,6 +21,7 @@ fn the_crds_alone() {
     CustomResourceDefinition/externalartifacts.source.toolkit.fluxcd.io
     CustomResourceDefinition/gitrepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/helmcharts.source.toolkit.fluxcd.io
+    CustomResourceDefinition/helmreleases.helm.toolkit.fluxcd.io
     CustomResourceDefinition/helmrepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io
     CustomResourceDefinition/ocirepositories.source.toolkit.fluxcd.io
@@ -37,6 +38,7 @@ fn everything_with_the_crds_first() {
     CustomResourceDefinition/externalartifacts.source.toolkit.fluxcd.io
     CustomResourceDefinition/gitrepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/helmcharts.source.toolkit.fluxcd.io
+    CustomResourceDefinition/helmreleases.helm.toolkit.fluxcd.io
     CustomResourceDefinition/helmrepositories.source.toolkit.fluxcd.io
     CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io
     CustomResourceDefinition/ocirepositories.source.toolkit.fluxcd.io
