@@ -11,6 +11,7 @@ mod deadline;
 mod download;
 mod foreign;
 pub mod git;
+pub mod helm;
 pub mod identity;
 pub mod ignore;
 pub mod oci;

@@ -188,6 +188,15 @@ pub(crate) fn version_of_tag(tag: &str) -> Option<Version> {
     Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()
 }
 
+/// A version of a chart, of which the last parts may be missing: `1.2` is `1.2.0`, as Helm reads it.
+pub(crate) fn loose_version(text: &str) -> Option<Version> {
+    let numbers = text.split(['-', '+']).next().unwrap_or_default();
+    if numbers.contains(['x', 'X', '*']) {
+        return None;
+    }
+    Some(Partial::parse(text)?.version)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
@@ -196,6 +205,18 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case("1", Some("1.0.0"))]
+    #[case("v1.2", Some("1.2.0"))]
+    #[case("1.2.3-rc.x+b", Some("1.2.3-rc.x+b"))]
+    #[case("1.x", None)]
+    #[case("*", None)]
+    #[case("", None)]
+    #[case("latest", None)]
+    fn a_chart_may_leave_numbers_out(#[case] text: &str, #[case] expected: Option<&str>) {
+        assert_eq!(loose_version(text).map(|version| version.to_string()).as_deref(), expected);
+    }
 
     /// The tables of Masterminds/semver's README, and what Flux's users write.
     #[rstest]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use plumb_tree::ContentId;
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::content::listing::Listing;
@@ -54,6 +55,21 @@ impl ContentStore {
     /// How much a tree may hold.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// The same store, whose trees may hold more or less.
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self { limits, shared: Arc::clone(&self.shared) }
+    }
+
+    /// A file of the store, to be read piece by piece. Nobody looks whether its bytes are those that were stored.
+    pub fn open_file(&self, id: &ContentId) -> Result<File, ContentError> {
+        let hex = id.as_str().strip_prefix("sha256:");
+        let id = hex
+            .and_then(FileId::parse)
+            .ok_or_else(|| ContentError::store("it is not a file of the store"))?;
+        File::open(self.shared.file_path(id)).map_err(ContentError::store)
     }
 
     /// Starts a tree.

@@ -21,6 +21,13 @@ impl Web {
     pub(crate) async fn start(
         answer: impl Fn(&Uri, usize) -> Response + Clone + Send + Sync + 'static,
     ) -> Self {
+        Self::answering(move |request, before| answer(request.uri(), before)).await
+    }
+
+    /// `answer` is given the whole request, and how many there were before.
+    pub(crate) async fn answering(
+        answer: impl Fn(&Request, usize) -> Response + Clone + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -31,7 +38,7 @@ impl Web {
                 seen.push(request.uri().clone());
                 seen.len() - 1
             };
-            let response = answer(request.uri(), before);
+            let response = answer(&request, before);
             async move { response }
         });
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
