@@ -14,7 +14,7 @@ use plumb_api::annotations::REQUESTED_AT;
 use plumb_api::conditions::find;
 use plumb_api::{
     Bucket, ConditionType, CrossNamespaceSourceReference, GitRepository, HelmChart, HelmRepository,
-    Kustomization, OciRepository, Pipeline, Reason, SourceKind,
+    HelmRepositoryType, Kustomization, OciRepository, Pipeline, Reason, SourceKind,
 };
 use serde_json::json;
 
@@ -112,11 +112,24 @@ async fn request_any(client: Client, object: &Object) -> anyhow::Result<()> {
         ObjectKind::GitRepository => request::<GitRepository>(client, object).await,
         ObjectKind::OciRepository => request::<OciRepository>(client, object).await,
         ObjectKind::Bucket => request::<Bucket>(client, object).await,
-        ObjectKind::HelmRepository => request::<HelmRepository>(client, object).await,
+        ObjectKind::HelmRepository => request_index(client, object).await,
         ObjectKind::HelmChart => request::<HelmChart>(client, object).await,
         ObjectKind::Kustomization => request::<Kustomization>(client, object).await,
         ObjectKind::Pipeline => request::<Pipeline>(client, object).await,
     }
+}
+
+/// A registry has no index to fetch, and no status that could tell of it.
+async fn request_index(client: Client, object: &Object) -> anyhow::Result<()> {
+    let repository: HelmRepository = read(client.clone(), object).await?;
+    if repository.spec.kind() == HelmRepositoryType::Oci {
+        let Object { name, namespace, .. } = object;
+        output::note(format_args!(
+            "HelmRepository {namespace}/{name} is a registry, which is asked when a chart is"
+        ));
+        return Ok(());
+    }
+    request::<HelmRepository>(client, object).await
 }
 
 /// Sets the annotation that asks for a reconciliation, and waits until the status answers it.

@@ -169,6 +169,8 @@ impl Text {
 
     fn source(&mut self, source: &Object) {
         self.line("URL", text(source, "/spec/url"));
+        self.line("Chart", text(source, "/spec/chart"));
+        self.line("Version", text(source, "/spec/version"));
         for (name, field) in [
             ("Commit", "commit"),
             ("Name", "name"),

@@ -19,10 +19,12 @@ pub struct UnknownKind(String);
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Source(SourceKind::GitRepository),
         Self::Source(SourceKind::OciRepository),
         Self::Source(SourceKind::Bucket),
+        Self::Source(SourceKind::HelmRepository),
+        Self::Source(SourceKind::HelmChart),
         Self::Source(SourceKind::ExternalArtifact),
         Self::Applier(ApplierKind::Kustomization),
         Self::Applier(ApplierKind::Pipeline),
@@ -64,7 +66,7 @@ mod tests {
         assert_eq!(
             "HelmRelease".parse::<Kind>().unwrap_err().to_string(),
             "\"HelmRelease\" is not a kind that can be reconciled; the kinds are GitRepository, OCIRepository, Bucket, \
-             ExternalArtifact, Kustomization, Pipeline"
+             HelmRepository, HelmChart, ExternalArtifact, Kustomization, Pipeline"
         );
     }
 }

@@ -42,7 +42,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::ResourceExt as _;
 use kube::core::Selector;
-use plumb_api::{Bucket, ExternalArtifact, GitRepository, OciRepository};
+use plumb_api::{Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRepository, OciRepository};
 use plumb_apply::{OverrideManagers, Stages};
 use plumb_source::transport::AddressPolicy;
 use tokio_util::sync::CancellationToken;
@@ -213,6 +213,8 @@ async fn reconcile(context: Arc<Context>, writers: Writers, stop: CancellationTo
             sources::run::<GitRepository>(context.clone(), &stop),
             sources::run::<OciRepository>(context.clone(), &stop),
             sources::run::<Bucket>(context.clone(), &stop),
+            sources::run::<HelmRepository>(context.clone(), &stop),
+            sources::run::<HelmChart>(context.clone(), &stop),
             sources::external::run::<ExternalArtifact>(context.clone(), &stop),
             applier::run(context.clone(), &stop),
             plugins::run(context.clone(), &stop),

@@ -14,7 +14,8 @@ use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Resource, ResourceExt as _};
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
 use plumb_api::{
-    ApplierKind, Bucket, ExternalArtifact, GitRepository, Kustomization, OciRepository, Pipeline, Plugin,
+    ApplierKind, Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRepository, Kustomization,
+    OciRepository, Pipeline, Plugin,
 };
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -33,6 +34,8 @@ pub(crate) fn start(context: &Arc<Context>, writers: Writers) -> JoinSet<()> {
     tasks.spawn(follow(context.clone(), sources.git_repositories, source_changed::<GitRepository>));
     tasks.spawn(follow(context.clone(), sources.oci_repositories, source_changed::<OciRepository>));
     tasks.spawn(follow(context.clone(), sources.buckets, source_changed::<Bucket>));
+    tasks.spawn(follow(context.clone(), sources.helm_repositories, source_changed::<HelmRepository>));
+    tasks.spawn(follow(context.clone(), sources.helm_charts, source_changed::<HelmChart>));
     tasks.spawn(follow(context.clone(), sources.external_artifacts, source_changed::<ExternalArtifact>));
     // Those that another controller reconciles are watched, too: others may depend on them.
     let applies = |kind: ApplierKind| context.config.kinds.contains(&Kind::Applier(kind));

@@ -48,15 +48,8 @@ fn why(situation: &Situation, object: &Object, way: &mut Vec<ObjectId>) -> Optio
         return Some(deletion(situation, object));
     }
     if is_true(object, "/spec/suspend") {
-        let id = object.id();
-        let command = match is_applier(object) {
-            true => {
-                format!("plumb resume {} {} -n {}", id.group_kind.kind.to_lowercase(), id.name, id.namespace)
-            }
-            false => format!("plumb resume source {} -n {}", id.name, id.namespace),
-        };
         let is = "is suspended, so that nothing is fetched, applied or put back";
-        return Some(Why::new(is, format!("Resume it with `{command}`.")));
+        return Some(Why::new(is, format!("Resume it with `plumb resume {}`.", named(object))));
     }
     if is_applier(object) {
         applier(situation, object, way)
@@ -65,6 +58,16 @@ fn why(situation: &Situation, object: &Object, way: &mut Vec<ObjectId>) -> Optio
     } else {
         other(situation, object)
     }
+}
+
+/// An object, as `plumb reconcile` and `plumb resume` take it.
+fn named(object: &Object) -> String {
+    let id = object.id();
+    let kind = match id.group_kind.kind.as_str() {
+        "GitRepository" => "source".to_owned(),
+        kind => kind.to_lowercase(),
+    };
+    format!("{kind} {} -n {}", id.name, id.namespace)
 }
 
 fn deletion(situation: &Situation, object: &Object) -> Why {
@@ -137,12 +140,20 @@ fn blocking_source(situation: &Situation, object: &Object) -> Option<Why> {
         Read::Refused(why) => {
             Some(Why::new(format!("takes its files from {}, which cannot be read: {why}", human(&id)), ""))
         }
-        Read::Found(source) if source.pointer("/status/artifact").is_none_or(serde_json::Value::is_null) => {
+        Read::Found(source)
+            if source.pointer("/status/artifact").is_none_or(serde_json::Value::is_null)
+                && !is_registry(source) =>
+        {
             let why = why_source(situation, source);
             Some(Why::new(format!("waits for {}, which {}", human(&id), why.is), why.advice))
         }
         Read::Found(_) => None,
     }
+}
+
+/// Whether it only says where charts are: it has no index, and no status.
+fn is_registry(object: &Object) -> bool {
+    object.kind() == "HelmRepository" && text(object, "/spec/type") == Some("oci")
 }
 
 /// Why a source has nothing to give.
@@ -152,8 +163,13 @@ fn why_source(situation: &Situation, object: &Object) -> Why {
 }
 
 fn source(situation: &Situation, object: &Object) -> Option<Why> {
-    if is_ready(object) {
+    if is_ready(object) || is_registry(object) {
         return None;
+    }
+    if object.kind() == "HelmChart"
+        && let Some(why) = blocking_source(situation, object)
+    {
+        return Some(why);
     }
     let failure = condition(object, "FetchFailed").filter(|failed| failed.status == "True");
     let Some(ready) = failure.or_else(|| condition(object, "Ready")) else { return Some(unseen(object)) };
@@ -166,6 +182,8 @@ fn source(situation: &Situation, object: &Object) -> Option<Why> {
             None => "Name a Secret with credentials in spec.secretRef.".to_owned(),
         },
         "URLInvalid" | "InvalidURL" => "Correct spec.url.".to_owned(),
+        "InvalidChartReference" => "Correct spec.chart and spec.version.".to_owned(),
+        "ValuesFilesError" => "Correct spec.valuesFiles, or the files.".to_owned(),
         "VerificationError" | "InvalidCommitSignature" | "InvalidTagSignature" => {
             "Sign the commit with a key of spec.verify.secretRef, or add the key there.".to_owned()
         }
@@ -174,9 +192,13 @@ fn source(situation: &Situation, object: &Object) -> Option<Why> {
         }
         "Progressing" => String::new(),
         _ => format!(
-            "See whether spec.url and spec.ref are right, and then try again with `plumb reconcile source {} -n {}`.",
-            object.name(),
-            object.namespace().unwrap_or_default()
+            "See whether {} are right, and then try again with `plumb reconcile {}`.",
+            if object.kind() == "HelmChart" {
+                "spec.chart and spec.sourceRef"
+            } else {
+                "spec.url and spec.ref"
+            },
+            named(object)
         ),
     };
     let advice = match situation.warnings.get(&object.id()) {
@@ -374,6 +396,9 @@ fn ready(situation: &Situation, object: &Object) -> String {
     match revision {
         Some(revision) if is_applier(object) => format!("{name} is ready: it has applied {revision}."),
         Some(revision) => format!("{name} is ready: it has fetched {revision}."),
+        None if is_registry(object) => {
+            format!("{name} is a registry, which is asked when a chart is wanted.")
+        }
         None => format!("{name} is well: {}.", ended(&situation.health(object).message)),
     }
 }

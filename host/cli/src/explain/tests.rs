@@ -338,6 +338,36 @@ fn a_source_that_fails() {
 }
 
 #[test]
+fn a_chart_that_fails() {
+    let of = |kind: &str, name: &str, spec: Value, status: Value| {
+        object(
+            json!({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": kind, "spec": spec, "status": status,
+            "metadata": {"name": name, "namespace": "flux-system", "generation": 1}}),
+        )
+    };
+    let failed = |reason: &str, message: &str| json!({"observedGeneration": 1, "conditions": [condition("Ready", "False", reason, message)]});
+    let chart = |status: Value| {
+        of(
+            "HelmChart",
+            "web",
+            json!({"chart": "web", "sourceRef": {"kind": "HelmRepository", "name": "charts"}}),
+            status,
+        )
+    };
+    let repository = |spec: Value, status: Value| of("HelmRepository", "charts", spec, status);
+    let waits = failed("NoSourceArtifact", "no artifact available");
+    let down = repository(
+        json!({"url": "https://charts.example"}),
+        failed("Failed", "charts.example does not answer"),
+    );
+    insta::assert_snapshot!(tell(&situation(chart(waits), &[down])), @"HelmChart flux-system/web is not ready: it waits for HelmRepository flux-system/charts, which cannot be fetched: charts.example does not answer. See whether spec.url and spec.ref are right, and then try again with `plumb reconcile helmrepository charts -n flux-system`.");
+    let missing = failed("InvalidChartReference", "no 'web' chart with version matching '9.x' found");
+    let registry = repository(json!({"url": "oci://registry.example", "type": "oci"}), json!({}));
+    insta::assert_snapshot!(tell(&situation(chart(missing), std::slice::from_ref(&registry))), @"HelmChart flux-system/web is not ready: it cannot be fetched: no 'web' chart with version matching '9.x' found. Correct spec.chart and spec.version.");
+    insta::assert_snapshot!(tell(&situation(registry, &[])), @"HelmRepository flux-system/charts is a registry, which is asked when a chart is wanted.");
+}
+
+#[test]
 fn an_object_of_another_kind() {
     insta::assert_snapshot!(tell(&situation(deployment(&json!({})), &[])), @"Deployment shop/web is not ready: it is InProgress: Available: 0/1.");
     let well = json!({"status": {"readyReplicas": 1, "availableReplicas": 1, "unavailableReplicas": null,

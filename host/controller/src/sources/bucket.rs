@@ -93,6 +93,7 @@ impl Fetch for Bucket {
             included: Vec::new(),
             signature: Signature::NotAskedFor,
             metadata: BTreeMap::new(),
+            chart: None,
         })
     }
 

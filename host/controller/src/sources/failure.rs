@@ -25,12 +25,14 @@ pub(crate) enum Stage {
     Fetch,
     /// The signature is verified.
     Verify,
+    /// A chart is put together.
+    Build,
     /// What was fetched becomes the artifact.
     Store,
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 4] = [Self::Include, Self::Fetch, Self::Verify, Self::Store];
+    pub(super) const ALL: [Self; 5] = [Self::Include, Self::Fetch, Self::Verify, Self::Build, Self::Store];
 
     /// The condition that tells of a failure.
     pub(super) fn condition(self) -> ConditionType {
@@ -38,6 +40,7 @@ impl Stage {
             Self::Include => ConditionType::IncludeUnavailable,
             Self::Fetch => ConditionType::FetchFailed,
             Self::Verify => ConditionType::SourceVerified,
+            Self::Build => ConditionType::BuildFailed,
             Self::Store => ConditionType::StorageOperationFailed,
         }
     }

@@ -52,6 +52,8 @@ pub(super) fn sweep(sources: &Sources) {
     let mut names = names(&sources.git_repositories);
     names.extend(self::names(&sources.oci_repositories));
     names.extend(self::names(&sources.buckets));
+    names.extend(self::names(&sources.helm_repositories));
+    names.extend(self::names(&sources.helm_charts));
     names.extend(self::names(&sources.external_artifacts));
     let digests: Vec<String> =
         names.iter().filter_map(|name| Some(sources.content.recall(name)?.stored.digest)).collect();

@@ -7,6 +7,7 @@ mod bucket;
 pub(crate) mod external;
 pub(crate) mod failure;
 mod git;
+mod helm;
 mod kept;
 mod oci;
 mod recall;
@@ -30,8 +31,8 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::{Client, Resource};
 use parking_lot::Mutex;
 use plumb_api::{
-    Artifact as ArtifactStatus, Bucket, Condition, ExternalArtifact, GitRepository, LocalObjectReference,
-    OciRepository, SourceKind,
+    Artifact as ArtifactStatus, Bucket, Condition, ExternalArtifact, GitRepository, HelmChart,
+    HelmRepository, LocalObjectReference, OciRepository, SourceKind,
 };
 use plumb_lint::Finding;
 use plumb_source::Cancel;
@@ -51,6 +52,7 @@ use crate::status::Written;
 use crate::wakes::Wakes;
 use failure::Failure;
 use git::include::Included;
+use helm::ChartFetched;
 use recall::Recall;
 
 pub(crate) use reconcile::run;
@@ -108,6 +110,11 @@ pub(crate) trait Source:
 pub(crate) trait Fetch: Source {
     /// When to fetch.
     fn schedule(&self) -> Schedule;
+
+    /// Whether there is nothing to fetch: the object only says where something is. It has no status then, as in Flux.
+    fn is_static(&self) -> bool {
+        false
+    }
 
     /// What the statuses of all kinds have.
     fn standing(status: &mut Self::Status) -> Standing<'_>;
@@ -167,6 +174,8 @@ pub(crate) struct Fetched {
     signature: Signature,
     /// What the upstream says about the artifact.
     metadata: BTreeMap<String, String>,
+    /// What is told of a Helm chart.
+    chart: Option<ChartFetched>,
 }
 
 /// What is known of the signature of what was fetched.
@@ -241,6 +250,8 @@ pub(crate) struct Sources {
     pub(crate) git_repositories: All<GitRepository>,
     pub(crate) oci_repositories: All<OciRepository>,
     pub(crate) buckets: All<Bucket>,
+    pub(crate) helm_repositories: All<HelmRepository>,
+    pub(crate) helm_charts: All<HelmChart>,
     pub(crate) external_artifacts: All<ExternalArtifact>,
 
     git: GitStore,
@@ -261,6 +272,8 @@ pub(crate) struct Writers {
     pub(crate) git_repositories: Writer<GitRepository>,
     pub(crate) oci_repositories: Writer<OciRepository>,
     pub(crate) buckets: Writer<Bucket>,
+    pub(crate) helm_repositories: Writer<HelmRepository>,
+    pub(crate) helm_charts: Writer<HelmChart>,
     pub(crate) external_artifacts: Writer<ExternalArtifact>,
 }
 
@@ -271,6 +284,8 @@ impl Sources {
         let (git_repositories, git_repository_writer) = All::new(client);
         let (oci_repositories, oci_repository_writer) = All::new(client);
         let (buckets, bucket_writer) = All::new(client);
+        let (helm_repositories, helm_repository_writer) = All::new(client);
+        let (helm_charts, helm_chart_writer) = All::new(client);
         let (external_artifacts, external_artifact_writer) = All::new(client);
         let content =
             ContentStore::open(&storage.join("content"), content::Limits::default()).with_context(failed)?;
@@ -278,6 +293,8 @@ impl Sources {
             git_repositories,
             oci_repositories,
             buckets,
+            helm_repositories,
+            helm_charts,
             external_artifacts,
             content: Arc::new(content),
             git: GitStore::open(&storage.join("git"), Limits::default()).with_context(failed)?,
@@ -291,6 +308,8 @@ impl Sources {
             git_repositories: git_repository_writer,
             oci_repositories: oci_repository_writer,
             buckets: bucket_writer,
+            helm_repositories: helm_repository_writer,
+            helm_charts: helm_chart_writer,
             external_artifacts: external_artifact_writer,
         };
         Ok((sources, writers))
@@ -314,7 +333,8 @@ impl Sources {
             SourceKind::OciRepository => self.oci_repositories.get(&source.key).is_some(),
             SourceKind::Bucket => self.buckets.get(&source.key).is_some(),
             SourceKind::ExternalArtifact => self.external_artifacts.get(&source.key).is_some(),
-            SourceKind::HelmRepository | SourceKind::HelmChart => false,
+            SourceKind::HelmRepository => self.helm_repositories.get(&source.key).is_some(),
+            SourceKind::HelmChart => self.helm_charts.get(&source.key).is_some(),
         }
     }
 
@@ -325,15 +345,28 @@ impl Sources {
             SourceKind::OciRepository => &self.oci_repositories.troubles,
             SourceKind::Bucket => &self.buckets.troubles,
             SourceKind::ExternalArtifact => &self.external_artifacts.troubles,
-            SourceKind::HelmRepository | SourceKind::HelmChart => return None,
+            SourceKind::HelmRepository => &self.helm_repositories.troubles,
+            SourceKind::HelmChart => &self.helm_charts.troubles,
         };
         troubles.lock().get(&source.key).cloned()
     }
 }
 
+/// What a source has: also right after a start, when nobody has looked at it yet.
+async fn artifact_of<K: Fetch>(context: &Arc<Context>, object: &Arc<K>) -> Option<Artifact> {
+    let found = context.artifacts.get(&SourceId::of(object.as_ref()));
+    if found.is_some() || !context.fetches(K::KIND) {
+        return found;
+    }
+    let (context, object) = (context.clone(), object.clone());
+    let recalled = tokio::task::spawn_blocking(move || object.recall(&context)).await;
+    recalled.ok().flatten().map(|recalled| recalled.artifact)
+}
+
 /// Has every source looked at that is made of another one too.
 pub(crate) fn wake_users_of(sources: &Sources, source: &SourceId) {
     git::include::wake_users_of(sources, source);
+    helm::wake_users_of(sources, source);
 }
 
 /// Forgets a source that is gone.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use plumb_api::{
     Artifact as ArtifactStatus, LocalObjectReference, OciRepository, OciRepositoryRef, OciRepositoryStatus,
-    Reason, SourceKind,
+    OciRepositoryVerification, Reason, SourceKind,
 };
 use plumb_source::content::Stored;
 use plumb_source::ignore::{self, Convention};
@@ -99,7 +99,7 @@ impl Fetch for OciRepository {
             }
         };
         let signature = if verifies { signature } else { Signature::NotAskedFor };
-        Ok(Fetched { artifact, included: Vec::new(), signature, metadata })
+        Ok(Fetched { artifact, included: Vec::new(), signature, metadata, chart: None })
     }
 
     fn note(&self, _: &Fetched, _: Timestamp, status: &mut OciRepositoryStatus) {
@@ -148,27 +148,33 @@ async fn request(
         insecure: spec.insecure,
         timeout: spec.timeout.to_std(),
     };
+    let verifications = match &spec.verify {
+        Some(verify) => vec![verification(verify, &namespace, context).await?],
+        None => Vec::new(),
+    };
     let url = OciUrl::parse(&spec.url).map_err(OciError::from)?;
     let fetch = access.fetch(url, context).await?;
     Ok(OciFetch {
         reference: spec.reference.as_ref().map(OciRepositoryRef::resolve).unwrap_or_default(),
         layer: spec.layer_selector.clone().unwrap_or_default(),
-        verifications: verification(object, context).await?.into_iter().collect(),
+        verifications,
         known: known.map(|artifact| artifact.revision.to_string()),
         ..fetch
     })
 }
 
 /// Whose signature the artifact must carry.
-async fn verification(object: &OciRepository, context: &Context) -> Result<Option<Verification>, Failure> {
-    let Some(verify) = &object.spec.verify else { return Ok(None) };
-    let namespace = object.namespace().unwrap_or_default();
+pub(super) async fn verification(
+    verify: &OciRepositoryVerification,
+    namespace: &str,
+    context: &Context,
+) -> Result<Verification, Failure> {
     let failed =
         |failure: Failure| Failure { stage: Stage::Verify, reason: Reason::VerificationError, ..failure };
-    let keys = secrets::find(context, &namespace, verify.secret_ref.as_ref(), &secrets::SIGNERS).await;
+    let keys = secrets::find(context, namespace, verify.secret_ref.as_ref(), &secrets::SIGNERS).await;
     let keys = keys.map_err(failed)?;
     let root = verify.trusted_root_secret_ref.as_ref();
-    let root = secrets::find(context, &namespace, root, &secrets::TRUSTED_ROOT).await.map_err(failed)?;
+    let root = secrets::find(context, namespace, root, &secrets::TRUSTED_ROOT).await.map_err(failed)?;
     let verification = Verification::new(verify, keys.as_ref(), root.as_ref());
-    verification.map(Some).map_err(|error| OciError::from(error).into())
+    verification.map_err(|error| OciError::from(error).into())
 }

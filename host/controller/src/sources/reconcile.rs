@@ -12,7 +12,7 @@ use plumb_lint as lint;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::{Failure, Stage};
-use super::report::{Report, success_message};
+use super::report::{Report, told};
 use super::{Fetch, Fetched, Memory, Recalled, SourceId, external};
 use crate::Key;
 use crate::context::Context;
@@ -105,6 +105,11 @@ impl<K: Fetch> Run<'_, K> {
             return Action::await_change();
         }
         self.follow_secrets().await;
+        if self.object.is_static() {
+            // Whoever uses it may be waiting for what has changed in it, or in its Secrets.
+            context.wake_users_of(&self.source);
+            return Action::await_change();
+        }
         let generation = self.object.meta().generation;
         // What was made by another spec is not what is asked for.
         let known = context.artifacts.get(&self.source).filter(|_| memory.fetched_for == generation);
@@ -224,7 +229,9 @@ impl<K: Fetch> Run<'_, K> {
     async fn tell_success(&self, fetched: &Fetched) {
         let revision = &fetched.artifact.revision;
         tracing::info!(source = %self.source, %revision, "fetched a new revision");
-        self.publish(Severity::Normal, Reason::NewArtifact.as_str(), &success_message(revision)).await;
+        let (reason, message) = told(fetched);
+        let reason = if fetched.chart.is_some() { reason } else { Reason::NewArtifact };
+        self.publish(Severity::Normal, reason.as_str(), &message).await;
     }
 
     /// Tells once what is likely to hurt.

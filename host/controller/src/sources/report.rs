@@ -48,9 +48,9 @@ impl Report {
                 self.set(standing, verified, ConditionStatus::True, Reason::Succeeded, whose);
             }
         }
-        let message = success_message(&artifact.revision);
+        let (reason, message) = told(fetched);
         for holds in [ConditionType::Ready, ConditionType::ArtifactInStorage] {
-            self.set(standing, holds, ConditionStatus::True, Reason::Succeeded, &message);
+            self.set(standing, holds, ConditionStatus::True, reason, &message);
         }
         is_new
     }
@@ -71,7 +71,7 @@ impl Report {
         Stage::ALL.into_iter().filter(|before| before < stage).for_each(|stage| passed(standing, stage));
         let holds = match stage {
             Stage::Verify => ConditionStatus::False,
-            Stage::Include | Stage::Fetch | Stage::Store => ConditionStatus::True,
+            Stage::Include | Stage::Fetch | Stage::Build | Stage::Store => ConditionStatus::True,
         };
         self.set(standing, stage.condition(), holds, *reason, message);
         self.set(standing, ConditionType::Ready, ConditionStatus::False, *reason, message);
@@ -118,9 +118,19 @@ pub(super) fn published(
 
 /// `gitrepository/flux-system/apps/HEX`.
 fn path(source: &SourceId, revision: &Revision) -> String {
-    format!("{}/{}/{}", source.kind.as_str().to_lowercase(), source.key, revision.hex())
+    // A chart has a version, and no hash.
+    let name = revision.name().filter(|_| revision.hex().is_empty()).unwrap_or(revision.hex());
+    format!("{}/{}/{name}", source.kind.as_str().to_lowercase(), source.key)
 }
 
-pub(super) fn success_message(revision: &Revision) -> String {
+/// What the conditions and the event say of what was fetched.
+pub(super) fn told(fetched: &Fetched) -> (Reason, String) {
+    match &fetched.chart {
+        Some(chart) => chart.told(),
+        None => (Reason::Succeeded, success_message(&fetched.artifact.revision)),
+    }
+}
+
+fn success_message(revision: &Revision) -> String {
     format!("stored artifact for revision '{revision}'")
 }

@@ -15,6 +15,7 @@ mod a_failed_attempt_is_made_again_when_anything_changes;
 mod a_field_that_is_not_honoured_stalls;
 mod a_git_repository_is_taken_in_part_and_put_together;
 mod a_git_server_that_goes_down_and_comes_back;
+mod a_helm_chart_is_a_source;
 mod a_kustomization_shapes_what_it_applies;
 mod a_pipeline_acts_as_its_service_account;
 mod a_pipeline_and_a_kustomization_of_one_name_are_two;

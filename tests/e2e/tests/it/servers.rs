@@ -46,6 +46,21 @@ impl FileServer {
         Ok(Self { origin, files })
     }
 
+    /// Where the files are.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Serves a file.
+    pub(crate) fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
+        self.files.lock().unwrap().insert(path.to_owned(), bytes.into());
+    }
+
+    /// Has no files any more.
+    pub(crate) fn clear(&self) {
+        self.files.lock().unwrap().clear();
+    }
+
     /// Serves an archive of these files, and returns the `status.artifact` that Flux would write.
     pub(crate) fn publish(
         &self,

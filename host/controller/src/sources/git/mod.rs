@@ -83,7 +83,7 @@ impl Fetch for GitRepository {
             fetch(request, context, &self.namespace().unwrap_or_default(), known).await?;
         let uid = self.uid().unwrap_or_default();
         context.sources.recall.remember(&uid, &self.spec.url, &artifact.revision);
-        Ok(Fetched { artifact, included, signature, metadata: BTreeMap::new() })
+        Ok(Fetched { artifact, included, signature, metadata: BTreeMap::new(), chart: None })
     }
 
     fn note(&self, fetched: &Fetched, now: Timestamp, status: &mut GitRepositoryStatus) {
