@@ -84,7 +84,8 @@ pub(crate) fn run(
 }
 
 fn build(checkout: &Checkout, progress: &Progress, targets: &[Target]) -> anyhow::Result<()> {
-    let ourselves = env::current_exe().context("cannot tell where this program is")?;
+    // Not what this process runs: cargo may have built it anew since, with tests of the workspace.
+    let ourselves = checkout.release().join("xtask");
     let mut cargo = checkout.cargo();
     cargo.args(["build", "--release", "--workspace"]);
     for target in targets {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plumb_api::{ApplierKind, Kustomization, Owner, Pipeline, Plugin};
 use plumb_pipeline::Spec;
 use serde::Deserialize as _;
@@ -18,6 +19,22 @@ pub(crate) struct Applier {
     pub(crate) spec: Spec,
     /// The Plugins of the same file.
     pub(crate) plugins: Vec<Plugin>,
+}
+
+impl Applier {
+    /// A Kustomization, with nothing beside it.
+    pub(crate) fn kustomization(kustomization: &Kustomization) -> Self {
+        let (metadata, spec) = (&kustomization.metadata, Spec::from(&kustomization.spec));
+        Self { owner: owner(ApplierKind::Kustomization, metadata), spec, plugins: Vec::new() }
+    }
+}
+
+fn owner(kind: ApplierKind, metadata: &ObjectMeta) -> Owner {
+    Owner {
+        kind,
+        namespace: metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+        name: metadata.name.clone().unwrap_or_default(),
+    }
 }
 
 /// The one Kustomization or Pipeline in a file that may hold other objects as well.
@@ -52,12 +69,7 @@ pub(crate) fn of_text(text: &str, given: &Given) -> anyhow::Result<Applier> {
             kustomizations.len() + pipelines.len()
         ),
     };
-    let owner = Owner {
-        kind,
-        namespace: metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
-        name: metadata.name.clone().unwrap_or_default(),
-    };
-    Ok(Applier { owner, spec, plugins })
+    Ok(Applier { owner: owner(kind, metadata), spec, plugins })
 }
 
 /// The objects of a kind among documents.

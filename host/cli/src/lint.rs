@@ -6,12 +6,15 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use plumb_lint::{Finding, Report, Rule, Settings, Severity, lint_rendered, lint_tree};
-use plumb_pipeline::Variables;
+use plumb_pipeline::Values;
+use plumb_plugin::SystemClock;
 use plumb_tree::{Directory, Tree};
 
+use crate::applier::Applier;
 use crate::local::PluginDir;
 use crate::output::{self, Color, Format};
 use crate::renderer::Renderer;
+use crate::workbench::Laptop;
 
 /// Finds common mistakes in the Flux objects of a repository. Needs no cluster.
 ///
@@ -82,12 +85,19 @@ impl Lint {
         let renderer = Renderer::new(&self.plugins)?;
         let mut found: Vec<Finding> = Vec::new();
         for kustomization in &report.renderable {
-            let name = kustomization.metadata.name.as_deref().unwrap_or_default();
-            let post_build = kustomization.spec.post_build.clone().unwrap_or_default();
-            let variables = Variables::merge(&[], &post_build.substitute);
-            match renderer.spec(&kustomization.spec, &variables, tree) {
+            let mut kustomization = kustomization.clone();
+            // What the cluster holds is not known here.
+            if let Some(post_build) = &mut kustomization.spec.post_build {
+                post_build.substitute_from.clear();
+            }
+            let applier = Applier::kustomization(&kustomization);
+            let (values, laptop, clock) = (Values::default(), Laptop::default(), Arc::new(SystemClock));
+            match renderer.objects(&applier, &values, &laptop, clock, tree) {
                 Ok(rendered) => found.extend(lint_rendered(&rendered)),
-                Err(error) => output::note(format_args!("Kustomization {name} was not rendered: {error:#}")),
+                Err(error) => {
+                    let name = applier.owner.name;
+                    output::note(format_args!("Kustomization {name} was not rendered: {error:#}"));
+                }
             }
         }
         let names = |finding: &Finding| finding.object.rsplit('/').next().map(str::to_owned);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, ValueEnum};
-use plumb_api::{KustomizationSpec, Object};
+use plumb_api::{Kustomization, KustomizationSpec, Object};
 use plumb_plugin::SystemClock;
 use serde_json::json;
 
@@ -94,14 +94,17 @@ impl What {
                 let applier = applier::read(file, &given)?;
                 let start = self.root.clone().unwrap_or_else(|| PathBuf::from("."));
                 let source = Source::open(&start, self.root.as_deref())?;
-                let objects = renderer.applier(&applier, &given, &self.laptop, clock, &source.tree)?;
+                let values = given.values(&applier.spec, applier.owner.kind);
+                let objects = renderer.applier(&applier, &values, &self.laptop, clock, &source.tree)?;
                 Ok(Local { objects, applier: Some(applier) })
             }
             (None, Some(path)) => {
                 let spec = given.asked_of(spec_of_directory(path)?);
                 let source = Source::open(path, self.root.as_deref())?;
                 let spec = KustomizationSpec { path: Some(source.path), ..spec };
-                let objects = renderer.directory(&spec, &given, &source.tree)?;
+                let applier = Applier::kustomization(&Kustomization::new("local", spec));
+                let values = given.values(&applier.spec, applier.owner.kind);
+                let objects = renderer.objects(&applier, &values, &self.laptop, clock, &source.tree)?;
                 Ok(Local { objects, applier: None })
             }
             (None, None) => bail!("name a directory, or a file with --file"),

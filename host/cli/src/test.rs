@@ -112,7 +112,8 @@ impl Test {
             }
         };
         let source = Source::open(&root, Some(&root))?;
-        renderer.applier(&applier, &given, &laptop, Arc::new(Standing), &source.tree)
+        let values = given.values(&applier.spec, applier.owner.kind);
+        renderer.applier(&applier, &values, &laptop, Arc::new(Standing), &source.tree)
     }
 }
 

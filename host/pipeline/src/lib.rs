@@ -30,4 +30,4 @@ pub use plan::{Code, KRM, Mistake, PlanError, Plugins, Provided, Situation, Step
 pub use spec::{InputName, Parameters, PluginName, Spec, StepSpec};
 pub use stamp::stamp;
 pub use values::{Data, ValueError, Values, secrets};
-pub use variables::{Variables, VariablesError, data_of, variables_of};
+pub use variables::{DataError, Variables, data_of};

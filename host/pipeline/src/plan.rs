@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use plumb_api::{Capability, PluginLimits, Sensitive, SubstituteStrategy};
+use plumb_api::{Capability, PluginLimits, PostBuild, Sensitive, SubstituteStrategy};
 use plumb_cel::{EvaluateError, WhenError, WhenExpression};
 use plumb_plugin::{Grants, Host, Plugin};
 use serde_json::{Map, Value, json};
@@ -300,8 +300,7 @@ fn plan_step(spec: &StepSpec, values: &Values, plugins: &dyn Plugins) -> Result<
             let variables = variables(post_build, values).map_err(|errors| {
                 errors.into_iter().map(of("spec.postBuild.substituteFrom")).collect::<Vec<_>>()
             })?;
-            let is_asked = post_build.substitute_strategy() == SubstituteStrategy::Always;
-            if variables.is_empty() && !is_asked {
+            if !substitutes(post_build, &variables) {
                 return Ok(None);
             }
             Ok(variables.parameters())
@@ -359,8 +358,16 @@ fn in_source(host: Host, mut parameters: Value) -> Result<(Runs, Value), Vec<Why
     Ok((Runs::InSource { host, module }, config))
 }
 
+/// Without variables nothing is replaced, unless that is asked for: `${name:=default}` then stays as it is.
+fn substitutes(post_build: &PostBuild, variables: &Variables) -> bool {
+    match post_build.substitute_strategy() {
+        SubstituteStrategy::WithVariables => !variables.is_empty(),
+        SubstituteStrategy::Always => true,
+    }
+}
+
 /// The variables of a Kustomization, and every reason why there are none.
-fn variables(post_build: &plumb_api::PostBuild, values: &Values) -> Result<Variables, Vec<ValueError>> {
+fn variables(post_build: &PostBuild, values: &Values) -> Result<Variables, Vec<ValueError>> {
     let (mut all, mut errors) = (Vec::new(), Vec::new());
     for reference in &post_build.substitute_from {
         match values.get(InputName::new(reference.kind, &reference.name)) {
@@ -375,4 +382,21 @@ fn variables(post_build: &plumb_api::PostBuild, values: &Values) -> Result<Varia
         }
     }
     if errors.is_empty() { Ok(Variables::merge(&all, &post_build.substitute)) } else { Err(errors) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn variables_are_put_in_when_there_are_some_or_always() {
+        let some = Variables::merge([], &[("a".to_owned(), "b".to_owned())].into());
+        let post_build = |json: Value| serde_json::from_value::<PostBuild>(json).unwrap();
+        assert!(substitutes(&post_build(json!({})), &some));
+        assert!(!substitutes(&post_build(json!({})), &Variables::default()));
+        let always = post_build(json!({"substituteStrategy": "Always"}));
+        assert!(substitutes(&always, &Variables::default()));
+    }
 }

@@ -11,9 +11,9 @@ use crate::Data;
 #[derive(Clone, Default)]
 pub struct Variables(BTreeMap<String, Sensitive<String>>);
 
-/// Why an object gives no variables. No message has a value in it.
+/// Why the data of an object cannot be had. No message has a value in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VariablesError {
+pub enum DataError {
     /// It is neither a ConfigMap nor a Secret.
     #[error("{0} is neither a ConfigMap nor a Secret")]
     Kind(String),
@@ -25,8 +25,8 @@ pub enum VariablesError {
         /// The key.
         key: String,
     },
-    /// A value of a Secret is not the base64 of text.
-    #[error("{object}: the value of {key:?} is not the base64 of text in UTF-8")]
+    /// A value of a Secret, or of `binaryData`, is not base64.
+    #[error("{object}: the value of {key:?} is not base64")]
     NotBase64 {
         /// `Secret cluster-vars`.
         object: String,
@@ -64,59 +64,25 @@ impl Variables {
     }
 }
 
-/// The variables that a ConfigMap or a Secret of `substituteFrom` has: its keys and values.
-///
-/// # Errors
-///
-/// When it is another object, or a value is not text.
-pub fn variables_of(object: &Object) -> Result<BTreeMap<String, Sensitive<String>>, VariablesError> {
-    let name = format!("{} {}", object.kind(), object.name());
-    let is_secret = match (object.api_version(), object.kind()) {
-        ("v1", "ConfigMap") => false,
-        ("v1", "Secret") => true,
-        _ => return Err(VariablesError::Kind(name)),
-    };
-    let mut variables = BTreeMap::new();
-    for (key, value) in entries(object, "/data") {
-        let not_text = || VariablesError::NotText { object: name.clone(), key: key.clone() };
-        let text = value.as_str().ok_or_else(not_text)?;
-        let value = if is_secret {
-            let decoded = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            decoded.ok_or_else(|| VariablesError::NotBase64 { object: name.clone(), key: key.clone() })?
-        } else {
-            text.to_owned()
-        };
-        variables.insert(key.clone(), Sensitive::new(value));
-    }
-    if is_secret {
-        for (key, value) in entries(object, "/stringData") {
-            let not_text = || VariablesError::NotText { object: name.clone(), key: key.clone() };
-            let text = value.as_str().ok_or_else(not_text)?;
-            variables.insert(key.clone(), Sensitive::new(text.to_owned()));
-        }
-    }
-    Ok(variables)
-}
-
 /// The bytes of a ConfigMap or a Secret, by key.
 ///
 /// # Errors
 ///
 /// When it is another object, or a value is not what it has to be.
-pub fn data_of(object: &Object) -> Result<Data, VariablesError> {
+pub fn data_of(object: &Object) -> Result<Data, DataError> {
     let name = format!("{} {}", object.kind(), object.name());
     let fields: &[(&str, bool)] = match (object.api_version(), object.kind()) {
         ("v1", "ConfigMap") => &[("/data", false), ("/binaryData", true)],
         ("v1", "Secret") => &[("/data", true), ("/stringData", false)],
-        _ => return Err(VariablesError::Kind(name)),
+        _ => return Err(DataError::Kind(name)),
     };
     let mut data = Data::new();
     for (pointer, is_base64) in fields {
         for (key, value) in entries(object, pointer) {
-            let not_text = || VariablesError::NotText { object: name.clone(), key: key.clone() };
+            let not_text = || DataError::NotText { object: name.clone(), key: key.clone() };
             let text = value.as_str().ok_or_else(not_text)?;
             let bytes = if *is_base64 {
-                let not_base64 = |_| VariablesError::NotBase64 { object: name.clone(), key: key.clone() };
+                let not_base64 = |_| DataError::NotBase64 { object: name.clone(), key: key.clone() };
                 STANDARD.decode(text).map_err(not_base64)?
             } else {
                 text.as_bytes().to_vec()
@@ -141,22 +107,32 @@ mod tests {
         Object::new(value).unwrap()
     }
 
-    fn plain(variables: &BTreeMap<String, Sensitive<String>>) -> Vec<(&str, &str)> {
-        variables.iter().map(|(name, value)| (name.as_str(), value.expose().as_str())).collect()
+    fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, Sensitive<String>> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), Sensitive::new((*value).to_owned()))).collect()
     }
 
     #[test]
     fn the_later_goes_before_the_earlier_and_substitute_before_all() {
-        let config = object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"},
-            "data": {"a": "1", "b": "1", "c": "1"}}));
-        let secret = object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
-            "data": {"b": "Mg==", "c": "Mg=="}, "stringData": {"d": "2\n2\n"}}));
-        let from = [variables_of(&config).unwrap(), variables_of(&secret).unwrap()];
-        assert_eq!(plain(&from[1]), [("b", "2"), ("c", "2"), ("d", "2\n2\n")]);
+        let from =
+            [texts(&[("a", "1"), ("b", "1"), ("c", "1")]), texts(&[("b", "2"), ("c", "2"), ("d", "2\n2\n")])];
         let merged = Variables::merge(&from, &BTreeMap::from([("c".to_owned(), "3\n".to_owned())]));
         assert_eq!(merged.parameters(), json!({"variables": {"a": "1", "b": "2", "c": "3", "d": "22"}}));
         assert!(!merged.is_empty());
         assert!(Variables::merge([], &BTreeMap::new()).is_empty());
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let secret = object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+            "data": {"a": "Mg==", "b": "Mg=="}, "stringData": {"b": "3"}}));
+        let config = object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"},
+            "data": {"a": "Mg=="}, "binaryData": {"b": "//8="}}));
+        let plain = |object: &Object| -> Vec<(String, Vec<u8>)> {
+            let data = data_of(object).unwrap();
+            data.iter().map(|(key, value)| (key.clone(), value.expose().clone())).collect()
+        };
+        assert_eq!(plain(&secret), [("a".to_owned(), b"2".to_vec()), ("b".to_owned(), b"3".to_vec())]);
+        assert_eq!(plain(&config), [("a".to_owned(), b"Mg==".to_vec()), ("b".to_owned(), vec![255, 255])]);
     }
 
     /// Attack 19 (Secrets): what cannot be decoded is not shown.
@@ -164,17 +140,15 @@ mod tests {
     fn what_is_wrong_is_told_without_the_value() {
         let wrong = [
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "hunter2!"}}),
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "//8="}}),
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": {"hunter2": 1}}}),
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "data": {"k": "hunter2"}}),
         ];
         let told: Vec<String> =
-            wrong.into_iter().map(|wrong| variables_of(&object(wrong)).err().unwrap().to_string()).collect();
+            wrong.into_iter().map(|wrong| data_of(&object(wrong)).err().unwrap().to_string()).collect();
         assert_eq!(
             told,
             [
-                "Secret s: the value of \"k\" is not the base64 of text in UTF-8",
-                "Secret s: the value of \"k\" is not the base64 of text in UTF-8",
+                "Secret s: the value of \"k\" is not base64",
                 "ConfigMap c: the value of \"k\" is not text",
                 "Pod p is neither a ConfigMap nor a Secret",
             ]

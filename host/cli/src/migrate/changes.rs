@@ -8,17 +8,20 @@ use anyhow::{Context as _, bail};
 use futures::{StreamExt as _, pin_mut};
 use plumb_api::{GroupKind, Kustomization, Object, ObjectId, ValuesKind};
 use plumb_apply::Owner;
-use plumb_pipeline::{Variables, variables_of};
+use plumb_pipeline::{Values, data_of};
+use plumb_plugin::SystemClock;
 use plumb_tree::{Directory, Tree};
 
 use super::SourceName;
 use super::artifacts::Artifacts;
 use super::report::Changes;
+use crate::applier::Applier;
 use crate::comparison::Comparison;
 use crate::difference;
 use crate::local::PluginDir;
 use crate::reader::{Read, Reader, SOURCE_GROUP};
 use crate::renderer::Renderer;
+use crate::workbench::Laptop;
 
 /// Compares what every Kustomization would apply with what the cluster holds. One that cannot be compared says why.
 pub(super) async fn changes(
@@ -74,8 +77,10 @@ impl Comparing<'_> {
         anyhow::ensure!(!spec.suspend, "it is suspended, and would be left alone");
         anyhow::ensure!(spec.kube_config.is_none(), "it applies to another cluster");
         let tree = self.tree(kustomization).await?;
-        let variables = self.variables(kustomization).await?;
-        let rendered = self.renderer.kustomization(kustomization, &variables, &tree)?;
+        let applier = Applier::kustomization(kustomization);
+        let values = self.values(&applier).await?;
+        let (laptop, clock) = (Laptop::default(), Arc::new(SystemClock));
+        let rendered = self.renderer.applier(&applier, &values, &laptop, clock, &tree)?;
         let objects = self.comparison.place(rendered, spec.target_namespace.as_deref()).await?;
         self.compare_objects(&objects, changes).await?;
         if spec.prune {
@@ -87,28 +92,23 @@ impl Comparing<'_> {
         Ok(())
     }
 
-    /// The variables that the cluster holds.
-    async fn variables(&self, kustomization: &Kustomization) -> anyhow::Result<Variables> {
-        let Some(post_build) = &kustomization.spec.post_build else { return Ok(Variables::default()) };
-        let mut from = Vec::new();
-        for reference in &post_build.substitute_from {
-            let kind = match reference.kind {
+    /// The ConfigMaps and Secrets that the cluster holds. Of those that are missing, the plan of the steps tells.
+    async fn values(&self, applier: &Applier) -> anyhow::Result<Values> {
+        let mut values = Values::default();
+        for input in applier.spec.inputs() {
+            let kind = match input.kind() {
                 ValuesKind::ConfigMap => "ConfigMap",
                 ValuesKind::Secret => "Secret",
             };
-            let namespace = names(kustomization).0.to_owned();
-            let id =
-                ObjectId { namespace, name: reference.name.clone(), group_kind: GroupKind::new("", kind) };
+            let (namespace, name) = (applier.owner.namespace.clone(), input.name.to_owned());
+            let id = ObjectId { namespace, name: name.clone(), group_kind: GroupKind::new("", kind) };
             match self.reader.get(&id).await {
-                Read::Found(object) => from.push(variables_of(&object)?),
-                Read::Missing if reference.optional => {}
-                Read::Missing => bail!("{} of spec.postBuild.substituteFrom does not exist", id.human()),
-                Read::Refused(why) => {
-                    bail!("{} of spec.postBuild.substituteFrom cannot be read: {why}", id.human())
-                }
+                Read::Found(object) => values.insert(input.kind(), name, data_of(&object)?),
+                Read::Missing => {}
+                Read::Refused(why) => bail!("{} cannot be read: {why}", id.human()),
             }
         }
-        Ok(Variables::merge(&from, &post_build.substitute))
+        Ok(values)
     }
 
     async fn tree(&mut self, kustomization: &Kustomization) -> anyhow::Result<Arc<dyn Tree>> {

@@ -102,5 +102,5 @@ fn or_what_is_missing_is_told() {
         ("secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: hunter2}\n"),
     ]);
     let failure = render(directory.path(), &[".", "--substitute-from", "secret.yaml"]).failure();
-    insta::assert_snapshot!(failure, @r#"error: in secret.yaml: Secret s: the value of "a" is not the base64 of text in UTF-8"#);
+    insta::assert_snapshot!(failure, @r#"error: in secret.yaml: Secret s: the value of "a" is not base64"#);
 }

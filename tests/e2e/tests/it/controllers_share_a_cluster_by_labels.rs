@@ -31,7 +31,7 @@ async fn each_reconciles_its_shard_and_takes_over_what_is_given_to_it() -> anyho
     let namespace = cluster.namespace("shards").await?;
     let repository = GitRepo::new()?;
     for name in ["left", "right", "neither"] {
-        repository.write(&format!("{name}/a.yaml"), &config_map(name, "one"))?;
+        repository.write(&format!("{name}/a.yaml"), config_map(name, "one"))?;
     }
     repository.commit("A change")?;
     let server = GitServer::start(&repository.root(), GitServerOptions::default())?;

@@ -34,7 +34,7 @@ async fn a_tenant_whose_servers_are_silent_delays_nobody() -> anyhow::Result<()>
     }
 
     let repository = GitRepo::new()?;
-    repository.write("a.yaml", &config_map("settings", "one"))?;
+    repository.write("a.yaml", config_map("settings", "one"))?;
     repository.commit("A change")?;
     let server = GitServer::start(&repository.root(), GitServerOptions::default())?;
     let spec = json!({"interval": "1h", "url": server.url(), "ref": {"branch": "main"}});
