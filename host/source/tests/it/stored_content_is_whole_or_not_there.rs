@@ -6,7 +6,13 @@ use plumb_tree::{TreeError, TreePath};
 use tempfile::TempDir;
 
 fn open(dir: &TempDir) -> ContentStore {
-    ContentStore::open(dir.path(), Limits::default()).unwrap()
+    loop {
+        match ContentStore::open(dir.path(), Limits::default()) {
+            // A program that another test is starting holds our files, and so the lock, until it runs.
+            Err(OpenError::InUse(_)) => thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 fn tree(store: &ContentStore, files: &[(&str, &str)]) -> Stored {
