@@ -64,7 +64,8 @@ pub struct HelmChartSpec {
     /// Whether to stop looking for new versions. What was fetched stays available. It defaults to `false`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,
-    /// Whose signature the chart must carry. It can be used with a HelmRepository of `type: oci` only. Dependencies are not verified.
+    /// Whose signature the chart must carry; with a HelmRepository that has an index, whose provenance file, by the PGP keys of `secretRef`. It can
+    /// be used with a HelmRepository only. Dependencies are not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<OciRepositoryVerification>,
 }

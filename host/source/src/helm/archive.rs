@@ -10,6 +10,9 @@ use crate::helm::{ChartError, HelmLimits};
 /// The media type of the layer of an OCI artifact that is the archive of a chart.
 pub const CHART_MEDIA_TYPE: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
+/// What is done with each file of a chart: its path in the chart, and its bytes.
+type Take<'a> = &'a mut dyn FnMut(&str, Vec<u8>) -> Result<(), ChartError>;
+
 /// A chart: a directory of a tree, with `Chart.yaml` in it.
 #[derive(Clone, Debug)]
 pub struct Chart {
@@ -100,10 +103,7 @@ impl Chart {
     }
 
     /// Visits all files of the chart, links followed, by their paths in it.
-    pub(crate) fn each_file(
-        &self,
-        take: &mut dyn FnMut(&str, Vec<u8>) -> Result<(), ChartError>,
-    ) -> Result<(), ChartError> {
+    pub(crate) fn each_file(&self, take: Take<'_>) -> Result<(), ChartError> {
         let mut left = self.limits.chart.entries;
         self.each_below("", 0, &self.view(), &mut left, take)
     }
@@ -114,7 +114,7 @@ impl Chart {
         depth: usize,
         view: &View,
         left: &mut usize,
-        take: &mut dyn FnMut(&str, Vec<u8>) -> Result<(), ChartError>,
+        take: Take<'_>,
     ) -> Result<(), ChartError> {
         let limits = self.limits.chart;
         if depth > limits.depth {

@@ -100,6 +100,14 @@ pub enum RepositoryError {
         /// The digest of what was sent.
         found: String,
     },
+    /// Nobody of those who may has signed it, or what they have signed is something else.
+    #[error("the chart {url} is not signed as spec.verify asks: {reason}")]
+    Provenance {
+        /// Where the chart came from; its provenance file is beside it.
+        url: String,
+        /// What is missing or wrong.
+        reason: String,
+    },
     /// It could not be stored, or there is too much of it.
     #[error("cannot store {url}: {reason}")]
     Content {
@@ -119,6 +127,7 @@ impl RepositoryError {
                 Reason::AuthenticationFailed
             }
             Self::Index { .. } => Reason::IndexationFailed,
+            Self::Provenance { .. } => Reason::ChartVerificationError,
             _ => Reason::Failed,
         }
     }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use plumb_api::Revision;
 use reqwest::header::{
     ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
@@ -12,10 +13,15 @@ use url::Url;
 
 use crate::content::{ContentError, ContentStore, Received, Remembered, Stored};
 use crate::download::{Interrupted, blocking, receive};
+use crate::git::verify::TrustedKeys;
 use crate::helm::http::{Http, shown, unreachable};
 use crate::helm::index::{self, ChartVersion, Unreadable};
-use crate::helm::{HelmLimits, HelmLogin, RepositoryError};
+use crate::helm::{HelmLimits, HelmLogin, RepositoryError, provenance};
+use crate::percent::decoded;
 use crate::transport::Transport;
+
+/// A provenance file has `Chart.yaml` in it, and a signature.
+const MAX_PROVENANCE_BYTES: usize = 1024 * 1024;
 
 /// An index to fetch.
 #[derive(Clone)]
@@ -43,6 +49,8 @@ pub struct ChartFetch {
     pub timeout: Duration,
     /// How much may be received.
     pub limits: HelmLimits,
+    /// Who has to have signed a chart: its provenance file, as `helm package --sign` makes it, is beside it. Without it there need be none.
+    pub signers: Option<TrustedKeys>,
 }
 
 /// What a fetch of an index has found.
@@ -189,17 +197,49 @@ impl ChartFetch {
         let url = resolve(&repository, url)?;
         let downloading = async {
             let response = self.http(&repository).get(url.clone(), HeaderMap::new()).await?;
-            download(&url, response, self.limits.archive_bytes, "bytes in the archive of a chart", content)
-                .await
-        };
-        let received = timeout(self.timeout, downloading).await.map_err(|_| self.late(&url))??;
-        let found = received.id().to_string();
-        match &version.digest {
-            Some(expected) if expected.strip_prefix("sha256:").unwrap_or(expected) != found => {
-                Err(RepositoryError::Digest { url: shown(&url), expected: expected.clone(), found })
+            let limit = self.limits.archive_bytes;
+            let received =
+                download(&url, response, limit, "bytes in the archive of a chart", content).await?;
+            let found = received.id().to_string();
+            match &version.digest {
+                Some(expected) if expected.strip_prefix("sha256:").unwrap_or(expected) != found => {
+                    return Err(RepositoryError::Digest {
+                        url: shown(&url),
+                        expected: expected.clone(),
+                        found,
+                    });
+                }
+                _ => {}
             }
-            _ => Ok(received),
-        }
+            if let Some(signers) = &self.signers {
+                self.verify(&repository, &url, &version.version, &found, signers).await?;
+            }
+            Ok(received)
+        };
+        timeout(self.timeout, downloading).await.map_err(|_| self.late(&url))?
+    }
+
+    /// Looks at the provenance file beside an archive that has this digest.
+    async fn verify(
+        &self,
+        repository: &Url,
+        archive: &Url,
+        version: &str,
+        digest: &str,
+        signers: &TrustedKeys,
+    ) -> Result<(), RepositoryError> {
+        let failed = |reason| RepositoryError::Provenance { url: shown(archive), reason };
+        let mut url = archive.clone();
+        url.set_path(&format!("{}.prov", archive.path()));
+        let response = match self.http(repository).get(url.clone(), HeaderMap::new()).await {
+            Err(RepositoryError::Status { status: 404, .. }) => {
+                return Err(failed("there is no file .prov beside it".to_owned()));
+            }
+            response => response?,
+        };
+        let file = provenance_file(&url, response).await?;
+        let name = decoded(archive.path().rsplit('/').next().unwrap_or_default());
+        provenance::check(&file, &name, version, digest, signers, Timestamp::now()).map_err(failed)
     }
 
     /// The URL of the repository, as a directory.
@@ -258,6 +298,20 @@ fn masked(url: &str) -> String {
         Ok(url) => shown(&url),
         Err(_) => url.split_once('@').map_or(url, |(_, rest)| rest).chars().take(200).collect(),
     }
+}
+
+/// A provenance file, which is small.
+async fn provenance_file(url: &Url, mut response: Response) -> Result<Vec<u8>, RepositoryError> {
+    let mut file = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(url, error))? {
+        file.extend_from_slice(&chunk);
+        if file.len() > MAX_PROVENANCE_BYTES {
+            let limit = MAX_PROVENANCE_BYTES as u64;
+            let reason = ContentError::TooMuch { what: "bytes in a provenance file", limit };
+            return Err(RepositoryError::Content { url: shown(url), reason });
+        }
+    }
+    Ok(file)
 }
 
 async fn download(
@@ -332,6 +386,7 @@ mod tests {
             transport: Transport::default(),
             timeout: Duration::from_secs(5),
             limits: HelmLimits::default(),
+            signers: None,
         }
     }
 }

@@ -1,4 +1,5 @@
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
 
@@ -66,18 +67,23 @@ impl Metadata {
 
 /// The dependencies in `requirements.yaml`.
 pub(crate) fn requirements(bytes: &[u8]) -> Result<Vec<Dependency>, String> {
-    serde_saphyr::from_slice_with_options::<Requirements>(bytes, options())
-        .map(|read| read.dependencies.unwrap_or_default())
-        .map_err(|error| format!("requirements.yaml cannot be read: {}", sentence(&error)))
+    let requirements = read::<Requirements>(bytes);
+    let requirements = requirements.map_err(|why| format!("requirements.yaml {why}"))?;
+    Ok(requirements.dependencies.unwrap_or_default())
+}
+
+/// A document of YAML; the error completes the sentence "it …".
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    serde_saphyr::from_slice_with_options(bytes, options())
+        .map_err(|error| format!("cannot be read: {}", sentence(&error)))
 }
 
 /// A file of values. They are read by the rules of YAML 1.1, as Helm does: `yes` is true, `0644` is 420.
 pub(crate) fn values(bytes: &[u8]) -> Result<serde_json::Map<String, Value>, String> {
-    match serde_saphyr::from_slice_with_options::<Value>(bytes, options()) {
-        Ok(Value::Object(values)) => Ok(values),
-        Ok(Value::Null) => Ok(serde_json::Map::new()),
-        Ok(_) => Err("is not a mapping of values".to_owned()),
-        Err(error) => Err(format!("cannot be read: {}", sentence(&error))),
+    match read(bytes)? {
+        Value::Object(values) => Ok(values),
+        Value::Null => Ok(serde_json::Map::new()),
+        _ => Err("is not a mapping of values".to_owned()),
     }
 }
 

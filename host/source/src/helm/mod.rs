@@ -13,6 +13,7 @@ mod index;
 mod login;
 mod metadata;
 mod package;
+mod provenance;
 mod reference;
 mod values;
 

@@ -76,6 +76,7 @@ async fn fetch(url: String) {
         transport: Transport::default(),
         timeout: Duration::from_secs(600),
         limits: HelmLimits::default(),
+        signers: None,
     };
     let fetch = IndexFetch { owner: "me".to_owned(), repository, known: None };
     let IndexFetched::New { stored, .. } = fetch.fetch(&store).await.unwrap() else { panic!("it is new") };

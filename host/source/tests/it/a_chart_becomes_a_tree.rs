@@ -59,6 +59,7 @@ pub(crate) fn repository(url: String) -> ChartFetch {
         transport: Transport::default(),
         timeout: Duration::from_secs(60),
         limits: HelmLimits::default(),
+        signers: None,
     }
 }
 

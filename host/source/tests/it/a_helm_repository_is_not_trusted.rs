@@ -1,6 +1,13 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use axum::extract::Request;
 use axum::response::Response;
+use plumb_api::Sensitive;
+use plumb_source::git::verify::TrustedKeys;
 use plumb_source::helm::{ChartFetch, HelmLimits, IndexFetch, RepositoryError};
+use plumb_source::transport::{ClientCertificate, Transport};
+use plumb_test_support::{Authority, GitRepo, GitServer, GitServerOptions};
 use rstest::rstest;
 
 use crate::a_chart_becomes_a_tree::{Shelf, chart, digest, index, login, repository};
@@ -133,6 +140,33 @@ async fn some_redirects_are_not_followed(#[case] to: &'static str, #[case] why: 
     assert!(told.ends_with(why), "{told}");
 }
 
+// Attack 5 (sources): the certificate of a client tells who one is, too, and is shown to the repository only.
+#[rstest]
+#[case(false, "cannot fetch")]
+#[case(true, "answered with the status 404")]
+#[tokio::test]
+async fn a_certificate_stays_with_its_repository(#[case] pass_credentials: bool, #[case] why: &str) {
+    let (repo, authority) = (GitRepo::new().unwrap(), Authority::new().unwrap());
+    let tls = Some(authority.clone().demanding_certificates());
+    // It has no charts, but tells so only to those whom it lets in.
+    let strict =
+        GitServer::start(&repo.root(), GitServerOptions { tls, ..GitServerOptions::default() }).unwrap();
+    let (cert, key) = authority.client();
+    let client =
+        ClientCertificate { cert: cert.as_bytes().to_vec(), key: Sensitive::new(key.as_bytes().to_vec()) };
+    let ca = Some(authority.ca_pem().as_bytes().to_vec());
+    let transport = Transport { ca, client_certificate: Some(client), ..Transport::default() };
+    let of_itself = ChartFetch { transport: transport.clone(), ..repository(strict.origin()) };
+    let told = Shelf::new().pull(&of_itself, "web", "*").await.unwrap_err();
+    assert!(told.ends_with("answered with the status 404"), "{told}");
+
+    let url = format!("{}/web.tgz", strict.origin());
+    let web = Web::start(move |_, _| bytes(index(&[("web", "1.0.0", &url, "")]))).await;
+    let fetch = ChartFetch { transport, pass_credentials, ..repository(web.url("")) };
+    let told = Shelf::new().pull(&fetch, "web", "*").await.unwrap_err();
+    assert!(told.contains(why), "{told}");
+}
+
 // Attack 6 (sources): neither a repository, nor its index, nor a redirect leads to where clouds keep their credentials.
 #[tokio::test]
 async fn some_addresses_are_not_reached() {
@@ -186,4 +220,31 @@ async fn what_is_no_index_is_told_with_its_place() {
     assert!(matches!(error, RepositoryError::Index { .. }), "{error}");
     assert_eq!(error.reason(), plumb_api::Reason::IndexationFailed);
     assert!(!error.to_string().contains('\n'), "{error}");
+}
+
+// Attack 11 (sources): a chart that nobody who may has signed. (What is signed here is no archive, which is looked at last.)
+#[rstest]
+#[case("web.prov", "ada.asc", "the chart cannot be unpacked")]
+#[case("web.prov", "eve.asc", "which is not in the secret")]
+#[case("changed.prov", "ada.asc", "is not signed as spec.verify asks")]
+#[case("missing", "ada.asc", "there is no file .prov beside it")]
+#[tokio::test]
+async fn a_provenance_file_is_looked_at_where_it_is_asked_for(
+    #[case] prov: &'static str,
+    #[case] key: &str,
+    #[case] why: &str,
+) {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/helm/fixtures");
+    let keys = BTreeMap::from([(key.to_owned(), std::fs::read(fixtures.join(key)).unwrap())]);
+    let signers = Some(TrustedKeys::from_secret(&keys).unwrap());
+    let web = Web::start(move |uri, _| match uri.path() {
+        "/index.yaml" => bytes(index(&[("web", "1.0.0", "web-1.0.0.tgz", "")])),
+        "/web-1.0.0.tgz" => bytes("abc"),
+        "/web-1.0.0.tgz.prov" => std::fs::read(fixtures.join(prov)).map_or_else(|_| status(404), bytes),
+        _ => status(500),
+    })
+    .await;
+    let fetch = ChartFetch { signers, ..repository(web.url("")) };
+    let told = Shelf::new().pull(&fetch, "web", "*").await.unwrap_err();
+    assert!(told.contains(why), "{told}");
 }

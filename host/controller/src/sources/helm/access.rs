@@ -40,6 +40,7 @@ pub(super) fn anonymous(url: &str, context: &Context) -> ChartFetch {
         transport: Transport { addresses: context.config.addresses.clone(), ..Transport::default() },
         timeout: std::time::Duration::from_secs(60).min(context.config.longest_fetch),
         limits: HelmLimits::default(),
+        signers: None,
     }
 }
 

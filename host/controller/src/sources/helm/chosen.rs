@@ -7,6 +7,7 @@ use plumb_api::{
     SourceKind,
 };
 use plumb_source::content::{ContentError, ContentStore};
+use plumb_source::git::verify::TrustedKeys;
 use plumb_source::helm::{
     CHART_MEDIA_TYPE, Chart, ChartError, ChartFetch, ChartVersion, HelmLimits, Index, IndexFetch,
     IndexFetched, Remote, chart_reference, version_of_tag,
@@ -19,7 +20,7 @@ use super::failure::{not_pulled, not_pulled_from_registry};
 use crate::Key;
 use crate::context::Context;
 use crate::sources::failure::{Failure, Stage};
-use crate::sources::{SourceId, artifact_of, oci};
+use crate::sources::{SourceId, artifact_of, oci, secrets};
 
 /// A version of a chart that was chosen.
 pub(super) struct Chosen {
@@ -56,10 +57,6 @@ impl Chosen {
             }
             return of_registry(context, fetch, range).await;
         }
-        if verify.is_some() {
-            let message = "spec.verify needs a HelmRepository of type oci";
-            return Err(Failure::stalled(Stage::Fetch, Reason::UnsupportedField, message));
-        }
         let source = SourceId { kind: SourceKind::HelmRepository, key };
         let Some(index) = artifact_of(context, repository).await else {
             let why = match context.fetches(SourceKind::HelmRepository) {
@@ -71,7 +68,10 @@ impl Chosen {
             let message = format!("no artifact available for {source}{why}");
             return Err(Failure::new(Stage::Fetch, Reason::NoSourceArtifact, message));
         };
-        let repository = access::repository(repository, context).await?;
+        let mut repository = access::repository(repository, context).await?;
+        if let Some(verify) = verify {
+            repository.signers = Some(signers(verify, &source.key.namespace, context).await?);
+        }
         let chosen = of_index(context, repository, index.tree, chart, range).await?;
         Ok(Self { source_revision: Some(index.revision.to_string()), ..chosen })
     }
@@ -193,6 +193,23 @@ async fn verification(
 ) -> Result<Verification, Failure> {
     let verification = oci::verification(verify, namespace, context).await;
     verification.map_err(|failure| Failure { reason: Reason::ChartVerificationError, ..failure })
+}
+
+/// Whose provenance file a chart of a repository with an index must have. The definition has no provider for that; charts of an index have no other signatures.
+async fn signers(
+    verify: &OciRepositoryVerification,
+    namespace: &str,
+    context: &Context,
+) -> Result<TrustedKeys, Failure> {
+    let failed = |message: String| Failure::new(Stage::Verify, Reason::ChartVerificationError, message);
+    if verify.secret_ref.is_none() || !verify.match_oidc_identity.is_empty() {
+        let message = "charts of a repository with an index are verified by their provenance files: spec.verify.secretRef has to name \
+                       the Secret with the PGP keys of those who may sign, and spec.verify.matchOIDCIdentity is for registries";
+        return Err(Failure::stalled(Stage::Verify, Reason::UnsupportedField, message));
+    }
+    let data = secrets::find(context, namespace, verify.secret_ref.as_ref(), &secrets::SIGNERS).await;
+    let data = data.map_err(|failure| failed(failure.message))?.unwrap_or_default();
+    TrustedKeys::from_secret(&data).map_err(|error| failed(error.to_string()))
 }
 
 /// URLs that differ in a slash at the end are the same, as in Flux.

@@ -14,11 +14,12 @@ impl From<RepositoryError> for Failure {
 
 /// Why a chart was not downloaded.
 pub(super) fn not_pulled(error: RepositoryError) -> Failure {
-    let reason = match error.reason() {
-        Reason::AuthenticationFailed => Reason::AuthenticationFailed,
-        _ => Reason::ChartPullError,
+    let (stage, reason) = match error.reason() {
+        Reason::AuthenticationFailed => (Stage::Fetch, Reason::AuthenticationFailed),
+        Reason::ChartVerificationError => (Stage::Verify, Reason::ChartVerificationError),
+        _ => (Stage::Fetch, Reason::ChartPullError),
     };
-    Failure::new(Stage::Fetch, reason, error.to_string())
+    Failure::new(stage, reason, error.to_string())
 }
 
 impl From<ChartError> for Failure {

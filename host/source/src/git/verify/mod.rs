@@ -74,6 +74,15 @@ pub fn verify_tag(
     told(signed, key)
 }
 
+/// Looks for the signature below a text, by PGP. Returns the key that signed it, and the text that was signed.
+pub(crate) fn verify_text(
+    message: &str,
+    keys: &TrustedKeys,
+    now: Timestamp,
+) -> Result<(String, String), Flaw> {
+    pgp::signer_of_text(message, keys.pgp(), now)
+}
+
 fn told(signed: Signed, key: Result<String, Flaw>) -> Result<Verified, VerifyError> {
     match key {
         Ok(key) => Ok(Verified { signed, key }),

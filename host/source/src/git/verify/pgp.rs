@@ -1,5 +1,7 @@
 use jiff::Timestamp;
-use pgp::composed::{Deserializable as _, DetachedSignature, SignedPublicKey, SignedPublicSubKey};
+use pgp::composed::{
+    CleartextSignedMessage, Deserializable as _, DetachedSignature, SignedPublicKey, SignedPublicSubKey,
+};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureType, SubpacketData};
 use pgp::types::{KeyDetails, Tag};
@@ -18,12 +20,40 @@ pub(crate) fn signer(
     now: Timestamp,
 ) -> Result<String, Flaw> {
     let signature = only_signature(armor)?;
-    check_signature(&signature, now)?;
+    if signature.typ() != Some(SignatureType::Binary) {
+        return Err(Flaw::Malformed("its signature is not one over bytes".to_owned()));
+    }
+    signer_of(&signature, payload, trusted, now)
+}
+
+/// The same for text with its signature below it (RFC 9580, "Cleartext Signature Framework"), and the text that was signed, with the line ends that it was signed with.
+pub(crate) fn signer_of_text(
+    message: &str,
+    trusted: &[SignedPublicKey],
+    now: Timestamp,
+) -> Result<(String, String), Flaw> {
+    let (message, _) = CleartextSignedMessage::from_string(message)
+        .map_err(|error| Flaw::Malformed(printable(&error.to_string())))?;
+    let [signature] = message.signatures() else { return Err(Flaw::Several) };
+    if !matches!(signature.typ(), Some(SignatureType::Binary | SignatureType::Text)) {
+        return Err(Flaw::Malformed("its signature is not one over text".to_owned()));
+    }
+    let text = message.signed_text();
+    Ok((signer_of(signature, text.as_bytes(), trusted, now)?, text))
+}
+
+fn signer_of(
+    signature: &Signature,
+    payload: &[u8],
+    trusted: &[SignedPublicKey],
+    now: Timestamp,
+) -> Result<String, Flaw> {
+    check_signature(signature, now)?;
     // The same key may be there twice, once expired and once prolonged: one that is fine is enough.
     let mut flaw = None;
-    for key in trusted.iter().flat_map(candidates).filter(|key| key.may_have_made(&signature)) {
-        let found = if key.made(&signature, payload) {
-            key.check(&signature, now)
+    for key in trusted.iter().flat_map(candidates).filter(|key| key.may_have_made(signature)) {
+        let found = if key.made(signature, payload) {
+            key.check(signature, now)
         } else {
             Err(Flaw::NotSigned(key.id()))
         };
@@ -32,7 +62,7 @@ pub(crate) fn signer(
             Err(found) => flaw = Some(better_told(flaw, found)),
         }
     }
-    Err(flaw.unwrap_or_else(|| Flaw::UnknownKey(issuer(&signature))))
+    Err(flaw.unwrap_or_else(|| Flaw::UnknownKey(issuer(signature))))
 }
 
 /// Of several keys, the one that did sign has more to tell than one that did not.
@@ -59,9 +89,6 @@ fn only_signature(armor: &[u8]) -> Result<Signature, Flaw> {
 
 /// What a signature says of itself.
 fn check_signature(signature: &Signature, now: Timestamp) -> Result<(), Flaw> {
-    if signature.typ() != Some(SignatureType::Binary) {
-        return Err(Flaw::Malformed("its signature is not one over bytes".to_owned()));
-    }
     match signature.hash_alg() {
         Some(
             HashAlgorithm::Sha256
