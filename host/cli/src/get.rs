@@ -211,15 +211,21 @@ fn row<K: Reconciled>(object: &K) -> Row {
     let is_told_of_by_health = ready.is_some_and(|ready| ready.status == "True")
         && healthy.is_some_and(|healthy| healthy.status == "False");
     let telling = if is_told_of_by_health { healthy } else { ready };
+    // As in Flux, what only says where something is is always ready.
+    let (state, message) = match (ready, object.is_static()) {
+        (None, true) => ("True", "asked when a chart is"),
+        (None, false) => ("Unknown", ""),
+        (Some(ready), _) => (ready.status.as_str(), telling.map_or("", |condition| &condition.message)),
+    };
     Row {
         kind: K::kind(&()).into_owned(),
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
         revision: object.revision().unwrap_or_default().to_owned(),
         suspended: object.is_suspended(),
-        ready: ready.map_or("Unknown", |ready| &ready.status).to_owned(),
+        ready: state.to_owned(),
         healthy: healthy.map(|healthy| healthy.status.clone()),
-        message: telling.map(|condition| condition.message.clone()).unwrap_or_default(),
+        message: message.to_owned(),
         created_at: object.creation_timestamp(),
     }
 }
@@ -307,6 +313,20 @@ mod tests {
             "spec": {"interval": "5m", "url": "https://git.example/apps"},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_registry_of_charts_has_no_status_and_is_ready() {
+        let repository = |type_: &str| -> HelmRepository {
+            serde_json::from_value(json!({
+                "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository",
+                "metadata": {"name": "charts", "namespace": "flux-system"},
+                "spec": {"url": "oci://registry.example/charts", "type": type_},
+            }))
+            .unwrap()
+        };
+        assert_eq!(row(&repository("oci")).ready, "True");
+        assert_eq!(row(&repository("default")).ready, "Unknown");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use plumb_api::{
-    Bucket, Condition, ExternalArtifact, GitRepository, HelmChart, HelmRepository, Kustomization,
-    OciRepository, Pipeline,
+    Bucket, Condition, ExternalArtifact, GitRepository, HelmChart, HelmRepository, HelmRepositoryType,
+    Kustomization, OciRepository, Pipeline,
 };
 use serde::de::DeserializeOwned;
 
@@ -25,6 +25,11 @@ pub(crate) trait Reconciled:
 
     /// Whether it is left alone.
     fn is_suspended(&self) -> bool;
+
+    /// Whether there is nothing to do for it, and it has no status: it only says where something is.
+    fn is_static(&self) -> bool {
+        false
+    }
 }
 
 /// A source that is fetched: all of them have the same fields for it.
@@ -50,7 +55,29 @@ macro_rules! fetched {
     )*};
 }
 
-fetched!(GitRepository, OciRepository, Bucket, HelmRepository, HelmChart);
+fetched!(GitRepository, OciRepository, Bucket, HelmChart);
+
+impl Reconciled for HelmRepository {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn revision(&self) -> Option<&str> {
+        Some(&self.status.as_ref()?.artifact.as_ref()?.revision)
+    }
+
+    fn last_handled(&self) -> Option<&str> {
+        self.status.as_ref()?.last_handled_reconcile_at.as_deref()
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.spec.suspend
+    }
+
+    fn is_static(&self) -> bool {
+        self.spec.kind() == HelmRepositoryType::Oci
+    }
+}
 
 /// Its own controller looks after it: nobody can ask for a reconciliation, or suspend it.
 impl Reconciled for ExternalArtifact {

@@ -14,7 +14,7 @@ use plumb_api::annotations::REQUESTED_AT;
 use plumb_api::conditions::find;
 use plumb_api::{
     Bucket, ConditionType, CrossNamespaceSourceReference, GitRepository, HelmChart, HelmRepository,
-    HelmRepositoryType, Kustomization, OciRepository, Pipeline, Reason, SourceKind,
+    Kustomization, OciRepository, Pipeline, Reason, SourceKind,
 };
 use serde_json::json;
 
@@ -121,8 +121,7 @@ async fn request_any(client: Client, object: &Object) -> anyhow::Result<()> {
 
 /// A registry has no index to fetch, and no status that could tell of it.
 async fn request_index(client: Client, object: &Object) -> anyhow::Result<()> {
-    let repository: HelmRepository = read(client.clone(), object).await?;
-    if repository.spec.kind() == HelmRepositoryType::Oci {
+    if read::<HelmRepository>(client.clone(), object).await?.is_static() {
         let Object { name, namespace, .. } = object;
         output::note(format_args!(
             "HelmRepository {namespace}/{name} is a registry, which is asked when a chart is"
