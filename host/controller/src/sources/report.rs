@@ -75,6 +75,11 @@ impl Report {
         };
         self.set(standing, stage.condition(), holds, *reason, message);
         self.set(standing, ConditionType::Ready, ConditionStatus::False, *reason, message);
+        // Something was fetched, and is not what users of the source get.
+        if *stage > Stage::Fetch && standing.artifact.is_some() {
+            let outdated = ConditionType::ArtifactOutdated;
+            self.set(standing, outdated, ConditionStatus::True, Reason::NewRevision, message);
+        }
     }
 
     fn set(
@@ -133,4 +138,40 @@ pub(super) fn told(fetched: &Fetched) -> (Reason, String) {
 
 fn success_message(revision: &Revision) -> String {
     format!("stored artifact for revision '{revision}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use plumb_api::{Bucket, BucketStatus};
+    use rstest::rstest;
+
+    use super::super::Fetch as _;
+    use super::*;
+
+    #[rstest]
+    #[case::nothing_new_was_seen(Stage::Fetch, true, false)]
+    #[case::the_new_one_is_not_trusted(Stage::Verify, true, true)]
+    #[case::the_new_one_is_no_tree(Stage::Store, true, true)]
+    #[case::there_was_none_before(Stage::Verify, false, false)]
+    fn an_artifact_is_outdated_when_a_new_one_could_not_be_made(
+        #[case] stage: Stage,
+        #[case] had_one: bool,
+        #[case] is_outdated: bool,
+    ) {
+        let report = Report { generation: Some(1), now: Timestamp::UNIX_EPOCH };
+        let before = ArtifactStatus {
+            digest: "sha256:a".to_owned(),
+            url: "plumbline://a".to_owned(),
+            path: "a".to_owned(),
+            revision: "sha256:a".to_owned(),
+            last_update_time: Time(report.now),
+            size: None,
+            metadata: BTreeMap::new(),
+        };
+        let mut status = BucketStatus { artifact: had_one.then_some(before), ..BucketStatus::default() };
+        let failure = Failure::new(stage, Reason::Failed, "no");
+        report.fail(&mut Bucket::standing(&mut status), &failure);
+        let found = status.conditions.iter().find(|condition| condition.type_ == "ArtifactOutdated");
+        assert_eq!(found.is_some(), is_outdated);
+    }
 }
