@@ -111,8 +111,10 @@ impl Fetch for HelmChart {
 
     async fn fetch(&self, context: &Arc<Context>, known: Option<Artifact>) -> Result<Fetched, Failure> {
         match self.spec.source_ref.kind {
-            ChartSourceKind::HelmRepository => of_repository(self, context, known).await,
-            ChartSourceKind::GitRepository | ChartSourceKind::Bucket => of_files(self, context, known).await,
+            ChartSourceKind::HelmRepository => Box::pin(of_repository(self, context, known)).await,
+            ChartSourceKind::GitRepository | ChartSourceKind::Bucket => {
+                Box::pin(of_files(self, context, known)).await
+            }
         }
     }
 
