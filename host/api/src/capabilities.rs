@@ -20,11 +20,13 @@ pub enum Capability {
     Http,
     /// What time it is.
     Clock,
+    /// Randomness.
+    Random,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Secrets, Self::ClusterRead, Self::Http, Self::Clock];
+    pub const ALL: [Self; 5] = [Self::Secrets, Self::ClusterRead, Self::Http, Self::Clock, Self::Random];
 
     /// The capability as a step and a policy have it, for example `clusterRead`.
     pub const fn as_str(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Capability {
             Self::ClusterRead => "clusterRead",
             Self::Http => "http",
             Self::Clock => "clock",
+            Self::Random => "random",
         }
     }
 }
@@ -66,6 +69,10 @@ pub struct Capabilities {
     /// `false`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub clock: bool,
+    /// Whether the plugin is given randomness, for keys and passwords that it makes up. The result of the Pipeline is then not kept for the next
+    /// time: it is another one each time. It defaults to `false`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub random: bool,
 }
 
 impl Capabilities {
@@ -76,6 +83,7 @@ impl Capabilities {
             Capability::ClusterRead => !self.cluster_read.is_empty(),
             Capability::Http => !self.http.is_empty(),
             Capability::Clock => self.clock,
+            Capability::Random => self.random,
         }
     }
 }
@@ -214,6 +222,7 @@ mod tests {
             "clusterRead": [{"apiVersion": "v1", "kind": "ConfigMap"}],
             "http": [{"host": "example.com"}],
             "clock": true,
+            "random": true,
         }))
         .unwrap();
         let fields = serde_json::to_value(&all).unwrap();

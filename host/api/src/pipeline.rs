@@ -279,6 +279,7 @@ mod tests {
                         "clusterRead": [{"apiVersion": "v1", "kind": "ConfigMap", "namespaces": ["team-a"]}],
                         "http": [{"host": "vault.example.com", "port": 8200, "insecure": true, "allowPrivateAddresses": true}],
                         "clock": true,
+                        "random": true,
                     },
                 }],
                 "apply": {

@@ -142,7 +142,7 @@ pub struct PluginStatus {
     /// What kind of step it can be: `renderer`, `transformer`, `validator`, `health-check` or `krm-function`.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub world: Option<String>,
-    /// What it asks for besides its input: `secrets`, `clusterRead`, `http` and `clock`. A step that uses the plugin has to hand it over.
+    /// What it asks for besides its input: `secrets`, `clusterRead`, `http`, `clock` and `random`. A step that uses the plugin has to hand it over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wants: Vec<Capability>,
     /// Whose signature was found good, for example `cosign: release.pub of Secret cosign-keys`. Empty when none was asked for.
@@ -216,7 +216,7 @@ mod tests {
                 }],
                 "digest": digest,
                 "world": "transformer",
-                "wants": ["secrets", "clusterRead", "http", "clock"],
+                "wants": ["secrets", "clusterRead", "http", "clock", "random"],
                 "signature": "cosign: release.pub of Secret keys",
                 "size": 123,
                 "available": {"digest": digest},

@@ -114,6 +114,9 @@ pub struct AllowedCapabilities {
     /// Whether plugins may be told what time it is. It defaults to `false`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub clock: bool,
+    /// Whether plugins may be given randomness. It defaults to `false`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub random: bool,
 }
 
 /// A label selector, as in the definitions of Kubernetes.
@@ -182,6 +185,7 @@ mod tests {
                             "clusterRead": [{"apiVersion": "v1", "kind": "ConfigMap", "namespaces": ["*"]}],
                             "http": [{"host": "*.example.com", "port": 443}],
                             "clock": true,
+                            "random": true,
                         },
                         "limits": {"wallTime": "10s"},
                     },

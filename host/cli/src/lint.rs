@@ -7,14 +7,13 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use plumb_lint::{Finding, Report, Rule, Settings, Severity, lint_rendered, lint_tree};
 use plumb_pipeline::Values;
-use plumb_plugin::SystemClock;
 use plumb_tree::{Directory, Tree};
 
 use crate::applier::Applier;
 use crate::local::PluginDir;
 use crate::output::{self, Color, Format};
 use crate::renderer::Renderer;
-use crate::workbench::Laptop;
+use crate::workbench::{Chance, Laptop};
 
 /// Finds common mistakes in the Flux objects of a repository. Needs no cluster.
 ///
@@ -91,8 +90,8 @@ impl Lint {
                 post_build.substitute_from.clear();
             }
             let applier = Applier::kustomization(&kustomization);
-            let (values, laptop, clock) = (Values::default(), Laptop::default(), Arc::new(SystemClock));
-            match renderer.objects(&applier, &values, &laptop, clock, tree) {
+            let (values, laptop) = (Values::default(), Laptop::default());
+            match renderer.objects(&applier, &values, &laptop, Chance::of_this_machine(), tree) {
                 Ok(rendered) => found.extend(lint_rendered(&rendered)),
                 Err(error) => {
                     let name = applier.owner.name;

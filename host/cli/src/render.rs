@@ -1,11 +1,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, ValueEnum};
 use plumb_api::{Kustomization, KustomizationSpec, Object};
-use plumb_plugin::SystemClock;
 use serde_json::json;
 
 use crate::applier::{self, Applier};
@@ -13,7 +11,7 @@ use crate::local::{PluginDir, Source};
 use crate::output::{self, Format};
 use crate::renderer::Renderer;
 use crate::substitution::Substitution;
-use crate::workbench::Laptop;
+use crate::workbench::{Chance, Laptop};
 
 /// Renders a directory, a Kustomization or a Pipeline, and prints the objects. Needs no cluster.
 ///
@@ -88,14 +86,14 @@ impl What {
     pub(crate) fn render(&self) -> anyhow::Result<Local> {
         let given = self.substitution.read()?;
         let renderer = Renderer::new(&self.plugins)?;
-        let clock = Arc::new(SystemClock);
+        let chance = Chance::of_this_machine();
         match (&self.file, &self.path) {
             (Some(file), _) => {
                 let applier = applier::read(file, &given)?;
                 let start = self.root.clone().unwrap_or_else(|| PathBuf::from("."));
                 let source = Source::open(&start, self.root.as_deref())?;
                 let values = given.values(&applier.spec, applier.owner.kind);
-                let objects = renderer.applier(&applier, &values, &self.laptop, clock, &source.tree)?;
+                let objects = renderer.applier(&applier, &values, &self.laptop, chance, &source.tree)?;
                 Ok(Local { objects, applier: Some(applier) })
             }
             (None, Some(path)) => {
@@ -104,7 +102,7 @@ impl What {
                 let spec = KustomizationSpec { path: Some(source.path), ..spec };
                 let applier = Applier::kustomization(&Kustomization::new("local", spec));
                 let values = given.values(&applier.spec, applier.owner.kind);
-                let objects = renderer.objects(&applier, &values, &self.laptop, clock, &source.tree)?;
+                let objects = renderer.objects(&applier, &values, &self.laptop, chance, &source.tree)?;
                 Ok(Local { objects, applier: None })
             }
             (None, None) => bail!("name a directory, or a file with --file"),

@@ -9,13 +9,13 @@ use plumb_api::Object;
 use plumb_pipeline::{
     Builtins, Engine, PlanError, Request, Situation, Step, Steps, ValueError, Values, Why, stamp,
 };
-use plumb_plugin::{Call, Clock};
+use plumb_plugin::Call;
 use plumb_tree::Tree;
 
 use crate::applier::Applier;
 use crate::local::{self, PluginDir};
 use crate::output;
-use crate::workbench::{Laptop, Workbench};
+use crate::workbench::{Chance, Laptop, Workbench};
 
 /// The built-in plugins, found once for all that a command renders.
 pub(crate) struct Renderer {
@@ -34,10 +34,10 @@ impl Renderer {
         applier: &Applier,
         values: &Values,
         laptop: &Laptop,
-        clock: Arc<dyn Clock>,
+        chance: Chance,
         tree: &Arc<dyn Tree>,
     ) -> anyhow::Result<Vec<Object>> {
-        let mut objects = self.objects(applier, values, laptop, clock, tree)?;
+        let mut objects = self.objects(applier, values, laptop, chance, tree)?;
         stamp(&mut objects, &applier.spec.apply, &applier.owner);
         Ok(objects)
     }
@@ -48,7 +48,7 @@ impl Renderer {
         applier: &Applier,
         values: &Values,
         laptop: &Laptop,
-        clock: Arc<dyn Clock>,
+        chance: Chance,
         tree: &Arc<dyn Tree>,
     ) -> anyhow::Result<Vec<Object>> {
         let Applier { owner, spec, plugins } = applier;
@@ -56,7 +56,7 @@ impl Renderer {
             let fields = spec.not_honoured.join(", ");
             bail!("{fields} is not supported yet, and the controller would refuse this {}", owner.kind);
         }
-        let workbench = Workbench::new(&self.builtins, laptop, plugins, &owner.namespace, clock)?;
+        let workbench = Workbench::new(&self.builtins, laptop, plugins, &owner.namespace, chance)?;
         let steps = Steps::read(spec)?;
         let progress = loading()?;
         let planned = steps.plan(&situation(applier, laptop.revision.clone()), values, &workbench);

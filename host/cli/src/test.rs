@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use plumb_api::Object;
-use plumb_plugin::Clock;
+use plumb_plugin::{Clock, Random};
 use similar::TextDiff;
 
 use crate::local::{PluginDir, Source};
 use crate::renderer::Renderer;
 use crate::substitution::Substitution;
-use crate::workbench::Laptop;
+use crate::workbench::{Chance, Laptop};
 use crate::{applier, diff, objects, output};
 
 const PIPELINE: &str = "pipeline.yaml";
@@ -113,7 +113,8 @@ impl Test {
         };
         let source = Source::open(&root, Some(&root))?;
         let values = given.values(&applier.spec, applier.owner.kind);
-        renderer.applier(&applier, &values, &laptop, Arc::new(Standing), &source.tree)
+        let chance = Chance { clock: Arc::new(Standing), random: Arc::new(Fixed) };
+        renderer.applier(&applier, &values, &laptop, chance, &source.tree)
     }
 }
 
@@ -123,6 +124,15 @@ struct Standing;
 impl Clock for Standing {
     fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(946_684_800)
+    }
+}
+
+/// What is random in a test is the same every time.
+struct Fixed;
+
+impl Random for Fixed {
+    fn seed(&self) -> Option<[u8; 32]> {
+        Some([0; 32])
     }
 }
 

@@ -10,8 +10,8 @@ use clap::Args;
 use plumb_api::{Capability, ClusterReadGrant, Object, Plugin, PluginLimits, Sensitive};
 use plumb_pipeline::{Builtins, Code, KRM, PluginName, Plugins, Provided, StepSpec, Unavailable, load_file};
 use plumb_plugin::{
-    Clock, ClusterReader, Grants, HttpClient, HttpError, HttpRequest, HttpResponse, ObjectKind, ReadError,
-    Secrets,
+    Clock, ClusterReader, Grants, HttpClient, HttpError, HttpRequest, HttpResponse, ObjectKind, Random,
+    ReadError, Secrets, SystemClock, SystemRandom,
 };
 
 use crate::objects;
@@ -37,6 +37,20 @@ fn named_file(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// What plugins may be told that is another one each time.
+#[derive(Clone)]
+pub(crate) struct Chance {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+impl Chance {
+    /// The clock and the randomness of this machine.
+    pub(crate) fn of_this_machine() -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+    }
+}
+
 /// Provides the plugins of a pipeline. Whatever a step hands over is granted: who may do what is for the policies of a cluster.
 pub(crate) struct Workbench<'a> {
     builtins: &'a Builtins,
@@ -44,7 +58,7 @@ pub(crate) struct Workbench<'a> {
     declared: &'a [Plugin],
     namespace: &'a str,
     objects: Option<Arc<Vec<Object>>>,
-    clock: Arc<dyn Clock>,
+    chance: Chance,
 }
 
 impl<'a> Workbench<'a> {
@@ -54,14 +68,14 @@ impl<'a> Workbench<'a> {
         laptop: &'a Laptop,
         declared: &'a [Plugin],
         namespace: &'a str,
-        clock: Arc<dyn Clock>,
+        chance: Chance,
     ) -> anyhow::Result<Self> {
         let mut objects = Vec::new();
         for file in &laptop.cluster_objects {
             objects.extend(objects_of(file).with_context(|| format!("in {}", file.display()))?);
         }
         let objects = (!laptop.cluster_objects.is_empty()).then(|| Arc::new(objects));
-        Ok(Self { builtins, files: &laptop.plugins, declared, namespace, objects, clock })
+        Ok(Self { builtins, files: &laptop.plugins, declared, namespace, objects, chance })
     }
 
     fn code(&self, name: &PluginName) -> Result<(Code, PluginLimits), Unavailable> {
@@ -123,7 +137,8 @@ impl Plugins for Workbench<'_> {
             secrets: asked.has(Capability::Secrets).then(|| Secrets::from_iter(secrets)),
             cluster: asked.has(Capability::ClusterRead).then(reader),
             http: asked.has(Capability::Http).then(|| Arc::new(NoRequests) as Arc<dyn HttpClient>),
-            clock: asked.has(Capability::Clock).then(|| self.clock.clone()),
+            clock: asked.has(Capability::Clock).then(|| self.chance.clock.clone()),
+            random: asked.has(Capability::Random).then(|| self.chance.random.clone()),
         };
         Ok(Provided { plugin, limits, grants })
     }

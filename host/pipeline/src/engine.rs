@@ -117,7 +117,7 @@ impl Engine {
     }
 
     /// The objects, from the cache if nothing that was read to make them has changed since: no file, and no object of the cluster. What was
-    /// made with the help of HTTP or the clock is never kept.
+    /// made with the help of HTTP, the clock or randomness is never kept.
     ///
     /// # Errors
     ///

@@ -19,4 +19,4 @@ wasmtime::component::bindgen!({
 });
 
 pub(crate) use exports::plumbline::plugin::{health, render, transform, validate};
-pub(crate) use plumbline::plugin::{clock, cluster_read, http, log, secrets, tree, types};
+pub(crate) use plumbline::plugin::{clock, cluster_read, http, log, random, secrets, tree, types};

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use plumb_api::Object;
 
-use crate::bindings::{clock, cluster_read, http, secrets};
+use crate::bindings::{clock, cluster_read, http, random, secrets};
 use crate::grants::{Capability, ClusterReader, HttpError, HttpRequest, HttpResponse, ObjectKind, ReadError};
 use crate::state::State;
 use crate::used::{Answer, ClusterQuery, in_order};
@@ -124,6 +124,16 @@ impl clock::Host for State {
         let Ok(now) = guard("clock", || clock.now()) else { return Ok(None) };
         // A clock that stands before 1970 was never set.
         Ok(now.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()))
+    }
+}
+
+impl random::Host for State {
+    fn seed(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.meter.host_call()?;
+        let Some(random) = self.grants.random.clone() else { return Ok(None) };
+        self.used.add(Capability::Random);
+        // A seed that is not random must never be taken for one: without it the plugin fails.
+        Ok(guard("random", || random.seed()).ok().flatten().map(|seed| seed.to_vec()))
     }
 }
 

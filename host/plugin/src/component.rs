@@ -85,9 +85,9 @@ impl World {
     /// The interfaces that a plugin of this world may import. `types` has no functions.
     fn imports(self) -> &'static [&'static str] {
         match self {
-            Self::Renderer => &["log", "tree", "types", "secrets", "cluster-read", "http", "clock"],
+            Self::Renderer => &["log", "tree", "types", "secrets", "cluster-read", "http", "clock", "random"],
             Self::Transformer | Self::Validator => {
-                &["log", "types", "secrets", "cluster-read", "http", "clock"]
+                &["log", "types", "secrets", "cluster-read", "http", "clock", "random"]
             }
             Self::HealthCheck => &["log", "types"],
             Self::KrmFunction => &[],

@@ -7,6 +7,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use plumb_api::{Object, Sensitive};
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
 
 /// Something that a plugin can be granted: an interface of `wit/capabilities.wit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,25 +21,28 @@ pub enum Capability {
     Http,
     /// What time it is.
     Clock,
+    /// Randomness.
+    Random,
 }
 
 impl Capability {
     /// All capabilities.
-    pub const ALL: [Self; 4] = [Self::Secrets, Self::ClusterRead, Self::Http, Self::Clock];
+    pub const ALL: [Self; 5] = [Self::Secrets, Self::ClusterRead, Self::Http, Self::Clock, Self::Random];
 
-    /// The name of its interface: `secrets`, `cluster-read`, `http`, `clock`.
+    /// The name of its interface: `secrets`, `cluster-read`, `http`, `clock`, `random`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Secrets => "secrets",
             Self::ClusterRead => "cluster-read",
             Self::Http => "http",
             Self::Clock => "clock",
+            Self::Random => "random",
         }
     }
 
     /// Whether a result that was made with its help must not be kept: it depends on what cannot be asked for again.
     pub fn is_unsteady(self) -> bool {
-        matches!(self, Self::Http | Self::Clock)
+        matches!(self, Self::Http | Self::Clock | Self::Random)
     }
 }
 
@@ -96,6 +101,8 @@ pub struct Grants {
     pub http: Option<Arc<dyn HttpClient>>,
     /// Tells the time.
     pub clock: Option<Arc<dyn Clock>>,
+    /// Gives seeds.
+    pub random: Option<Arc<dyn Random>>,
 }
 
 impl Grants {
@@ -106,6 +113,7 @@ impl Grants {
             Capability::ClusterRead => self.cluster.is_some(),
             Capability::Http => self.http.is_some(),
             Capability::Clock => self.clock.is_some(),
+            Capability::Random => self.random.is_some(),
         }
     }
 }
@@ -271,5 +279,23 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+}
+
+/// Gives plugins what their generators of random numbers start with.
+pub trait Random: Send + Sync {
+    /// 32 bytes that nobody can predict, others each time; none when there are none to be had.
+    fn seed(&self) -> Option<[u8; 32]>;
+}
+
+/// The randomness of this machine's operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn seed(&self) -> Option<[u8; 32]> {
+        let mut seed = [0; 32];
+        OsRng.try_fill_bytes(&mut seed).ok()?;
+        Some(seed)
     }
 }

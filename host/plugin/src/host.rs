@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
-use crate::bindings::{clock, cluster_read, http, log, secrets, tree, types};
+use crate::bindings::{clock, cluster_read, http, log, random, secrets, tree, types};
 use crate::cache::{Bounds, CompileCache};
 use crate::compiled::{Compiled, Form, largest_function};
 use crate::compiler::{Compiler, Job};
@@ -276,5 +276,6 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     cluster_read::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     http::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     clock::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    random::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -91,7 +91,7 @@ pub use component::{LoadError, MissingExport, World};
 pub use failure::{CallError, LimitKind};
 pub use grants::{
     Capability, Clock, ClusterReader, Grants, HttpClient, HttpError, HttpRequest, HttpResponse, ObjectKind,
-    ReadError, Secrets, SystemClock, Wants,
+    Random, ReadError, Secrets, SystemClock, SystemRandom, Wants,
 };
 pub use host::{Host, HostConfig, HostError};
 pub use inspection::{Inspection, Producer};

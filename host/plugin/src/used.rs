@@ -28,7 +28,7 @@ impl Used {
         self.0.lock().capabilities.clone()
     }
 
-    /// Whether a result is good for as long as its inputs are the same: neither the network nor the clock was used.
+    /// Whether a result is good for as long as its inputs are the same: neither the network, the clock nor randomness was used.
     pub fn is_steady(&self) -> bool {
         !self.0.lock().capabilities.iter().any(|capability| capability.is_unsteady())
     }

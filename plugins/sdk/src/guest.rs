@@ -23,6 +23,7 @@ mod imports {
                 import plumbline:plugin/cluster-read@0.1.0;
                 import plumbline:plugin/http@0.1.0;
                 import plumbline:plugin/clock@0.1.0;
+                import plumbline:plugin/random@0.1.0;
             }
         ",
         world: "plumbline:sdk/imports",
@@ -46,6 +47,7 @@ pub mod transformer {
             "plumbline:plugin/cluster-read@0.1.0": crate::guest::contract::cluster_read,
             "plumbline:plugin/http@0.1.0": crate::guest::contract::http,
             "plumbline:plugin/clock@0.1.0": crate::guest::contract::clock,
+            "plumbline:plugin/random@0.1.0": crate::guest::contract::random,
         },
     });
     pub use exports::plumbline::plugin::transform::Guest;
@@ -64,6 +66,7 @@ pub mod renderer {
             "plumbline:plugin/cluster-read@0.1.0": crate::guest::contract::cluster_read,
             "plumbline:plugin/http@0.1.0": crate::guest::contract::http,
             "plumbline:plugin/clock@0.1.0": crate::guest::contract::clock,
+            "plumbline:plugin/random@0.1.0": crate::guest::contract::random,
         },
     });
     pub use exports::plumbline::plugin::render::Guest;
@@ -81,6 +84,7 @@ pub mod validator {
             "plumbline:plugin/cluster-read@0.1.0": crate::guest::contract::cluster_read,
             "plumbline:plugin/http@0.1.0": crate::guest::contract::http,
             "plumbline:plugin/clock@0.1.0": crate::guest::contract::clock,
+            "plumbline:plugin/random@0.1.0": crate::guest::contract::random,
         },
     });
     pub use exports::plumbline::plugin::validate::{Finding, Guest};
@@ -323,5 +327,9 @@ pub(crate) mod host {
 
     pub(crate) fn now() -> Option<u64> {
         contract::clock::now()
+    }
+
+    pub(crate) fn seed() -> Option<Vec<u8>> {
+        contract::random::seed()
     }
 }

@@ -36,7 +36,7 @@
 //! # assert_eq!(objects[0].label("team"), Some("payments"));
 //! ```
 //!
-//! What a step has granted is read with [`secrets`], [`cluster`], [`http`] and [`clock`]; a plugin that calls none of their functions imports none of these interfaces. The
+//! What a step has granted is read with [`secrets`], [`cluster`], [`http`], [`clock`] and [`random`]; a plugin that calls none of their functions imports none of these interfaces. The
 //! message macros are [`trace!`], [`debug!`], [`info!`] and [`warn!`].
 //!
 //! Off WASM the same code runs in ordinary unit tests: [`Tree::in_memory`] is a tree, and [`testing`] plays the host.
@@ -53,6 +53,7 @@ mod health;
 mod host;
 pub mod http;
 pub mod log;
+pub mod random;
 mod macros;
 mod object;
 pub mod secrets;

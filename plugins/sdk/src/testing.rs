@@ -27,6 +27,7 @@ pub struct Host {
     cluster: Option<Vec<Object>>,
     http: Option<Answer>,
     now: Option<u64>,
+    seed: Option<[u8; 32]>,
     messages: Vec<(Level, String)>,
 }
 
@@ -68,6 +69,13 @@ impl Host {
     #[must_use]
     pub fn clock(mut self, now: u64) -> Self {
         self.now = Some(now);
+        self
+    }
+
+    /// Grants randomness that is always the same.
+    #[must_use]
+    pub fn random(mut self, seed: [u8; 32]) -> Self {
+        self.seed = Some(seed);
         self
     }
 
@@ -230,5 +238,9 @@ pub(crate) mod host {
 
     pub(crate) fn now() -> Option<u64> {
         HOST.with_borrow(|host| host.now)
+    }
+
+    pub(crate) fn seed() -> Option<Vec<u8>> {
+        HOST.with_borrow(|host| host.seed.map(Vec::from))
     }
 }

@@ -9,7 +9,6 @@ use futures::{StreamExt as _, pin_mut};
 use plumb_api::{GroupKind, Kustomization, Object, ObjectId, ValuesKind};
 use plumb_apply::Owner;
 use plumb_pipeline::{Values, data_of};
-use plumb_plugin::SystemClock;
 use plumb_tree::{Directory, Tree};
 
 use super::SourceName;
@@ -21,7 +20,7 @@ use crate::difference;
 use crate::local::PluginDir;
 use crate::reader::{Read, Reader, SOURCE_GROUP};
 use crate::renderer::Renderer;
-use crate::workbench::Laptop;
+use crate::workbench::{Chance, Laptop};
 
 /// Compares what every Kustomization would apply with what the cluster holds. One that cannot be compared says why.
 pub(super) async fn changes(
@@ -79,8 +78,8 @@ impl Comparing<'_> {
         let tree = self.tree(kustomization).await?;
         let applier = Applier::kustomization(kustomization);
         let values = self.values(&applier).await?;
-        let (laptop, clock) = (Laptop::default(), Arc::new(SystemClock));
-        let rendered = self.renderer.applier(&applier, &values, &laptop, clock, &tree)?;
+        let (laptop, chance) = (Laptop::default(), Chance::of_this_machine());
+        let rendered = self.renderer.applier(&applier, &values, &laptop, chance, &tree)?;
         let objects = self.comparison.place(rendered, spec.target_namespace.as_deref()).await?;
         self.compare_objects(&objects, changes).await?;
         if spec.prune {

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use plumb_api::{Object, Sensitive};
 use plumb_plugin::{
     Call, CallError, Clock, ClusterReader, Finding, Grants, HealthReport, HealthStatus, HttpClient,
-    HttpError, HttpRequest, HttpResponse, ObjectKind, Plugin, PluginError, ReadError, Severity, World,
+    HttpError, HttpRequest, HttpResponse, ObjectKind, Plugin, PluginError, Random, ReadError, Severity,
+    World,
 };
 use plumb_tree::{Directory, View};
 use serde::de::DeserializeOwned;
@@ -55,6 +56,8 @@ struct Granted {
     http: Option<Vec<Answer>>,
     /// Seconds since 1970.
     clock: Option<u64>,
+    /// Every byte of the seed.
+    random: Option<u8>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -186,7 +189,7 @@ impl Case {
 impl Input {
     /// A call with what the case grants.
     pub(super) fn call(&self) -> anyhow::Result<Call> {
-        let Granted { secrets, cluster, http, clock } = self.grants.clone();
+        let Granted { secrets, cluster, http, clock, random } = self.grants.clone();
         let objects = |values: Vec<Value>| values.into_iter().map(Object::new).collect::<Result<Vec<_>, _>>();
         let cluster = cluster.map(objects).transpose().context("in grants.yaml")?;
         let grants = Grants {
@@ -196,6 +199,7 @@ impl Input {
             cluster: cluster.map(|objects| Arc::new(Cluster(objects)) as Arc<dyn ClusterReader>),
             http: http.map(|answers| Arc::new(Answers(answers)) as Arc<dyn HttpClient>),
             clock: clock.map(|seconds| Arc::new(Standing(seconds)) as Arc<dyn Clock>),
+            random: random.map(|byte| Arc::new(Fixed(byte)) as Arc<dyn Random>),
         };
         Ok(Call { grants, ..Call::default() })
     }
@@ -360,6 +364,15 @@ impl HttpClient for Answers {
             headers: headers.collect(),
             body: answer.body.clone().into_bytes(),
         })
+    }
+}
+
+/// A seed of one byte, again and again: a test has to be the same every time.
+struct Fixed(u8);
+
+impl Random for Fixed {
+    fn seed(&self) -> Option<[u8; 32]> {
+        Some([self.0; 32])
     }
 }
 

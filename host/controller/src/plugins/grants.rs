@@ -1,4 +1,4 @@
-//! What a plugin is handed, carried out: values of Secrets, reads of the cluster as the tenant, requests over HTTP, and the clock.
+//! What a plugin is handed, carried out: values of Secrets, reads of the cluster as the tenant, requests over HTTP, the clock, and randomness.
 
 mod cluster;
 mod http;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plumb_api::{Capabilities, Capability, Sensitive};
-use plumb_plugin::{Grants, SystemClock};
+use plumb_plugin::{Grants, SystemClock, SystemRandom};
 
 use crate::clusters::Actor;
 use crate::context::Context;
@@ -29,6 +29,9 @@ pub(super) fn of(
     }
     if has(Capability::Clock) {
         grants.clock = Some(Arc::new(SystemClock));
+    }
+    if has(Capability::Random) {
+        grants.random = Some(Arc::new(SystemRandom));
     }
     if has(Capability::Http) {
         let sender = Sender::new(granted.http, &context.config.addresses)?;

@@ -19,6 +19,7 @@ pub(super) fn wants(wants: &Wants) -> Vec<Capability> {
         plumb_plugin::Capability::ClusterRead => Capability::ClusterRead,
         plumb_plugin::Capability::Http => Capability::Http,
         plumb_plugin::Capability::Clock => Capability::Clock,
+        plumb_plugin::Capability::Random => Capability::Random,
     };
     wants.iter().map(of).collect()
 }

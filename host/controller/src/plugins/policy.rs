@@ -218,6 +218,9 @@ impl<'a> Rules<'a> {
         if asks.clock && !allowed(&|rule| rule.capabilities.clock) {
             return Err(self.lacks("the clock", "clock: true"));
         }
+        if asks.random && !allowed(&|rule| rule.capabilities.random) {
+            return Err(self.lacks("randomness", "random: true"));
+        }
         for ask in &asks.http {
             if !allowed(&|rule| rule.capabilities.http.iter().any(|grant| covers_host(grant, ask))) {
                 let what = format!("requests to {} on port {}", ask.host, ask.port());

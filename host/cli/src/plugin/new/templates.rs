@@ -42,6 +42,7 @@ const SDK: &[File] = &[
     sdk!("src/log.rs"),
     sdk!("src/macros.rs"),
     sdk!("src/object.rs"),
+    sdk!("src/random.rs"),
     sdk!("src/secrets.rs"),
     sdk!("src/select.rs"),
     sdk!("src/testing.rs"),

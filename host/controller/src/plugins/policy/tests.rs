@@ -151,6 +151,8 @@ fn every_signature_that_is_asked_for_has_to_be_there(
 #[case::secrets("secrets: true", "secrets: [{name: t, secretRef: {name: s}}]", true)]
 #[case::no_secrets("clock: true", "secrets: [{name: t, secretRef: {name: s}}]", false)]
 #[case::clock("clock: true", "clock: true", true)]
+#[case::random("random: true", "random: true", true)]
+#[case::no_random("clock: true", "random: true", false)]
 #[case::no_clock("secrets: true", "clock: true", false)]
 #[case::own_namespace(
     "clusterRead: [{apiVersion: v1, kind: ConfigMap}]",
