@@ -35,6 +35,7 @@ enum Language {
 const PLUGINS: &[Plugin] = &[
     Plugin { name: "cue", language: Language::Go },
     Plugin { name: "health-cel", language: Language::Rust("health-check") },
+    Plugin { name: "helm", language: Language::Go },
     Plugin { name: "jsonnet", language: Language::Rust("renderer") },
     Plugin { name: "kustomize", language: Language::Go },
     Plugin { name: "labels", language: Language::Rust("transformer") },

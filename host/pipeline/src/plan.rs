@@ -8,6 +8,7 @@ use plumb_cel::{EvaluateError, WhenError, WhenExpression};
 use plumb_plugin::{Grants, Host, Plugin};
 use serde_json::{Map, Value, json};
 
+use crate::builtin::asks_when_needed;
 use crate::engine::{Runs, Step};
 use crate::values::{self, ValueError, check_pointer};
 use crate::{InputName, Parameters, Spec, StepSpec, Values, Variables};
@@ -177,6 +178,7 @@ fn hint(capability: Capability) -> &'static str {
         }
         Capability::Http => "add for example capabilities: {http: [{host: vault.example.com}]}",
         Capability::Clock => "add capabilities: {clock: true}",
+        Capability::Random => "add capabilities: {random: true}",
     }
 }
 
@@ -329,11 +331,11 @@ fn plan_step(spec: &StepSpec, values: &Values, plugins: &dyn Plugins) -> Result<
     }))
 }
 
-/// What the plugin asks for and was not given.
+/// What the plugin asks for and was not given, unless only its input can tell whether it is needed.
 fn refuse_ungranted(provided: &Provided) -> Result<(), Vec<Why>> {
     let Code::Plugin(plugin) = &provided.plugin else { return Ok(()) };
     let missing = plugin.wants().missing(&provided.grants);
-    if missing.is_empty() {
+    if missing.is_empty() || asks_when_needed(plugin.name()) {
         return Ok(());
     }
     let not_handed_over =
@@ -347,6 +349,7 @@ fn in_spec(capability: plumb_plugin::Capability) -> Capability {
         plumb_plugin::Capability::ClusterRead => Capability::ClusterRead,
         plumb_plugin::Capability::Http => Capability::Http,
         plumb_plugin::Capability::Clock => Capability::Clock,
+        plumb_plugin::Capability::Random => Capability::Random,
     }
 }
 

@@ -6,6 +6,7 @@
 mod guest;
 
 mod a_plan_tells_every_mistake;
+mod charts_are_kept_unless_they_are_left_to_chance;
 mod krm_functions_of_the_source_run;
 mod results_are_kept_while_what_was_read_is_the_same;
 mod steps;

@@ -13,6 +13,8 @@ mod built_in_transformers_and_validators_work;
 mod builtin;
 mod calls_run_side_by_side;
 mod capabilities_are_granted_by_the_caller;
+mod charts_render_with_what_they_are_granted;
+mod charts_that_are_made_to_hurt_are_refused;
 mod compiled_components_are_kept;
 mod krm_functions_run_unchanged;
 mod limits_end_a_call;

@@ -1,0 +1,66 @@
+//! The cache, and the built-in plugin helm as `cargo xtask build` makes it. A test that does not find it fails.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use plumb_pipeline::{Engine, Origin, Rendered, Request, Step};
+use plumb_plugin::{Call, Grants, Host, HostConfig, Plugin, SystemClock, SystemRandom, World};
+use plumb_tree::{Memory, Tree, TreePath};
+use rstest::rstest;
+use serde_json::json;
+use tempfile::TempDir;
+
+static HELM: LazyLock<(Plugin, TempDir)> = LazyLock::new(|| {
+    let directory = std::env::var_os("PLUMB_PLUGIN_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
+    let file = directory.join("helm.wasm");
+    assert!(file.exists(), "{} is missing; run `cargo xtask build`", file.display());
+    let cache = TempDir::new().unwrap();
+    let config = HostConfig { cache_dir: Some(cache.path().to_owned()), ..HostConfig::default() };
+    (Host::new(config).unwrap().load_file("helm", &file, World::Renderer).unwrap(), cache)
+});
+
+/// Renders a chart whose only object has one value, twice.
+fn twice(expression: &str) -> [(Arc<Rendered>, Origin); 2] {
+    let path = |text: &str| TreePath::new(text).unwrap();
+    let template = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{a: {{{{ {expression} | quote }}}}}}\n"
+    );
+    let files = Memory::new()
+        .with_file(&path("web/Chart.yaml"), "apiVersion: v2\nname: web\nversion: 1.0.0\n")
+        .with_file(&path("web/templates/a.yaml"), template);
+    let tree: Arc<dyn Tree> = Arc::new(files);
+    let mut step = Step::new("helm", HELM.0.clone(), json!({"path": "web"}));
+    step.grants = Grants {
+        clock: Some(Arc::new(SystemClock)),
+        random: Some(Arc::new(SystemRandom)),
+        ..Grants::default()
+    };
+    let (engine, steps) = (Engine::default(), [step]);
+    let request = Request { scope: "me", tree: &tree, steps: &steps, call: &Call::default() };
+    [(); 2].map(|()| engine.render_with_origin(&request).unwrap())
+}
+
+#[test]
+fn a_chart_is_rendered_once() {
+    let [(first, _), (again, origin)] = twice(".Release.Name");
+    assert_eq!(origin, Origin::Cache);
+    assert!(Arc::ptr_eq(&first, &again));
+}
+
+#[rstest]
+#[case("randAlphaNum 32")]
+#[case("uuidv4")]
+#[case("randInt 0 1000000000000000000")]
+#[case("genPrivateKey \"ed25519\"")]
+fn what_is_random_is_made_anew_each_time(#[case] expression: &str) {
+    let [(first, _), (again, origin)] = twice(expression);
+    assert_eq!(origin, Origin::Plugins);
+    assert_ne!(first.digest, again.digest);
+}
+
+#[test]
+fn what_depends_on_the_time_is_made_anew_each_time() {
+    let [_, (_, origin)] = twice("now | unixEpoch");
+    assert_eq!(origin, Origin::Plugins);
+}

@@ -1,0 +1,7 @@
+package export_wit_world
+
+import "testing"
+
+func TestInitializeSucceeds(t *testing.T) {
+	Initialize()
+}

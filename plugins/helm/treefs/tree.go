@@ -1,0 +1,69 @@
+// Package treefs is the read-only tree of files that a plugin is handed.
+package treefs
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+)
+
+// Tree is what the plugin contract calls a dir: one revision of a repository, read-only. Paths are relative to its root,
+// separated by slashes, and "" is the root. Links are followed inside the root only.
+//
+// Whoever implements it records what it is asked for, as the key of a cache.
+type Tree interface {
+	// List returns the names in a directory, in the order of their bytes.
+	List(path string) ([]Entry, error)
+	// Stat returns what is at a path, links followed.
+	Stat(path string) (Node, error)
+	// Read returns all the bytes of a file.
+	Read(path string) ([]byte, error)
+}
+
+// Kind is what a name in a directory stands for, links followed.
+type Kind int
+
+// The kinds of entries.
+const (
+	// File can be read.
+	File Kind = iota
+	// Directory can be listed.
+	Directory
+	// Opaque is a link that leads nowhere or outside the root, or a submodule that was not fetched.
+	Opaque
+)
+
+// Entry is a name in a directory.
+type Entry struct {
+	Name string
+	Kind Kind
+}
+
+// Node is what is at a path.
+type Node struct {
+	Kind Kind
+	// Resolved is where the path leads once every link is followed.
+	Resolved string
+}
+
+// Why a tree did not answer.
+var (
+	ErrNotFound     = errors.New("there is no such file or directory")
+	ErrNotDirectory = errors.New("it is not a directory")
+	ErrIsDirectory  = errors.New("it is a directory")
+	// ErrDenied is a path that leads out of the tree.
+	ErrDenied = errors.New("the path leads out of the source")
+)
+
+// TooLargeError is a file that is larger than the host hands out.
+type TooLargeError struct{ Limit uint64 }
+
+func (e TooLargeError) Error() string {
+	return fmt.Sprintf("the file is larger than the limit of %d bytes", e.Limit)
+}
+
+// Clean is a path as the plugin contract writes it: from the root, with no slash in front, and never above the root.
+func Clean(p string) string {
+	return strings.TrimPrefix(path.Clean("/"+p), "/")
+}
