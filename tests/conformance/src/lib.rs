@@ -1,4 +1,4 @@
-//! Compares the kustomize plugin with upstream kustomize, and the plugin that puts in variables with Flux, case by case.
+//! Compares the plugins kustomize and helm with upstream kustomize and Helm, and the plugin that puts in variables with Flux, case by case.
 //!
 //! In goes a directory of cases, each a small repository. The [`Oracle`], a Go program, renders them with upstream kustomize
 //! on the real disk; [`Rendering`] has the plugin do the same in its sandbox. Out come the [`differences`]: none when
@@ -6,14 +6,16 @@
 #![forbid(unsafe_code)]
 
 mod case;
+mod chart;
 mod compare;
 mod oracle;
 mod plugin;
 mod substitution;
 
 pub use case::{Case, OwnWords, cases};
+pub use chart::{ChartCase, Helm, NativeRelease, UsedFunctions, charts, charts_folder};
 pub use compare::differences;
-pub use oracle::{Native, Oracle, Used};
+pub use oracle::{HelmOracle, Native, Oracle, Used};
 pub use plugin::{Plugin, Substitute};
 pub use substitution::{Substituted, Substitution, substitutions, substitutions_file};
 

@@ -1,11 +1,13 @@
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Rendering, Substituted, folder};
+use crate::{NativeRelease, Rendering, Substituted, UsedFunctions, folder};
 
 /// The Go program that says what upstream kustomize makes of the cases.
 #[derive(Debug)]
@@ -49,15 +51,7 @@ impl Oracle {
     /// Builds the program with `go` and puts it into the folder `into`. Go keeps what it compiled, so this is quick when
     /// nothing has changed.
     pub fn build(into: &Path) -> anyhow::Result<Self> {
-        let program = into.join("oracle");
-        // No version control stamp: with `buildMetadata: [managedByLabel]`, kustomize writes it into the objects.
-        let mut go = Command::new("go");
-        go.args(["build", "-trimpath", "-buildvcs=false", "-o"])
-            .arg(&program)
-            .arg(".")
-            .current_dir(folder().join("oracle"));
-        run(&mut go).context("building the oracle")?;
-        Ok(Self { program })
+        Ok(Self { program: build("oracle", into)? })
     }
 
     /// Renders every case of a folder, in the order of their names.
@@ -81,14 +75,67 @@ impl Oracle {
         self.lines(&["used".as_ref(), cases.as_os_str()])
     }
 
-    fn lines<T: DeserializeOwned>(&self, arguments: &[&std::ffi::OsStr]) -> anyhow::Result<Vec<T>> {
-        run(Command::new(&self.program).args(arguments))?
-            .lines()
-            .map(|line| {
-                serde_json::from_str(line).with_context(|| format!("reading what the oracle says: {line}"))
-            })
-            .collect()
+    fn lines<T: DeserializeOwned>(&self, arguments: &[&OsStr]) -> anyhow::Result<Vec<T>> {
+        lines(&self.program, arguments)
     }
+}
+
+/// The Go program that says what upstream Helm makes of charts.
+#[derive(Debug)]
+pub struct HelmOracle {
+    program: PathBuf,
+}
+
+impl HelmOracle {
+    /// Builds the program as [`Oracle::build`] does.
+    pub fn build(into: &Path) -> anyhow::Result<Self> {
+        Ok(Self { program: build("helm", into)? })
+    }
+
+    /// Renders every case of a folder, in the order of their names.
+    pub fn render(&self, cases: &Path) -> anyhow::Result<Vec<NativeRelease>> {
+        lines(&self.program, &["render".as_ref(), cases.as_os_str()])
+    }
+
+    /// The name of every function of templates that Helm knows.
+    pub fn functions(&self) -> anyhow::Result<Vec<String>> {
+        Ok(run(Command::new(&self.program).arg("functions"))?.lines().map(str::to_owned).collect())
+    }
+
+    /// How long each of some renders of one case took, in one process.
+    pub fn time(&self, case: &Path, runs: usize) -> anyhow::Result<Vec<Duration>> {
+        let took: Vec<u64> =
+            lines(&self.program, &["time".as_ref(), case.as_os_str(), runs.to_string().as_ref()])?;
+        Ok(took.into_iter().map(Duration::from_nanos).collect())
+    }
+
+    /// Which of these every case of a folder calls.
+    pub fn used(&self, cases: &Path) -> anyhow::Result<Vec<UsedFunctions>> {
+        lines(&self.program, &["used".as_ref(), cases.as_os_str()])
+    }
+}
+
+/// Builds the program in a folder of this crate, and puts it under the folder's name into the folder `into`.
+fn build(name: &str, into: &Path) -> anyhow::Result<PathBuf> {
+    let program = into.join(name);
+    // No version control stamp: with `buildMetadata: [managedByLabel]`, kustomize writes it into the objects.
+    let mut go = Command::new("go");
+    go.args(["build", "-trimpath", "-buildvcs=false", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(folder().join(name));
+    run(&mut go).with_context(|| format!("building the oracle in {name}"))?;
+    Ok(program)
+}
+
+/// What a program writes, one value a line. A plugin is in no time zone, and so is the program.
+fn lines<T: DeserializeOwned>(program: &Path, arguments: &[&OsStr]) -> anyhow::Result<Vec<T>> {
+    run(Command::new(program).args(arguments).env("TZ", "UTC"))?
+        .lines()
+        .map(|line| {
+            serde_json::from_str(line).with_context(|| format!("reading what the oracle says: {line}"))
+        })
+        .collect()
 }
 
 /// Runs a program to its end and returns what it wrote to its output.

@@ -65,11 +65,11 @@ impl Substitute {
     }
 }
 
-fn messages(errors: Vec<PluginError>) -> String {
+pub(crate) fn messages(errors: Vec<PluginError>) -> String {
     errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("\n")
 }
 
-fn load(name: &str, world: World, cache: &Path) -> anyhow::Result<plumb_plugin::Plugin> {
+pub(crate) fn load(name: &str, world: World, cache: &Path) -> anyhow::Result<plumb_plugin::Plugin> {
     let file = plugins_folder().join(format!("{name}.wasm"));
     ensure!(
         file.exists(),

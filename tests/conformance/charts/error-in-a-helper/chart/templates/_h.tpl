@@ -1,0 +1,3 @@
+{{ define "h" }}
+{{ include "i" . }}{{ end }}
+{{ define "i" }}{{ .Values.a.b.c }}{{ end }}

@@ -1,0 +1,3 @@
+{{ define "a" }}a-{{ template "b" . }}{{ end }}
+{{ define "b" }}{{ .Values.x }}{{ end }}
+{{ define "twice" }}first{{ end }}
