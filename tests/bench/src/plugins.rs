@@ -1,5 +1,6 @@
 //! How long calls of plugins take, beside the same work by other programs, and how much memory many plugins take.
 
+mod charts;
 mod elsewhere;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub(crate) const FOLDER: &str = "apps/app-000";
 /// - `call`: a transformer with nothing to do, which is what a call costs;
 /// - `labels`: the same with four objects, beside a program that is started for each call;
 /// - `render`: five of two hundred files, beside such a program, and a sidecar that gets all files each time;
+/// - `chart-5`, `chart-40`, `chart-200`: charts of so many templates, beside Helm itself in a process that stays;
 /// - `cold-start`: a host loads what an earlier one has compiled, and calls it;
 /// - `many`: the memory of a process that has loaded a thousand different plugins and called each.
 ///
@@ -46,6 +48,7 @@ pub(crate) fn measure() -> anyhow::Result<()> {
     let cache = tempfile::tempdir()?;
     calls(&plugins, cache.path())?;
     renders(&plugins, cache.path())?;
+    charts::measure(&plugins, cache.path())?;
     for name in ["labels", "kustomize"] {
         cold_start(&plugins, cache.path(), name)?;
     }

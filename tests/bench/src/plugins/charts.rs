@@ -1,0 +1,86 @@
+//! Renders of Helm charts, beside Helm itself: the same library, in a process that stays.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::ensure;
+use plumb_conformance::HelmOracle;
+use plumb_plugin::{Call, World};
+use plumb_tree::{Directory, View};
+use serde_json::json;
+
+use super::{RUNS, host, timed};
+use crate::report::{Each, plugin as print};
+
+/// How many templates a chart has.
+const SIZES: [usize; 3] = [5, 40, 200];
+
+/// Measures renders of a whole release, from the files of a directory.
+pub(super) fn measure(plugins: &Path, cache: &Path) -> anyhow::Result<()> {
+    let helm = host(cache)?.load_file("helm", &plugins.join("helm.wasm"), World::Renderer)?;
+    let oracle = HelmOracle::build(cache)?;
+    for templates in SIZES {
+        let folder = tempfile::tempdir()?;
+        write(folder.path(), templates)?;
+        let (call, tree) = (Call::default(), Arc::new(Directory::open(folder.path())?));
+        let render = || -> anyhow::Result<()> {
+            let view = Arc::new(View::new(Arc::clone(&tree) as _, 1 << 20));
+            let rendered = helm.render(view, &json!({"path": "chart"}), &call)?;
+            ensure!(rendered.len() == templates, "{} objects were rendered", rendered.len());
+            Ok(())
+        };
+        let phase = format!("chart-{templates}");
+        print(&phase, "plumbline", &timed(RUNS, render)?)?;
+        print(&phase, "helm", &Each::of(&oracle.time(folder.path(), RUNS)?))?;
+    }
+    Ok(())
+}
+
+/// A chart as charts are: labels from a helper, values with defaults, conditions, a checksum.
+fn write(root: &Path, templates: usize) -> anyhow::Result<()> {
+    let folder = root.join("chart/templates");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(root.join("chart/Chart.yaml"), "apiVersion: v2\nname: web\nversion: 1.0.0\n")?;
+    std::fs::write(root.join("chart/values.yaml"), VALUES)?;
+    std::fs::write(folder.join("_helpers.tpl"), HELPERS)?;
+    for at in 0..templates {
+        std::fs::write(folder.join(format!("app-{at}.yaml")), TEMPLATE.replace("NUMBER", &at.to_string()))?;
+    }
+    Ok(())
+}
+
+const VALUES: &str = "replicas: 2\nimage: {repository: registry.example/web, tag: v1}\nenv: {LOG: info, REGION: eu}\nresources: {limits: {memory: 128Mi}}\n";
+
+const HELPERS: &str = r#"{{- define "web.name" -}}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" }}{{- end }}
+{{- define "web.labels" -}}
+app.kubernetes.io/name: {{ include "web.name" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | default .Chart.Version | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+"#;
+
+const TEMPLATE: &str = r#"apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ include "web.name" . }}-NUMBER
+  labels: {{- include "web.labels" . | nindent 4 }}
+  annotations:
+    checksum: {{ toYaml .Values | sha256sum }}
+spec:
+  replicas: {{ .Values.replicas | default 1 }}
+  selector: {matchLabels: {app: {{ include "web.name" . }}-NUMBER}}
+  template:
+    metadata: {labels: {app: {{ include "web.name" . }}-NUMBER}}
+    spec:
+      containers:
+      - name: web
+        image: "{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"
+        {{- if .Values.env }}
+        env:
+        {{- range $name, $value := .Values.env }}
+        - name: {{ $name }}
+          value: {{ tpl $value $ | quote }}
+        {{- end }}
+        {{- end }}
+        resources: {{- toYaml .Values.resources | nindent 10 }}
+"#;
