@@ -18,6 +18,7 @@ mod duration;
 mod external_artifact;
 mod git_reference;
 mod git_repository;
+mod health_check;
 mod helm_chart;
 mod helm_release;
 mod helm_repository;
@@ -51,6 +52,7 @@ pub use git_repository::{
     GitProvider, GitRepository, GitRepositoryInclude, GitRepositorySpec, GitRepositoryStatus,
     GitRepositoryVerification, GitVerificationMode,
 };
+pub use health_check::{HealthCheckKind, HealthPlugin, OnUnknown, PluginHealthCheck};
 pub use helm_chart::{
     ChartSourceKind, HelmChart, HelmChartSpec, HelmChartStatus, LocalHelmChartSourceReference,
     ReconcileStrategy,

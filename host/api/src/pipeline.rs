@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::serde_rules::{is_false, non_empty};
 use crate::{
     Capabilities, CommonMetadata, CrossNamespaceSourceReference, CustomHealthCheck, DeletionPolicy,
-    DependencyReference, Duration, IgnoreRule, KubeConfigReference, KustomizationStatus,
+    DependencyReference, Duration, HealthPlugin, IgnoreRule, KubeConfigReference, KustomizationStatus,
     NamespacedObjectKindReference, PluginLimits, ValuesKind,
 };
 
@@ -70,7 +70,7 @@ pub struct PipelineSpec {
     pub health: PipelineHealth,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -121,7 +121,7 @@ impl PipelineStep {
 }
 
 /// An object with any fields, which the API server keeps as they are.
-fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(crate) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
@@ -217,6 +217,10 @@ pub struct PipelineHealth {
     /// How to tell the health of custom resources, in CEL. It is waited for when `wait` or `checks` is set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exprs: Vec<CustomHealthCheck>,
+    /// The plugins that tell how the objects of some kinds are. An entry of `exprs` for a kind goes before them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub plugins: Vec<HealthPlugin>,
 }
 
 #[cfg(test)]
@@ -293,6 +297,13 @@ mod tests {
                     "wait": true,
                     "checks": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}],
                     "exprs": [{"apiVersion": "example.com/v1", "current": "true"}],
+                    "plugins": [{
+                        "plugin": "health-cel",
+                        "kinds": [{"group": "example.com", "kind": "Database"}, {"apiVersion": "example.com/v1", "kind": "Cache"}],
+                        "with": {"rules": []},
+                        "onUnknown": "Fail",
+                        "limits": {"memory": "64Mi"},
+                    }],
                 },
             },
             "status": {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::conditions::conditions_schema;
 use crate::serde_rules::{is_false, non_empty};
 use crate::{
-    Capability, CloudProvider, Duration, LocalObjectReference, OciRepositoryVerification, PluginLimits,
+    Capability, CloudProvider, Duration, LocalObjectReference, OciRepositoryVerification, PluginHealthCheck,
+    PluginLimits,
 };
 
 /// Where a plugin is, whose signature it must carry, and which of its versions runs.
@@ -98,6 +99,10 @@ pub struct PluginSpec {
     /// How much the plugin may use in every step that uses it. A step can ask for less.
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: PluginLimits,
+    /// The kinds that the plugin, which is a health check, tells the health of for all Kustomizations and Pipelines of this namespace. By default
+    /// only those that name the plugin use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<PluginHealthCheck>,
     /// Whether to stop looking at the registry. The plugin that is there goes on running. It defaults to `false`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,
@@ -206,6 +211,11 @@ mod tests {
                 "proxySecretRef": {"name": "proxy"},
                 "insecure": true,
                 "limits": {"memory": "128Mi"},
+                "healthCheck": {
+                    "kinds": [{"group": "example.com", "kind": "Database"}, {"apiVersion": "example.com/v1", "kind": "Cache"}],
+                    "with": {"rules": []},
+                    "onUnknown": "Fail",
+                },
                 "suspend": true,
             },
             "status": {

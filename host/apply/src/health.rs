@@ -90,14 +90,16 @@ impl Health {
 /// The health of an object as the cluster holds it, with its status. `now` matters only to a pod that waits for a node: it is
 /// given 15 seconds.
 pub fn health(object: &Object, now: Timestamp) -> Health {
-    of_any_kind(object)
+    unsettled(object)
+        .or_else(|| of_any_kind(object))
         .or_else(|| of_its_kind(object, now))
         .or_else(|| by_ready_condition(object))
         .unwrap_or_else(|| Health::current("the object needs no time to become ready"))
 }
 
-/// What holds for every kind: deletion, the observed generation, and the conditions that were made for kstatus.
-fn of_any_kind(object: &Object) -> Option<Health> {
+/// What holds for every kind, whoever judges it otherwise: an object that is being deleted, or whose spec its controller has not observed
+/// yet, is not current.
+pub fn unsettled(object: &Object) -> Option<Health> {
     if object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
         let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
         let waits_for =
@@ -117,6 +119,11 @@ fn of_any_kind(object: &Object) -> Option<Health> {
             "generation {generation} has not been observed yet, the last one was {observed}"
         )));
     }
+    None
+}
+
+/// The conditions that were made for kstatus.
+fn of_any_kind(object: &Object) -> Option<Health> {
     conditions(object).find_map(|condition| match (condition.kind, condition.state) {
         ("Reconciling", ConditionState::True) => Some(Health::in_progress(condition.explain())),
         ("Stalled", ConditionState::True) => Some(Health::failed(condition.explain())),

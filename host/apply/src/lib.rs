@@ -24,7 +24,7 @@ mod throttle;
 pub use api_server::{ApiServer, CountRequests, Verb};
 pub use discovery::{Deferred, Kind, KindChanges, KindError, Kinds, Placed, defined_kinds};
 pub use execute::{AppliedAction, AppliedObject, Context, Executor, Outcome, Pruned, Warning};
-pub use health::{Health, HealthStatus, health, summarise, with_pods};
+pub use health::{Health, HealthStatus, health, summarise, unsettled, with_pods};
 pub use ignore::{IgnoreRuleError, IgnoreRules, InvalidPointer, InvalidSelector, label_selector};
 pub use live::{LiveCache, LiveChange, LiveChangeKind, LiveChanges, LiveView, NotWatched, WhyNotWatched};
 pub use managed_fields::{

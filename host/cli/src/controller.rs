@@ -47,6 +47,10 @@ pub(crate) struct Controller {
     /// How much memory one call of a plugin may have, such as 512Mi.
     #[arg(long, default_value = "1Gi")]
     plugin_memory: ByteSize,
+    /// Whether the rules that come with Plumbline tell how custom resources are, where nobody says otherwise: those of the plugin health-cel. With
+    /// false that is left to kstatus, as in Flux.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    health_rules: bool,
     /// Look again after this long at a Kustomization whose dependencies are not ready. It is woken when they are.
     #[arg(long, default_value = "30s", value_parser = duration)]
     requeue_dependency: Duration,
@@ -228,6 +232,7 @@ impl Controller {
             addresses: self.denied_source_addresses,
             concurrent: self.concurrent,
             longest_fetch: self.longest_fetch,
+            health_rules: self.health_rules,
             plugin_memory: usize::try_from(self.plugin_memory.bytes())
                 .context("--plugin-memory is too large")?,
             requeue_dependency: self.requeue_dependency,

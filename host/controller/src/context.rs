@@ -10,6 +10,7 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use parking_lot::Mutex;
 use plumb_api::{ApplierKind, Inventory, Kustomization, ObjectId, Pipeline, SourceKind};
+use plumb_health::{Check, Checker};
 use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
 
@@ -48,6 +49,10 @@ pub(crate) struct Context {
     pub(crate) clusters: Clusters,
     pub(crate) inputs: Inputs<ApplierId>,
     pub(crate) plugins: Plugins,
+    /// What plugins have said of objects.
+    pub(crate) checker: Checker,
+    /// The rules that come with Plumbline, where they are used.
+    pub(crate) health_rules: Option<Arc<Check>>,
 
     /// Rendering blocks: it has its own bound, and does not run on the runtime's workers.
     pub(crate) renders: Permits,
@@ -91,6 +96,7 @@ impl Context {
         let (storage, cache, plugins) =
             (config.storage_path.clone(), config.cache_dir.clone(), config.plugin_dir.clone());
         let api_server = client.clone();
+        let health_rules = config.health_rules.then(|| plumb_health::limits(config.plugin_memory));
         // One namespace alone gets half of them, and with that keeps every core busy.
         let renders = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).saturating_mul(TWICE);
         let prepare = move || -> anyhow::Result<_> {
@@ -104,9 +110,13 @@ impl Context {
             let builtins = Builtins::new(host.clone(), plugins);
             // Compiled now rather than when the first Kustomization waits for it.
             builtins.renderer("kustomize")?;
-            Ok((sources, builtins, Plugins::open(&storage, host, api_server)?))
+            let rules = |limits| -> anyhow::Result<_> {
+                Ok(Arc::new(Check::rules(builtins.plugin("health-cel")?, limits)?))
+            };
+            let health_rules = health_rules.map(rules).transpose()?;
+            Ok((sources, builtins, health_rules, Plugins::open(&storage, host, api_server)?))
         };
-        let ((sources, source_writers), builtins, (plugins, plugin_writers)) =
+        let ((sources, source_writers), builtins, health_rules, (plugins, plugin_writers)) =
             tokio::task::spawn_blocking(prepare).await.context("the start broke down")??;
         let applier_wakes = ApplierWakes::default();
         let notifications =
@@ -136,6 +146,8 @@ impl Context {
             engine: Arc::new(Engine::default()),
             builtins,
             plugins,
+            checker: Checker::default(),
+            health_rules,
             renders: Permits::new(renders.get()),
             renders_cancelled: Cancelled::new(),
             applier_memories: Mutex::default(),
@@ -313,21 +325,21 @@ impl Context {
         }
     }
 
-    /// Has all Pipelines looked at, or those of a namespace: a plugin, or what they may do with it, is another one.
-    pub(crate) fn wake_pipelines(&self, namespace: Option<&str>) {
-        for id in self.appliers().map(|applier| applier.id()) {
-            if id.kind == ApplierKind::Pipeline
-                && namespace.is_none_or(|namespace| id.key.namespace == namespace)
-            {
-                self.applier_wakes.wake(id);
-            }
-        }
+    /// Has everything looked at that uses plugins, or all of a namespace: a plugin, or what may be done with it, is another one. A Kustomization
+    /// uses those that tell the health of its objects.
+    pub(crate) fn wake_users_of_plugins(&self, namespace: Option<&str>) {
+        let uses = |id: &ApplierId| match (namespace, id.kind) {
+            (Some(namespace), _) => id.key.namespace == namespace,
+            (None, ApplierKind::Pipeline) => true,
+            (None, ApplierKind::Kustomization) => self.plugins.has_health_checks(&id.key.namespace),
+        };
+        self.appliers().map(|applier| applier.id()).filter(uses).for_each(|id| self.applier_wakes.wake(id));
     }
 
     /// Has everything looked at that policies for plugins, or the labels of a namespace, decide about.
     pub(crate) fn policies_changed(&self, namespace: Option<&str>) {
         self.plugins.keys(namespace).into_iter().for_each(|key| self.plugins.wakes.wake(key));
-        self.wake_pipelines(namespace);
+        self.wake_users_of_plugins(namespace);
     }
 
     /// Has every applier looked at that depends on `id`, if what it looks at is another than they know.

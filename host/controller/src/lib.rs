@@ -82,6 +82,8 @@ pub struct Config {
     pub longest_fetch: Duration,
     /// How many bytes of memory one call of a plugin may have.
     pub plugin_memory: usize,
+    /// Whether the rules that come with Plumbline tell how custom resources are: `--health-rules`.
+    pub health_rules: bool,
     /// How long a Kustomization whose dependencies are not ready waits when nothing wakes it.
     pub requeue_dependency: Duration,
     /// The wait after the first of several failures that may pass by themselves; it doubles with each.

@@ -242,7 +242,7 @@ fn plugin_changed(context: &Arc<Context>, key: Key, change: Change<Plugin>) {
     match change {
         Change::Asked(_) => {
             // Until it was looked at, it may not be what Pipelines use.
-            context.wake_pipelines(Some(&key.namespace));
+            context.wake_users_of_plugins(Some(&key.namespace));
             context.plugins.wakes.wake(key);
         }
         Change::Touched(_) => {}

@@ -195,6 +195,7 @@ impl From<&KustomizationSpec> for Spec {
                 wait: spec.wait,
                 checks: spec.health_checks.clone(),
                 exprs: spec.health_check_exprs.clone(),
+                plugins: Vec::new(),
             },
             not_honoured: kustomization::not_honoured(spec),
         }

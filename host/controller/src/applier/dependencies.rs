@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
 use plumb_api::{ApplierKind, ConditionType, DependencyReference, GroupVersionKind, ObjectId, conditions};
-use plumb_apply::{HealthStatus, Live, health};
+use plumb_apply::{Health, HealthStatus, Live};
 use plumb_cel::ReadyExpression;
 use serde_json::Value;
 
@@ -83,6 +82,9 @@ pub(super) trait Known {
 
     /// Another object: as far as it is known, and otherwise why it is not.
     fn object(&self, id: &ObjectId) -> Result<Live, String>;
+
+    /// How an object is that was found.
+    fn health(&self, id: &ObjectId) -> Health;
 }
 
 /// Who waits, and for which revision.
@@ -194,7 +196,7 @@ impl Waiting<'_> {
             Ok(Live::Present(object)) => match ready {
                 Some(ready) => ready.unmet(&Value::Object(object.fields().clone()), &name),
                 None => {
-                    let health = health(&object, Timestamp::now());
+                    let health = known.health(&id);
                     let is_ready = health.status == HealthStatus::Current;
                     let message = if health.message.is_empty() {
                         String::new()
@@ -293,6 +295,13 @@ mod tests {
 
         fn object(&self, id: &ObjectId) -> Result<Live, String> {
             self.objects.get(&id.human()).cloned().unwrap_or(Ok(Live::Absent))
+        }
+
+        fn health(&self, id: &ObjectId) -> Health {
+            match self.object(id) {
+                Ok(Live::Present(object)) => plumb_apply::health(&object, jiff::Timestamp::UNIX_EPOCH),
+                _ => Health::not_found(),
+            }
         }
     }
 

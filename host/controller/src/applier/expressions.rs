@@ -28,7 +28,7 @@ pub(super) struct Expressions {
     /// `spec.ignore`.
     pub(super) ignore: IgnoreRules,
     /// `spec.healthCheckExprs`.
-    pub(super) health: HealthExpressions,
+    pub(super) health: Arc<HealthExpressions>,
     /// The steps, with their `when`.
     pub(super) steps: Steps,
     /// `readyExpr` of each entry of `spec.dependsOn`, in its order.
@@ -68,7 +68,9 @@ impl Expressions {
         let steps =
             Steps::read(spec).map_err(|error| Failure { retry: Retry::Never, ..Failure::from(error) })?;
         match (health, ignore) {
-            (Ok(health), Ok(ignore)) if mistakes.is_empty() => Ok(Self { ignore, health, steps, ready }),
+            (Ok(health), Ok(ignore)) if mistakes.is_empty() => {
+                Ok(Self { ignore, health: Arc::new(health), steps, ready })
+            }
             (_, Err(error)) if mistakes.is_empty() => {
                 let message = in_its_place(&error.to_string(), own);
                 Err(Failure::new(Reason::ReconciliationFailed, Retry::Never, message))

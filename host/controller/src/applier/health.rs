@@ -8,14 +8,14 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use kube::api::{Api, DynamicObject, ListParams, TypeMeta};
 use plumb_api::{ConditionStatus, GroupVersionKind, Object, ObjectId, Reason};
-use plumb_apply::{Health, HealthStatus, Kind, Live, LiveState as _, health, summarise, with_pods};
+use plumb_apply::{Health, HealthStatus, Kind, Live, LiveState as _, summarise, with_pods};
+use plumb_health::Checks;
 use plumb_pipeline::Spec;
 
-use super::expressions::Expressions;
 use super::failure::{Failure, Retry};
 use super::render::Desired;
 use super::report::Healthy;
-use super::{DISCOVERY, Run};
+use super::{DISCOVERY, Run, judging};
 use crate::clusters::Actor;
 
 /// How many objects a message names.
@@ -44,18 +44,18 @@ pub(super) struct Assessment {
 pub(super) async fn assess(
     run: &mut Run<'_>,
     actor: &Actor,
-    expressions: &Expressions,
+    checks: &Checks,
     desired: &Desired,
 ) -> Assessment {
     let now = Timestamp::now();
     let kinds: Vec<Kind> = desired.types.iter().filter_map(|gvk| actor.cluster.kinds.known(gvk)).collect();
     let view = actor.cluster.live.view(&kinds);
-    let mut objects: Vec<(ObjectId, Health)> = Vec::new();
+    let mut objects: Vec<(ObjectId, Found)> = Vec::new();
     let mut unseen = Vec::new();
     for object in &desired.objects {
         let id = object.id();
         match view.live(&id) {
-            Live::Present(live) => objects.push((id, expressed(&live, expressions, now))),
+            Live::Present(live) => objects.push((id, Found::Live(live))),
             // Its kind is not watched. Where it is waited for, it is looked at by itself.
             Live::Unknown if run.spec.health.wait => unseen.push((id, object.gvk())),
             // It was applied, and that is all that is asked of it.
@@ -74,46 +74,53 @@ pub(super) async fn assess(
         match kind {
             Ok(kind) => followed.push((id, kind)),
             Err(error) => {
-                objects.push((id, Health { status: HealthStatus::Unknown, message: error.to_string() }))
+                objects.push((id, Found::Told(Health::new(HealthStatus::Unknown, error.to_string()))));
             }
         }
     }
     run.memory.followed.health_checks.clone_from(&followed);
     run.memory.followed.follow(actor, &run.id);
     for (id, _) in followed {
-        let health = match actor.references.live(&id) {
-            Live::Present(object) => expressed(&object, expressions, now),
-            Live::Absent => {
-                Health { status: HealthStatus::NotFound, message: "it does not exist".to_owned() }
-            }
+        let found = match actor.references.live(&id) {
+            Live::Present(object) => Found::Live(object),
+            Live::Absent => Found::Told(Health::new(HealthStatus::NotFound, "it does not exist")),
             Live::Unknown => {
                 let why = actor.references.why_unknown(&id);
                 let message = why.unwrap_or_else(|| "not looked at yet".to_owned());
-                Health { status: HealthStatus::Unknown, message }
+                Found::Told(Health::new(HealthStatus::Unknown, message))
             }
         };
-        objects.push((id, health));
+        objects.push((id, found));
     }
+    let mut objects = judge(run, checks, objects, now).await;
     ask_pods(run, actor, desired, &mut objects, now).await;
     Assessment { objects }
 }
 
-/// The health of an object, by the expressions of the spec where there are some for its kind.
-fn expressed(object: &Object, expressions: &Expressions, now: Timestamp) -> Health {
-    let gvk = object.gvk();
-    let Some(expression) = expressions.health.of(&gvk.group, &gvk.kind) else { return health(object, now) };
-    // An expression over a large object takes some milliseconds.
-    let value = serde_json::Value::Object(object.fields().clone());
-    let (status, message) = match tokio::task::block_in_place(|| expression.evaluate(&value)) {
-        Ok(plumb_cel::Health::Current) => (HealthStatus::Current, String::new()),
-        Ok(plumb_cel::Health::InProgress) => {
-            (HealthStatus::InProgress, "according to healthCheckExprs".to_owned())
-        }
-        Ok(plumb_cel::Health::Failed) => (HealthStatus::Failed, "according to healthCheckExprs".to_owned()),
-        // Usually there is no status yet.
-        Err(error) => (HealthStatus::InProgress, format!("healthCheckExprs: {error}")),
+/// An object, or what is known without it.
+enum Found {
+    Live(Arc<Object>),
+    Told(Health),
+}
+
+/// The health of all, in the same order.
+async fn judge(
+    run: &Run<'_>,
+    checks: &Checks,
+    objects: Vec<(ObjectId, Found)>,
+    now: Timestamp,
+) -> Vec<(ObjectId, Health)> {
+    let live = objects.iter().filter_map(|(_, found)| match found {
+        Found::Live(object) => Some(object.clone()),
+        Found::Told(_) => None,
+    });
+    let live = live.collect();
+    let mut judged = judging::judge(run.context, &run.id.key.namespace, checks, live, now).await.into_iter();
+    let mut health = |found| match found {
+        Found::Told(health) => health,
+        Found::Live(_) => judged.next().unwrap_or_else(judging::not_looked_at),
     };
-    Health { status, message }
+    objects.into_iter().map(|(id, found)| (id, health(found))).collect()
 }
 
 /// The objects of `spec.healthChecks`.

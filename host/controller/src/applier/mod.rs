@@ -11,6 +11,7 @@ mod failure;
 mod finalize;
 mod health;
 mod id;
+mod judging;
 mod lint;
 mod object;
 mod providing;
@@ -28,7 +29,8 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
 use plumb_api::{ConditionStatus, ConditionType, KustomizationStatus, ObjectId, Reason, conditions};
-use plumb_apply::{Applied, Kind, Live, LiveState as _, Terminating};
+use plumb_apply::{Applied, Health, Kind, Live, LiveState as _, Terminating};
+use plumb_health::Checks;
 use plumb_pipeline::Spec;
 
 use crate::artifacts::Artifact;
@@ -190,6 +192,8 @@ struct Objects<'a> {
     actor: &'a Actor,
     /// Objects of kinds that cannot be looked up, and why.
     unknown: HashMap<ObjectId, String>,
+    /// How those that were found are.
+    healths: HashMap<ObjectId, Health>,
 }
 
 impl Known for Objects<'_> {
@@ -202,6 +206,10 @@ impl Known for Objects<'_> {
             return Err(why);
         }
         Ok(self.actor.references.live(id))
+    }
+
+    fn health(&self, id: &ObjectId) -> Health {
+        self.healths.get(id).cloned().unwrap_or_else(judging::not_looked_at)
     }
 }
 
@@ -322,7 +330,8 @@ impl<'a> Run<'a> {
         self.memory.held = None;
         let actor = actor::actor(self).await?;
         let rendered = render::render(self, &actor, &expressions, &artifact, &revision).await?;
-        self.await_dependencies(&actor, &expressions, &revision).await?;
+        let checks = judging::checks(self, &actor, &expressions).await;
+        self.await_dependencies(&actor, &expressions, &checks, &revision).await?;
         let attempt = self.attempt_at(&revision, &self.digest, self.inputs.clone());
         self.tell_of_canceled_wait(&revision).await;
         if self.memory.attempt.as_ref().is_none_or(|(last, _)| *last != attempt) {
@@ -331,7 +340,7 @@ impl<'a> Run<'a> {
         lint::warn(self, &rendered, &revision).await;
         let desired = render::prepare(self, &actor, &rendered).await?;
         apply::apply(self, &actor, &expressions, &desired).await?;
-        let assessment = health::assess(self, &actor, &expressions, &desired).await;
+        let assessment = health::assess(self, &actor, &checks, &desired).await;
         let healthy = assessment.condition();
         self.report().health(&mut self.status, &healthy);
         self.is_assessed = true;
@@ -363,6 +372,7 @@ impl<'a> Run<'a> {
         &mut self,
         actor: &Arc<Actor>,
         expressions: &Expressions,
+        checks: &Checks,
         revision: &str,
     ) -> Result<(), Failure> {
         let spec = &self.spec;
@@ -377,7 +387,8 @@ impl<'a> Run<'a> {
             })
             .collect();
         let kinds = join_all(named.iter().map(|(_, gvk)| actor.cluster.kinds.resolve(gvk, deadline))).await;
-        let mut objects = Objects { actor, unknown: HashMap::new(), context: self.context };
+        let mut objects =
+            Objects { actor, unknown: HashMap::new(), healths: HashMap::new(), context: self.context };
         let mut followed = Vec::new();
         for ((id, gvk), kind) in named.into_iter().zip(kinds) {
             match kind {
@@ -391,6 +402,7 @@ impl<'a> Run<'a> {
         self.memory.followed.dependencies = followed;
         self.memory.followed.follow(actor, &self.id);
         expressions::compare(spec, self.id.kind, expressions, &mut self.memory.compared, actor).await?;
+        objects.healths = self.healths_of_dependencies(actor, checks).await;
         let waiting = Waiting { object: &self.object, id: &self.id, revision, ready: &expressions.ready };
         // Expressions over large objects take some milliseconds each.
         let unmet = tokio::task::block_in_place(|| waiting.unmet(&objects));
@@ -399,6 +411,23 @@ impl<'a> Run<'a> {
         }
         let message = format!("dependency {}", unmet.join("; dependency "));
         Err(Failure::new(Reason::DependencyNotReady, Retry::Dependency, message))
+    }
+
+    /// How the objects of other kinds that `spec.dependsOn` names are, as far as they are there.
+    async fn healths_of_dependencies(
+        &self,
+        actor: &Arc<Actor>,
+        checks: &Checks,
+    ) -> HashMap<ObjectId, Health> {
+        let followed = self.memory.followed.dependencies.iter();
+        let found = followed.filter_map(|(id, _)| match actor.references.live(id) {
+            Live::Present(object) => Some((id.clone(), object)),
+            Live::Absent | Live::Unknown => None,
+        });
+        let (ids, objects): (Vec<_>, Vec<_>) = found.unzip();
+        let namespace = &self.id.key.namespace;
+        let healths = judging::judge(self.context, namespace, checks, objects, Timestamp::now()).await;
+        ids.into_iter().zip(healths).collect()
     }
 
     /// A new revision ends the wait for the health of the one before.

@@ -179,6 +179,20 @@ impl Plugins {
         keys.filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace)).collect()
     }
 
+    /// The Plugins of a namespace that tell how objects of some kinds are, in the order of their names.
+    pub(crate) fn health_checks(&self, namespace: &str) -> Vec<Arc<Plugin>> {
+        let is_one = |plugin: &Arc<Plugin>| {
+            plugin.metadata.namespace.as_deref() == Some(namespace) && plugin.spec.health_check.is_some()
+        };
+        let mut found: Vec<Arc<Plugin>> = self.store.state().into_iter().filter(is_one).collect();
+        found.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+        found
+    }
+
+    pub(crate) fn has_health_checks(&self, namespace: &str) -> bool {
+        !self.health_checks(namespace).is_empty()
+    }
+
     fn loaded(&self, key: &Key) -> Option<Arc<Loaded>> {
         self.loaded.lock().get(key).cloned()
     }
@@ -211,7 +225,7 @@ pub(crate) fn forget(context: &Context, key: &Key) {
     plugins.loaded.lock().remove(key);
     plugins.keys.follow(key, &[]);
     context.metrics.gone("Plugin", key);
-    context.wake_pipelines(Some(&key.namespace));
+    context.wake_users_of_plugins(Some(&key.namespace));
 }
 
 /// Keeps policies and labels up to date.

@@ -192,7 +192,7 @@ impl Run<'_> {
             _ => false,
         };
         if !is_same {
-            self.context.wake_pipelines(Some(&self.key.namespace));
+            self.context.wake_users_of_plugins(Some(&self.key.namespace));
         }
     }
 

@@ -52,6 +52,7 @@ mod dependencies_reach_across_kinds;
 mod drift_is_put_back;
 mod fields_that_others_may_change_are_left_alone;
 mod health_is_told_by_expressions;
+mod health_is_told_by_plugins;
 mod health_is_waited_for_where_asked;
 mod much_is_pruned_only_when_it_is_confirmed;
 mod odd_fields_of_a_source_do_no_harm;
