@@ -15,6 +15,7 @@ mod events;
 mod explain;
 mod get;
 mod install;
+mod judges;
 mod kinds;
 mod lint;
 mod local;

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -9,6 +10,8 @@ use plumb_apply::{Health, HealthStatus, health};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::judges::{Judged, Judges, health_of};
+use crate::local::PluginDir;
 use crate::output::{self, Color, Format};
 use crate::reader::{Read, Reader, applier_kind};
 use crate::{cluster, workload};
@@ -53,6 +56,8 @@ struct OfApplier {
     /// How the tree is printed.
     #[arg(long, short, value_enum, default_value_t = Output::Tree)]
     output: Output,
+    #[command(flatten)]
+    plugins: PluginDir,
 }
 
 /// How a tree is printed.
@@ -101,13 +106,15 @@ impl Tree {
             Of::Kustomization(of) => (ApplierKind::Kustomization, of),
             Of::Pipeline(of) => (ApplierKind::Pipeline, of),
         };
+        let judges = Judges::load(&of.plugins);
         let root = cluster::block_on(async {
             let reader = Reader::connect().await?;
             let plural = format!("{}s", kind.as_str().to_lowercase());
             let named =
                 reader.named(&[format!("{plural}.{}/{}", kind.group(), of.name)], &of.namespace).await?;
+            let (reader, judges) = (&reader, &judges);
             let mut growing =
-                Growing { reader: &reader, compact: of.compact, now: Timestamp::now(), seen: HashSet::new() };
+                Growing { reader, judges, compact: of.compact, now: Timestamp::now(), seen: HashSet::new() };
             let mut roots = Vec::new();
             for applier in &named {
                 roots.push(Box::pin(growing.applier(applier, 0)).await?);
@@ -127,6 +134,7 @@ impl Tree {
 /// A tree that is being read.
 struct Growing<'a> {
     reader: &'a Reader,
+    judges: &'a Arc<Judges>,
     compact: bool,
     now: Timestamp,
     /// Kustomizations and Pipelines that are in the tree already: they may apply each other.
@@ -148,6 +156,12 @@ impl Growing<'_> {
             return Ok(node);
         }
         let read = self.reader.get_all(ids.iter().cloned()).await;
+        let found = read.values().filter_map(|read| match read {
+            Read::Found(object) => Some(object.clone()),
+            Read::Missing | Read::Refused(_) => None,
+        });
+        let judged = Judged::of(self.reader, object).await;
+        let healths = self.judges.healths(judged, found.collect(), self.now).await;
         let children = match self.compact {
             true => Children::default(),
             false => Children::of(self.reader, read.values()).await?,
@@ -159,7 +173,9 @@ impl Growing<'_> {
                 {
                     Box::pin(self.applier(found, depth + 1)).await?
                 }
-                Some(Read::Found(found)) => children.below(found, self.now),
+                Some(Read::Found(found)) => {
+                    children.below(found, health_of(&healths, found, self.now), self.now)
+                }
                 Some(Read::Refused(why)) => self::node(&id, Health::new(HealthStatus::Unknown, why.clone())),
                 Some(Read::Missing) | None => self::node(&id, Health::not_found()),
             };
@@ -211,11 +227,11 @@ impl Children {
     }
 
     /// An object and all that is below it. Owners cannot form a circle: an owner has to exist when its identity is written.
-    fn below(&self, object: &Object, now: Timestamp) -> Node {
-        let mut node = node(&object.id(), health(object, now));
+    fn below(&self, object: &Object, of_object: Health, now: Timestamp) -> Node {
+        let mut node = node(&object.id(), of_object);
         let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
         let below = self.0.get(uid).into_iter().flatten();
-        node.resources = below.map(|child| self.below(child, now)).collect();
+        node.resources = below.map(|child| self.below(child, health(child, now), now)).collect();
         node
     }
 }
@@ -304,8 +320,10 @@ mod tests {
             name: "prod".to_owned(),
             group_kind: GroupKind::new("", "Namespace"),
         };
-        root.resources =
-            vec![children.below(&web, Timestamp::UNIX_EPOCH), node(&absent, Health::not_found())];
+        root.resources = vec![
+            children.below(&web, health(&web, Timestamp::UNIX_EPOCH), Timestamp::UNIX_EPOCH),
+            node(&absent, Health::not_found()),
+        ];
         insta::assert_snapshot!(drawn(&root, false), @"
         Kustomization/shop/web
         ├── Deployment/shop/web [InProgress: the Deployment is not available]

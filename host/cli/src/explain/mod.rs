@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::judges::Judges;
+use crate::local::PluginDir;
 use crate::reader::Reader;
 use crate::{cluster, output};
 
@@ -28,15 +30,18 @@ pub(crate) struct Explain {
     /// The namespace of the object.
     #[arg(long, short, default_value = "flux-system")]
     namespace: String,
+    #[command(flatten)]
+    plugins: PluginDir,
 }
 
 impl Explain {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let judges = Judges::load(&self.plugins);
         let texts = cluster::block_on(async {
             let reader = Reader::connect().await?;
             let mut texts = Vec::new();
             for subject in reader.named(&self.objects, &self.namespace).await? {
-                texts.push(story::tell(&situation::look(&reader, subject).await));
+                texts.push(story::tell(&situation::look(&reader, &judges, subject).await));
             }
             Ok(texts)
         })?;

@@ -1,15 +1,17 @@
 //! Reads what has to be known to explain an object.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::api::ListParams;
 use plumb_api::{GroupKind, Object, ObjectId};
-use plumb_apply::{Health, HealthStatus, health};
+use plumb_apply::{Health, HealthStatus};
 
 use super::objects::{
     dependencies_of, health_checks_of, inventory_of, is_applier, is_being_deleted, is_ready, source_of, text,
 };
+use crate::judges::{Judged, Judges, health_of};
 use crate::reader::{Read, Reader};
 use crate::workload;
 
@@ -25,6 +27,8 @@ pub(super) struct Situation {
     pub(super) subject: Object,
     /// What else was looked at: dependencies, sources, applied objects.
     pub(super) others: BTreeMap<ObjectId, Read>,
+    /// How objects are, as those judge them whom their Kustomization or Pipeline names.
+    pub(super) healths: BTreeMap<ObjectId, Health>,
     /// The pods of what is not well.
     pub(super) pods: BTreeMap<ObjectId, Vec<Object>>,
     /// The last warning about an object, as reason and message.
@@ -59,21 +63,23 @@ impl Situation {
     /// The health of an object, with what its pods say.
     pub(super) fn health(&self, object: &Object) -> Health {
         let pods = self.pods.get(&object.id()).into_iter().flatten();
-        plumb_apply::with_pods(health(object, self.now), pods, self.now)
+        plumb_apply::with_pods(health_of(&self.healths, object, self.now), pods, self.now)
     }
 }
 
 /// Looks at an object and at all that it may wait for. What cannot be read is told, and does not keep the rest from being read.
-pub(super) async fn look(reader: &Reader, subject: Object) -> Situation {
+pub(super) async fn look(reader: &Reader, judges: &Arc<Judges>, subject: Object) -> Situation {
     let mut situation = Situation {
         subject,
         others: BTreeMap::new(),
+        healths: BTreeMap::new(),
         pods: BTreeMap::new(),
         warnings: BTreeMap::new(),
         now: Timestamp::now(),
     };
     follow(reader, &mut situation).await;
     look_at_applied(reader, &mut situation).await;
+    judge(reader, judges, &mut situation).await;
     look_closely(reader, &mut situation).await;
     situation
 }
@@ -116,10 +122,35 @@ async fn look_at_applied(reader: &Reader, situation: &mut Situation) {
     situation.others.extend(reader.get_all(ids).await);
 }
 
+/// Judges all that was read: what a Kustomization or Pipeline has applied, checks or depends on as it says.
+async fn judge(reader: &Reader, judges: &Arc<Judges>, situation: &mut Situation) {
+    let found = situation.others.values().filter_map(|read| match read {
+        Read::Found(object) => Some(object),
+        Read::Missing | Read::Refused(_) => None,
+    });
+    let all: Vec<&Object> = std::iter::once(&situation.subject).chain(found).collect();
+    let mut healths = BTreeMap::new();
+    for applier in all.iter().filter(|object| is_applier(object)) {
+        let mut ids = inventory_of(applier);
+        ids.extend(health_checks_of(applier));
+        ids.extend(dependencies_of(applier).into_iter().map(|dependency| dependency.id));
+        let own =
+            all.iter().filter(|object| ids.contains(&object.id()) && !healths.contains_key(&object.id()));
+        let own: Vec<Object> = own.map(|object| (*object).clone()).collect();
+        let judged = Judged::of(reader, applier).await;
+        healths.extend(judges.healths(judged, own, situation.now).await);
+    }
+    if !healths.contains_key(&situation.subject.id()) {
+        let judged = Judged::of_owner(reader, &situation.subject).await;
+        healths.extend(judges.healths(judged, vec![situation.subject.clone()], situation.now).await);
+    }
+    situation.healths = healths;
+}
+
 /// Asks for the pods of what is not well, and for the warnings about it.
 async fn look_closely(reader: &Reader, situation: &mut Situation) {
     let is_unwell = |object: &Object| {
-        is_being_deleted(object) || health(object, situation.now).status != HealthStatus::Current
+        is_being_deleted(object) || situation.health(object).status != HealthStatus::Current
     };
     let mut closely: Vec<Object> = situation
         .others

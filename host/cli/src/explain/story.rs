@@ -338,7 +338,8 @@ fn is_about_kinds(message: &str) -> bool {
 
 /// The objects that health is waited for, and those that keep it waiting.
 fn unhealthy(situation: &Situation, object: &Object, ready: &Condition<'_>) -> Why {
-    let checked = match is_true(object, "/spec/wait") {
+    let waits = ["/spec/wait", "/spec/health/wait"].into_iter().any(|at| is_true(object, at));
+    let checked = match waits {
         true => inventory_of(object),
         false => health_checks_of(object),
     };

@@ -96,8 +96,8 @@ fn applied(object: Object, ids: &[&str], spec: &Value) -> Object {
 
 fn situation(subject: Object, others: &[Object]) -> Situation {
     let others = others.iter().map(|object| (object.id(), Read::Found(object.clone()))).collect();
-    let (pods, warnings) = (BTreeMap::new(), BTreeMap::new());
-    Situation { subject, others, pods, warnings, now: Timestamp::UNIX_EPOCH }
+    let (healths, pods, warnings) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    Situation { subject, others, healths, pods, warnings, now: Timestamp::UNIX_EPOCH }
 }
 
 fn id(text: &str) -> ObjectId {
