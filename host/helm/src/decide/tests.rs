@@ -1,0 +1,534 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+use jiff::Timestamp;
+use plumb_api::{ConditionType, TestPhase, conditions};
+use proptest::prelude::*;
+// Not the strategies of releases.
+use proptest::strategy::Strategy;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::hooks::HookRun;
+use crate::record::{NewRelease, to_prune};
+use crate::rendered::RenderedRelease;
+use crate::report::{Ended, Report};
+
+const TARGET: Target<'static> = Target { storage_namespace: "shop", namespace: "shop", name: "web" };
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1).unwrap()
+}
+
+fn spec(given: &Value) -> HelmReleaseSpec {
+    let mut spec = json!({"interval": "5m", "chartRef": {"kind": "HelmChart", "name": "web"}});
+    spec.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+    serde_json::from_value(spec).unwrap()
+}
+
+fn desired(version: &str) -> Desired {
+    Desired { chart_name: "web".to_owned(), chart_version: version.to_owned(), values: Values::default() }
+}
+
+fn record(version: i64, status: ReleaseStatus, chart: &str) -> Release {
+    let rendered = RenderedRelease::read(&json!({
+        "kind": "RenderedRelease",
+        "hooks": [{"name": "test", "kind": "Pod", "events": ["test"], "object": {}}],
+        "chart": {"metadata": {"name": "web", "version": chart}},
+    }))
+    .unwrap();
+    let new = NewRelease {
+        name: "web",
+        namespace: "shop",
+        version,
+        status,
+        description: "",
+        first_deployed: now(),
+        at: now(),
+    };
+    Release::new(&new, &rendered, &serde_json::Map::new())
+}
+
+/// A cluster with one release, and the status of its HelmRelease.
+#[derive(Clone)]
+struct World {
+    spec: HelmReleaseSpec,
+    status: HelmReleaseStatus,
+    records: Vec<Release>,
+    desired: Desired,
+    drift: Drift,
+    forced: bool,
+}
+
+impl World {
+    /// A world in which these records were made by the object: `(revision, status, version of the chart)`.
+    fn new(spec: &Value, records: &[(i64, ReleaseStatus, &str)]) -> Self {
+        let records: Vec<Release> =
+            records.iter().map(|(version, status, chart)| record(*version, *status, chart)).collect();
+        let mut status = HelmReleaseStatus { observed_generation: Some(1), ..HelmReleaseStatus::default() };
+        for record in &records {
+            snapshot::observe(&mut status.history, record, None, None);
+        }
+        if !records.is_empty() {
+            status.storage_namespace = Some("shop".to_owned());
+            let first = records.iter().map(Release::version).max() == Some(1);
+            let attempt = if first { ReleaseAttempt::Install } else { ReleaseAttempt::Upgrade };
+            status.last_attempted_release_action = Some(attempt);
+        }
+        let spec = self::spec(spec);
+        Self { spec, status, records, desired: desired("1.0.0"), drift: Drift::default(), forced: false }
+    }
+
+    fn situation(&self) -> Situation<'_> {
+        Situation {
+            spec: &self.spec,
+            generation: 1,
+            status: &self.status,
+            target: TARGET,
+            desired: &self.desired,
+            records: &self.records,
+            drift: self.drift,
+            forced: self.forced,
+            retry_by_default: false,
+        }
+    }
+
+    fn decide(&self) -> Decision {
+        Turn::default().decide(&self.situation())
+    }
+
+    fn report(&mut self) -> Report<'_> {
+        Report {
+            spec: &self.spec,
+            generation: 1,
+            status: &mut self.status,
+            now: now(),
+            retry_by_default: false,
+        }
+    }
+}
+
+fn run(action: Action) -> Step {
+    Step::Run(action)
+}
+
+use ReleaseStatus::{Deployed, Failed, PendingUpgrade, Superseded, Uninstalled, Uninstalling, Unknown};
+
+#[rstest]
+#[case::nothing_there(json!({}), &[], State::Absent, run(Action::Install))]
+#[case::uninstalled(json!({}), &[(1, Uninstalled, "1.0.0")], State::Absent, run(Action::Install))]
+#[case::in_sync(json!({}), &[(1, Deployed, "1.0.0")], State::InSync, Step::Done)]
+#[case::other_chart(json!({}), &[(1, Deployed, "0.9.0")], State::OutOfSync, run(Action::Upgrade))]
+#[case::interrupted(json!({}), &[(1, Deployed, "1.0.0"), (2, PendingUpgrade, "1.0.0")], State::Locked, run(Action::Unlock))]
+#[case::uninstall_interrupted(json!({}), &[(1, Uninstalling, "1.0.0")], State::Interrupted, run(Action::Uninstall(Uninstall::Interrupted)))]
+#[case::superseded_by_nothing(json!({}), &[(1, Superseded, "1.0.0")], State::OutOfSync, run(Action::Upgrade))]
+#[case::unknown(json!({}), &[(1, Unknown, "1.0.0")], State::OutOfSync, run(Action::Upgrade))]
+#[case::failed_before_a_change(json!({}), &[(1, Failed, "1.0.0")], State::Failed, run(Action::Upgrade))]
+#[case::untested(json!({"test": {"enable": true}}), &[(1, Deployed, "1.0.0")], State::Untested, run(Action::Test))]
+fn a_state_is_found_out_and_has_its_step(
+    #[case] spec: Value,
+    #[case] records: &[(i64, ReleaseStatus, &str)],
+    #[case] state: State,
+    #[case] step: Step,
+) {
+    let decision = World::new(&spec, records).decide();
+    assert_eq!((decision.state, decision.step), (state, step), "{}", decision.why);
+}
+
+const TWO: &[(i64, ReleaseStatus, &str)] = &[(1, Superseded, "0.9.0"), (2, Failed, "1.0.0")];
+
+fn stalled(reason: Reason, message: &str) -> Step {
+    Step::Stalled { reason, message: message.to_owned() }
+}
+
+#[rstest]
+#[case::no_retries(json!({}), 1, stalled(Reason::RetriesExceeded, "Failed to upgrade after 1 attempt(s)"))]
+#[case::retries_left(json!({"upgrade": {"remediation": {"retries": 1}}}), 1, run(Action::RollBack { to: 1 }))]
+#[case::the_last_is_gone_back_from_too(json!({"upgrade": {"remediation": {"retries": 1}}}), 2, run(Action::RollBack { to: 1 }))]
+#[case::unless_it_is_not_to_be(
+    json!({"upgrade": {"remediation": {"retries": 1, "remediateLastFailure": false}}}), 2,
+    stalled(Reason::RetriesExceeded, "Failed to upgrade after 2 attempt(s)"),
+)]
+#[case::without_retries_it_can_be(json!({"upgrade": {"remediation": {"remediateLastFailure": true}}}), 1, run(Action::RollBack { to: 1 }))]
+#[case::for_ever(json!({"upgrade": {"remediation": {"retries": -1, "remediateLastFailure": true}}}), 99, run(Action::RollBack { to: 1 }))]
+#[case::uninstall(
+    json!({"upgrade": {"remediation": {"retries": 1, "strategy": "uninstall"}}}), 1, run(Action::Uninstall(Uninstall::Remediation)),
+)]
+#[case::retry(json!({"upgrade": {"strategy": {"name": "RetryOnFailure"}}}), 5, run(Action::Upgrade))]
+#[case::no_failure_counts_after_a_change(json!({"upgrade": {"remediation": {"retries": 1}}}), 0, run(Action::Upgrade))]
+fn a_failed_upgrade_is_answered_as_the_strategy_says(
+    #[case] spec: Value,
+    #[case] failures: i64,
+    #[case] step: Step,
+) {
+    let mut world = World::new(&spec, TWO);
+    world.status.upgrade_failures = failures;
+    assert_eq!(world.decide().step, step);
+}
+
+#[rstest]
+#[case::no_retries(json!({}), 1, stalled(Reason::RetriesExceeded, "Failed to install after 1 attempt(s)"))]
+#[case::retries_left(json!({"install": {"remediation": {"retries": 2}}}), 1, run(Action::Uninstall(Uninstall::Remediation)))]
+#[case::the_last_stays(
+    json!({"install": {"remediation": {"retries": 2}}}), 3, stalled(Reason::RetriesExceeded, "Failed to install after 3 attempt(s)"),
+)]
+#[case::unless_it_is_not_to(
+    json!({"install": {"remediation": {"retries": 2, "remediateLastFailure": true}}}), 3, run(Action::Uninstall(Uninstall::Remediation)),
+)]
+#[case::retry(json!({"install": {"strategy": {"name": "RetryOnFailure"}}}), 5, run(Action::Upgrade))]
+fn a_failed_install_is_answered_as_the_strategy_says(
+    #[case] spec: Value,
+    #[case] failures: i64,
+    #[case] step: Step,
+) {
+    let mut world = World::new(&spec, &[(1, Failed, "1.0.0")]);
+    world.status.install_failures = failures;
+    assert_eq!(world.decide().step, step);
+}
+
+#[test]
+fn where_there_is_nothing_to_go_back_to_it_stops_and_says_so() {
+    let mut world = World::new(&json!({"upgrade": {"remediation": {"retries": 3}}}), &[(2, Failed, "1.0.0")]);
+    world.status.upgrade_failures = 1;
+    let Step::Stalled { reason, message } = world.decide().step else { panic!() };
+    assert_eq!(reason, Reason::MissingRollbackTarget);
+    assert!(message.contains("missing target release for rollback"), "{message}");
+}
+
+#[rstest]
+#[case::gone(|records: &mut Vec<Release>| records.retain(|record| record.version() != 1))]
+#[case::changed(|records: &mut Vec<Release>| records[0].set_status(Superseded, "by somebody"))]
+fn what_was_changed_is_not_gone_back_to(#[case] change: fn(&mut Vec<Release>)) {
+    let mut world = World::new(&json!({"upgrade": {"remediation": {"retries": 3}}}), TWO);
+    world.status.upgrade_failures = 1;
+    change(&mut world.records);
+    assert_eq!(world.decide().step, run(Action::Upgrade));
+}
+
+#[test]
+fn a_release_that_somebody_else_changed_is_upgraded_and_its_history_forgotten() {
+    let mut world = World::new(&json!({}), &[(1, Deployed, "1.0.0")]);
+    world.records.push(record(2, Deployed, "1.0.0"));
+    let decision = world.decide();
+    assert_eq!(
+        (decision.state, decision.step, decision.keep),
+        (State::Unmanaged, run(Action::Upgrade), Keep::Nothing)
+    );
+    world.status.history.clear();
+    assert_eq!(world.decide().state, State::Unmanaged, "nor is one that was there before");
+}
+
+#[rstest]
+#[case::disabled("disabled", 0, 3, State::InSync, Step::Done)]
+#[case::warn("warn", 0, 3, State::Drifted, Step::Done)]
+#[case::enabled("enabled", 0, 3, State::Drifted, run(Action::CorrectDrift))]
+#[case::what_is_gone_is_always_put_back("disabled", 1, 0, State::Drifted, run(Action::CorrectDrift))]
+#[case::also_where_it_is_only_told("warn", 1, 2, State::Drifted, run(Action::CorrectDrift))]
+fn drift_is_put_back_as_configured(
+    #[case] mode: &str,
+    #[case] missing: usize,
+    #[case] changed: usize,
+    #[case] state: State,
+    #[case] step: Step,
+) {
+    let mut world = World::new(&json!({"driftDetection": {"mode": mode}}), &[(1, Deployed, "1.0.0")]);
+    world.drift = Drift { missing, changed };
+    let decision = world.decide();
+    assert_eq!((decision.state, decision.step), (state, step));
+}
+
+#[rstest]
+#[case::storage(Target { storage_namespace: "other", ..TARGET }, "web", None, Some(Retarget::StorageNamespace))]
+#[case::namespace(Target { namespace: "other", ..TARGET }, "web", None, Some(Retarget::Namespace))]
+#[case::name(Target { name: "other", ..TARGET }, "web", None, Some(Retarget::Name))]
+#[case::chart(TARGET, "site", None, Some(Retarget::Chart))]
+#[case::chart_in_place(TARGET, "site", Some("InPlaceUpdate"), None)]
+#[case::nothing(TARGET, "web", None, None)]
+fn a_release_that_is_to_be_another_goes_first(
+    #[case] target: Target<'static>,
+    #[case] chart: &str,
+    #[case] strategy: Option<&str>,
+    #[case] expected: Option<Retarget>,
+) {
+    let spec = json!({"upgrade": {"chartNameChangeStrategy": strategy}});
+    let mut world = World::new(&spec, &[(1, Deployed, "1.0.0")]);
+    world.desired.chart_name = chart.to_owned();
+    let decision = Turn::default().decide(&Situation { target, ..world.situation() });
+    match expected {
+        Some(what) => {
+            assert_eq!(decision.state, State::Retargeted(what));
+            assert_eq!(decision.step, run(Action::Uninstall(Uninstall::Retargeted)));
+        }
+        None => assert!(!matches!(decision.state, State::Retargeted(_))),
+    }
+}
+
+#[rstest]
+#[case::in_sync(&[(1, Deployed, "1.0.0")], 0, Action::Upgrade)]
+#[case::out_of_retries(TWO, 9, Action::Upgrade)]
+#[case::absent_and_out_of_retries(&[(1, Uninstalled, "1.0.0")], 9, Action::Install)]
+fn what_is_forced_is_done_in_any_state(
+    #[case] records: &[(i64, ReleaseStatus, &str)],
+    #[case] failures: i64,
+    #[case] action: Action,
+) {
+    let mut world = World::new(&json!({}), records);
+    world.status.upgrade_failures = failures;
+    world.status.install_failures = failures;
+    world.forced = true;
+    assert_eq!(world.decide().step, run(action));
+}
+
+#[test]
+fn post_renderers_and_metadata_count_in_a_new_generation() {
+    let spec = json!({
+        "postRenderers": [{"kustomize": {"patches": [{"patch": "a: <b>"}]}}],
+        "commonMetadata": {"labels": {"a": "b"}},
+    });
+    let mut world = World::new(&spec, &[(1, Deployed, "1.0.0")]);
+    assert_eq!(world.decide().state, State::InSync, "the generation was looked at");
+    world.status.observed_generation = Some(0);
+    assert_eq!(world.decide().why, "postrenderers digest has changed");
+    world.status.observed_post_renderers_digest = post_renderers_digest(&world.spec.post_renderers);
+    assert_eq!(world.decide().why, "common metadata digest has changed");
+    world.status.observed_common_metadata_digest =
+        common_metadata_digest(world.spec.common_metadata.as_ref());
+    assert_eq!(world.decide().state, State::InSync);
+}
+
+/// The digests of `[{"kustomize":{"patches":[{"patch":"a: \u003cb\u003e"}]}}]` and `{"labels":{"a":"b"}}`, each with a line break, by sha256sum.
+#[test]
+fn digests_of_the_spec_are_those_of_flux() {
+    let spec = spec(&json!({
+        "postRenderers": [{"kustomize": {"patches": [{"patch": "a: <b>"}]}}],
+        "commonMetadata": {"labels": {"a": "b"}},
+    }));
+    let digest = |json: &str| Some(format!("sha256:{}", hex::encode(Sha256::digest(json))));
+    let renderers = "[{\"kustomize\":{\"patches\":[{\"patch\":\"a: \\u003cb\\u003e\"}]}}]\n";
+    assert_eq!(post_renderers_digest(&spec.post_renderers), digest(renderers));
+    assert_eq!(common_metadata_digest(spec.common_metadata.as_ref()), digest("{\"labels\":{\"a\":\"b\"}}\n"));
+    assert_eq!(post_renderers_digest(&[]), None);
+}
+
+#[rstest]
+#[case::failed_test_counts(json!({"test": {"enable": true}, "upgrade": {"remediation": {"retries": 1}}}), State::Failed)]
+#[case::unless_it_is_ignored(json!({"test": {"enable": true, "ignoreFailures": true}}), State::InSync)]
+#[case::for_upgrades(
+    json!({"test": {"enable": true}, "upgrade": {"remediation": {"retries": 1, "ignoreTestFailures": true}}}), State::InSync,
+)]
+#[case::or_with_retries(json!({"test": {"enable": true}, "upgrade": {"strategy": {"name": "RetryOnFailure"}}}), State::InSync)]
+fn a_failed_test_is_a_failure_as_configured(#[case] spec: Value, #[case] state: State) {
+    let mut world = World::new(&spec, &[(1, Superseded, "0.9.0"), (2, Deployed, "1.0.0")]);
+    let failed =
+        plumb_api::TestHookStatus { phase: Some(TestPhase::Failed), ..plumb_api::TestHookStatus::default() };
+    world.status.history[0].test_hooks = Some([("test".to_owned(), failed)].into());
+    assert_eq!(world.decide().state, state);
+}
+
+#[test]
+fn what_is_deleted_is_uninstalled_if_there_is_anything() {
+    assert_eq!(on_deletion(&HelmReleaseStatus::default()), Step::Done);
+    let world = World::new(&json!({}), &[(1, Deployed, "1.0.0")]);
+    assert_eq!(on_deletion(&world.status), run(Action::Uninstall(Uninstall::Deleted)));
+}
+
+/// What becomes of an action in a simulated cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Works,
+    Fails,
+    /// It fails before a record is written.
+    FailsAtOnce,
+    /// The controller is stopped in the middle.
+    Crashes,
+}
+
+impl World {
+    /// Carries out an action as the controller would, and notes it in the status; `None` is a crash.
+    fn carry_out(&mut self, action: Action, fate: Fate) -> Option<bool> {
+        let newest = self.records.iter().map(Release::version).max().unwrap_or(0);
+        let mut written = Vec::new();
+        let ends_as = if fate == Fate::Works { Deployed } else { Failed };
+        let make = |mut record: Release| {
+            record.set_status(if fate == Fate::Crashes { PendingUpgrade } else { ends_as }, "made");
+            record
+        };
+        match action {
+            _ if fate == Fate::FailsAtOnce => {}
+            Action::Install | Action::Upgrade => {
+                written.push(make(record(newest + 1, Deployed, &self.desired.chart_version)))
+            }
+            Action::RollBack { to } => {
+                let target = self.records.iter().find(|record| record.version() == to).unwrap();
+                let current = self.records.iter().max_by_key(|record| record.version()).unwrap();
+                written.push(make(target.rolled_back(current, now())));
+            }
+            Action::Uninstall(_) => {
+                if let Some(mut record) = self.records.iter().max_by_key(|record| record.version()).cloned() {
+                    let status = if fate == Fate::Works { Uninstalled } else { Uninstalling };
+                    record.set_status(status, "uninstalled");
+                    written.push(record);
+                }
+            }
+            Action::Unlock => {
+                let mut record = self.records.iter().max_by_key(|record| record.version()).unwrap().clone();
+                record.set_status(Failed, "unlocked");
+                written.push(record);
+            }
+            Action::Test => {
+                let mut record = self.records.iter().max_by_key(|record| record.version()).unwrap().clone();
+                let phase = if fate == Fate::Works { TestPhase::Succeeded } else { TestPhase::Failed };
+                record.set_hook_run(0, &HookRun::started(now()).ended(now(), phase));
+                written.push(record);
+            }
+            Action::CorrectDrift => {
+                if fate == Fate::Works {
+                    self.drift = Drift::default();
+                }
+            }
+        }
+        if action.is_release() || matches!(action, Action::RollBack { .. }) {
+            if fate == Fate::Works {
+                for record in self.records.iter_mut().filter(|record| record.status() == Deployed) {
+                    record.supersede();
+                    written.push(record.clone());
+                }
+            }
+            let pruned: Vec<i64> =
+                to_prune(&self.records, self.spec.max_history()).into_iter().map(Release::version).collect();
+            self.records.retain(|record| !pruned.contains(&record.version()));
+        }
+        for new in &written {
+            self.records.retain(|record| record.version() != new.version());
+            self.records.push(new.clone());
+        }
+        let uninstalled = matches!(action, Action::Uninstall(_)) && fate == Fate::Works;
+        if uninstalled {
+            self.records.clear();
+        }
+        if fate == Fate::Crashes {
+            return None;
+        }
+        let (desired, problem) = (self.desired.clone(), (fate != Fate::Works).then_some("it broke"));
+        let took = Duration::from_secs(1);
+        let ended = Ended { action, problem, written: &written, took, desired: &desired, target: TARGET };
+        self.report().ended(&ended);
+        Some(!written.is_empty())
+    }
+
+    /// One reconciliation. Gives the step that ended it, `None` after a crash.
+    fn turn(&mut self, fates: &mut impl Iterator<Item = Fate>) -> Option<Step> {
+        let desired = self.desired.clone();
+        self.report().attempting(&desired, TARGET, None, false);
+        let mut turn = Turn::default();
+        for _ in 0..20 {
+            let decision = turn.decide(&self.situation());
+            self.report().decided(&decision, "");
+            let Step::Run(action) = decision.step else { return Some(decision.step) };
+            self.forced = false;
+            let fate = fates.next().unwrap();
+            let recorded = self.carry_out(action, fate)?;
+            if let Some(step) = turn.did(action, &self.situation(), fate != Fate::Works, recorded) {
+                self.report().followed(&step);
+                return Some(step);
+            }
+        }
+        panic!("a turn does not end: {:?}", self.status.history);
+    }
+}
+
+fn any_spec() -> impl Strategy<Value = Value> {
+    let mode = prop::sample::select(vec!["enabled", "warn", "disabled"]);
+    let retry = prop_oneof![
+        Just(json!(null)),
+        Just(json!({"name": "RetryOnFailure"})),
+        Just(json!({"name": "RemediateOnFailure"}))
+    ];
+    let remediation = (
+        0..3_i64,
+        any::<Option<bool>>(),
+        any::<Option<bool>>(),
+        prop_oneof![Just("rollback"), Just("uninstall")],
+    );
+    (retry.clone(), retry, remediation.clone(), remediation, any::<bool>(), any::<bool>(), 0..4_i64, mode).prop_map(
+        |(install, upgrade, first, then, test, ignore, history, mode)| {
+            json!({
+                "maxHistory": history,
+                "driftDetection": {"mode": mode},
+                "install": {"strategy": install, "remediation": {"retries": first.0, "ignoreTestFailures": first.1, "remediateLastFailure": first.2}},
+                "upgrade": {"strategy": upgrade, "remediation": {
+                    "retries": then.0, "ignoreTestFailures": then.1, "remediateLastFailure": then.2, "strategy": then.3,
+                }},
+                "test": {"enable": test, "ignoreFailures": ignore},
+            })
+        },
+    )
+}
+
+fn any_fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = prop_oneof![3 => Just(Fate::Works), 3 => Just(Fate::Fails), 1 => Just(Fate::FailsAtOnce), 1 => Just(Fate::Crashes)];
+    prop::collection::vec(fate, 0..12)
+}
+
+fn any_records() -> impl Strategy<Value = Vec<(i64, ReleaseStatus, &'static str)>> {
+    let status = prop::sample::select(ReleaseStatus::ALL.to_vec());
+    let chart = prop_oneof![Just("1.0.0"), Just("0.9.0")];
+    prop::collection::vec((status, chart), 0..4).prop_map(|found| {
+        found.into_iter().zip(1..).map(|((status, chart), version)| (version, status, chart)).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// From any state, whatever fails and however often the controller is stopped: as soon as things work, the release comes to rest, either
+    /// deployed as desired or stopped by its strategy, and in the second case a change gets it going again.
+    #[test]
+    fn no_release_is_ever_stuck(
+        spec in any_spec(), records in any_records(), known in any::<bool>(), fates in any_fates(), missing in 0..2_usize, forced in any::<bool>(),
+    ) {
+        let mut world = World::new(&spec, &records);
+        if !known {
+            world.status.history.clear();
+        }
+        world.drift = Drift { missing, changed: missing };
+        world.forced = forced;
+        let mut fates = fates.into_iter().chain(std::iter::repeat(Fate::Works));
+        let mut ended = None;
+        for _ in 0..40 {
+            match world.turn(&mut fates) {
+                Some(step @ (Step::Done | Step::Stalled { .. })) => {
+                    ended = Some(step);
+                    break;
+                }
+                Some(_) | None => {}
+            }
+        }
+        let ended = ended.unwrap_or_else(|| panic!("it does not come to rest: {:#?}", world.status));
+        if ended == Step::Done {
+            let latest = world.status.latest().unwrap();
+            let told = latest.status == Deployed || conditions::find(&world.status.conditions, ConditionType::Ready).is_some_and(|ready| ready.status == "False");
+            prop_assert!(told, "{:#?}", world.status);
+        } else {
+            // Somebody changes the chart: the failures are over.
+            world.desired = desired("2.0.0");
+            let mut last = None;
+            for _ in 0..10 {
+                last = world.turn(&mut std::iter::repeat(Fate::Works));
+                if last == Some(Step::Done) {
+                    break;
+                }
+            }
+            prop_assert_eq!(last, Some(Step::Done), "{:#?}", &world.status);
+            prop_assert_eq!(world.status.latest().unwrap().status, Deployed);
+            prop_assert!(conditions::is_true(&world.status.conditions, ConditionType::Ready), "{:#?}", world.status.conditions);
+            prop_assert!(conditions::find(&world.status.conditions, ConditionType::Stalled).is_none());
+        }
+    }
+
+    /// Deciding is a function: nothing else than what it is given counts, and nothing is forgotten in between.
+    #[test]
+    fn the_same_situation_has_the_same_decision(spec in any_spec(), records in any_records()) {
+        let world = World::new(&spec, &records);
+        prop_assert_eq!(world.decide(), world.decide());
+    }
+}

@@ -1,0 +1,25 @@
+//! A Helm release as a value: no I/O.
+//!
+//! In goes what a HelmRelease says, what the helm plugin has rendered, and what the cluster holds; out come values, records, conditions, and
+//! the next thing to do.
+//!
+//! - [`values`]: the values of a release from ConfigMaps, Secrets and the spec, and their digest.
+//! - [`rendered`]: what the plugin gives; [`post_render`]: what goes through post-renderers, and back.
+//! - [`record`]: Helm's storage format, which the `helm` command reads; [`snapshot`]: what Flux notes of it in the status.
+//! - [`decide`]: what to do next; [`report`]: what the status says about it.
+//! - [`hooks`], [`objects`], [`name`]: the rules for hooks, for labels and annotations of objects, and for names.
+#![forbid(unsafe_code)]
+
+pub mod decide;
+mod go;
+mod go_yaml;
+pub mod hooks;
+pub mod name;
+pub mod objects;
+pub mod post_render;
+pub mod record;
+pub mod rendered;
+pub mod report;
+pub mod snapshot;
+mod strategy;
+pub mod values;
