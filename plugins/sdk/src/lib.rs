@@ -53,9 +53,9 @@ mod health;
 mod host;
 pub mod http;
 pub mod log;
-pub mod random;
 mod macros;
 mod object;
+pub mod random;
 pub mod secrets;
 mod select;
 #[cfg(not(target_family = "wasm"))]
