@@ -132,6 +132,20 @@ async fn that_is_refused_when_it_is_not_what_the_index_says() -> anyhow::Result<
     publish(&server, &["9.0.0"])?;
     scene.request(&source, "mended").await?;
     scene.wait(&object, "it is pulled", of_version("9.0.0")).await?;
+
+    // Attack 11 (sources): a chart that nobody has signed.
+    let key = include_str!("../../../../host/source/src/helm/fixtures/ada.asc");
+    let mut secret = scene.object("v1", "Secret", "signers");
+    secret["stringData"] = json!({"ada.asc": key});
+    scene.cluster.apply(&secret).await?;
+    let verify =
+        json!({"version": "9.x", "verify": {"provider": "cosign", "secretRef": {"name": "signers"}}});
+    scene.cluster.apply(&helm_chart(&scene, &verify)).await?;
+    let message = scene.wait_condition(&object, "False", "ChartVerificationError").await?;
+    assert!(message.ends_with("there is no file .prov beside it"), "{message}");
+    let found = scene.cluster.get(&object).await?.unwrap_or_default();
+    assert!(condition(&found, "SourceVerified").is_some_and(|(status, ..)| status == "False"), "{found:#}");
+    assert_eq!(found["status"]["artifact"]["revision"], "9.0.0", "the last one stays");
     Ok(())
 }
 
