@@ -181,7 +181,7 @@ impl Controller {
             let client = cluster::client(cluster::Pace::Watching).await?;
             let stop = CancellationToken::new();
             stop_on_signal(stop.clone())?;
-            plumb_controller::run(client, config, stop).await?;
+            Box::pin(plumb_controller::run(client, config, stop)).await?;
             Ok(ExitCode::SUCCESS)
         })
     }
