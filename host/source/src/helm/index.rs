@@ -345,7 +345,9 @@ entries:
   \"../../etc/passwd\": [{version: 1.0.0, urls: [x.tgz]}]
 ";
 
-    fn read(index: &str) -> (tempfile::TempDir, Result<(ContentStore, std::sync::Arc<dyn Tree>), String>) {
+    type Stored = Result<(ContentStore, std::sync::Arc<dyn Tree>), String>;
+
+    fn read(index: &str) -> (tempfile::TempDir, Stored) {
         let dir = tempfile::tempdir().unwrap();
         let store = ContentStore::open(dir.path(), Limits::default()).unwrap();
         let compacted =
