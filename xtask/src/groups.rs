@@ -131,6 +131,7 @@ impl Runner<'_> {
         test.env("PLUMB_PLUGIN_DIR", self.checkout.plugins());
         test.env("PLUMB_BIN", self.checkout.root().join("target/release/plumb"));
         test.env("PLUMB_TEST_SERVERS", self.checkout.root().join("target/servers"));
+        test.env("PLUMB_TEST_SOPS", self.checkout.root().join("target/sops"));
         if let Some(cluster) = cluster {
             cluster.put_into(&mut test);
             // They wait for the cluster more than they work.
@@ -145,6 +146,7 @@ impl Runner<'_> {
         test.current_dir(self.checkout.root().join("plugins"));
         test.args(["test", "--workspace", "--no-fail-fast", "--locked", "--target-dir"]);
         test.arg(self.checkout.cache().join("guest-tests")).args(self.filter).args(["--", "--quiet"]);
+        test.env("PLUMB_TEST_SOPS", self.checkout.root().join("target/sops"));
         self.progress.run_openly("plugins: cargo test", &mut test)
     }
 

@@ -44,8 +44,7 @@ pub struct KustomizationSpec {
     /// objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<DependencyReference>,
-    /// How to decrypt the encrypted files of the source. It is not supported yet: the Kustomization is stalled, and what it has applied
-    /// stays.
+    /// How to decrypt what SOPS has encrypted in the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decryption: Option<Decryption>,
     /// How often to check that the cluster is as the source says, for example `10m`. New revisions and changes of objects do
@@ -182,12 +181,12 @@ pub struct CommonMetadata {
 pub struct Decryption {
     /// What the files are encrypted with: `sops`.
     pub provider: DecryptionProvider,
-    /// The service account whose identity opens the keys of a cloud's key service. Credentials in the Secret go before it. It
-    /// defaults to that of the controller.
+    /// The service account whose identity opens the keys of a cloud's key service. It is not supported yet: the Kustomization is stalled, and
+    /// what it has applied stays.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
     /// The Secret with the private keys: age keys under names that end in `.agekey`, PGP keys under names that end in `.asc`,
-    /// and credentials of key services under the names that SOPS has for them.
+    /// and credentials of key services under the names that Flux has for them. It defaults to what the operator gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalObjectReference>,
 }

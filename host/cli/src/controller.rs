@@ -93,6 +93,10 @@ pub(crate) struct Controller {
     /// Take over the fields of managers whose names begin with this, besides those of kubectl. It can be given more than once.
     #[arg(long)]
     override_manager: Vec<String>,
+    /// The Secret in the controller's namespace with keys of age (*.agekey) that decrypt for Kustomizations whose spec.decryption names no
+    /// Secret.
+    #[arg(long)]
+    sops_age_secret: Option<String>,
     #[command(flatten)]
     tenancy: TenancyFlags,
     /// How logs are written.
@@ -246,6 +250,7 @@ impl Controller {
             stages: self.custom_apply_stage_kinds,
             override_managers: OverrideManagers::new(self.override_manager).context("--override-manager")?,
             tenancy: self.tenancy.into(),
+            sops_age_secret: self.sops_age_secret,
             instance: replica,
         })
     }

@@ -89,6 +89,8 @@ impl Lint {
             if let Some(post_build) = &mut kustomization.spec.post_build {
                 post_build.substitute_from.clear();
             }
+            // Nor are keys: what is encrypted stays so.
+            kustomization.spec.decryption = None;
             let applier = Applier::kustomization(&kustomization);
             let (values, laptop) = (Values::default(), Laptop::default());
             match renderer.objects(&applier, &values, &laptop, Chance::of_this_machine(), tree) {

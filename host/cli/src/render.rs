@@ -97,7 +97,7 @@ impl What {
                 Ok(Local { objects, applier: Some(applier) })
             }
             (None, Some(path)) => {
-                let spec = given.asked_of(spec_of_directory(path)?);
+                let spec = given.decrypted(given.asked_of(spec_of_directory(path)?));
                 let source = Source::open(path, self.root.as_deref())?;
                 let spec = KustomizationSpec { path: Some(source.path), ..spec };
                 let applier = Applier::kustomization(&Kustomization::new("local", spec));

@@ -104,6 +104,8 @@ fn situation(applier: &Applier, revision: Option<String>) -> Situation {
 
 /// Whether a ConfigMap or a Secret is missing.
 fn lacks_values(error: &PlanError) -> bool {
-    let lacks = |why: &Why| matches!(why, Why::Value { error: ValueError::NoObject { .. }, .. });
+    let lacks = |why: &Why| {
+        matches!(why, Why::Value { error: ValueError::NoObject { .. } | ValueError::NoKeys { .. }, .. })
+    };
     error.mistakes().iter().any(|mistake| lacks(&mistake.why))
 }

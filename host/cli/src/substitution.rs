@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use plumb_api::{ApplierKind, KustomizationSpec, Object, SubstituteReference, ValuesKind};
+use plumb_api::{
+    ApplierKind, Decryption, DecryptionProvider, KustomizationSpec, LocalObjectReference, Object,
+    SubstituteReference, ValuesKind,
+};
 use plumb_pipeline::{Data, InputName, Parameters, Spec, Values, data_of};
 
 use crate::{objects, output};
@@ -15,8 +18,8 @@ pub(crate) struct Substitution {
     /// A variable, put in place of ${NAME}. It goes before those of the Kustomization.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     assignments: Vec<(String, String)>,
-    /// A file of ConfigMaps and Secrets. With --file, those that the file names are taken (substituteFrom, withFrom, secretRef); with a
-    /// PATH, all.
+    /// A file of ConfigMaps and Secrets. With --file, those that the file names are taken (substituteFrom, withFrom, secretRef,
+    /// decryption); with a PATH, all: a Secret with keys (*.agekey, *.asc) decrypts, the others are variables.
     #[arg(long, alias = "substitute-from", value_name = "FILE")]
     values: Vec<PathBuf>,
 }
@@ -25,6 +28,9 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
+
+/// The endings of keys that decrypt: an object that has one is no set of variables.
+const KEYS: [&str; 2] = [".agekey", ".asc"];
 
 /// What the files of the command line hold.
 pub(crate) struct Given {
@@ -52,18 +58,33 @@ impl Substitution {
 impl Given {
     /// The same spec, with the variables of the command line; one that names no ConfigMaps and Secrets is given all.
     pub(crate) fn asked_of(&self, mut spec: KustomizationSpec) -> KustomizationSpec {
-        if self.assignments.is_empty() && self.objects.is_empty() {
+        let variables: Vec<_> = self.objects.iter().filter(|(_, _, data)| !holds_keys(data)).collect();
+        if self.assignments.is_empty() && variables.is_empty() {
             return spec;
         }
         let post_build = spec.post_build.get_or_insert_default();
         post_build.substitute.extend(self.assignments.iter().cloned());
         if post_build.substitute_from.is_empty() {
-            let reference = |(kind, name, _): &(ValuesKind, String, Data)| SubstituteReference {
+            let reference = |(kind, name, _): &&(ValuesKind, String, Data)| SubstituteReference {
                 kind: *kind,
                 name: name.clone(),
                 optional: false,
             };
-            post_build.substitute_from = self.objects.iter().map(reference).collect();
+            post_build.substitute_from = variables.iter().map(reference).collect();
+        }
+        spec
+    }
+
+    /// The same spec, decrypted if one of the Secrets holds keys.
+    pub(crate) fn decrypted(&self, mut spec: KustomizationSpec) -> KustomizationSpec {
+        let holds_keys =
+            |(kind, _, data): &&(ValuesKind, String, Data)| *kind == ValuesKind::Secret && holds_keys(data);
+        if let Some((_, name, _)) = self.objects.iter().find(holds_keys) {
+            spec.decryption.get_or_insert(Decryption {
+                provider: DecryptionProvider::Sops,
+                service_account_name: None,
+                secret_ref: Some(LocalObjectReference { name: name.clone() }),
+            });
         }
         spec
     }
@@ -74,6 +95,7 @@ impl Given {
         let mut values = Values::default();
         for (kind, name, data) in &self.objects {
             values.insert(*kind, name.clone(), data.clone());
+            values.insert_operator_keys(data);
         }
         let variables = spec.steps.iter().filter(|_| kind == ApplierKind::Kustomization).filter_map(|step| {
             match &step.parameters {
@@ -91,6 +113,10 @@ impl Given {
         }
         values
     }
+}
+
+fn holds_keys(data: &Data) -> bool {
+    data.keys().any(|name| KEYS.iter().any(|ending| name.ends_with(ending)))
 }
 
 /// The ConfigMaps and Secrets of a file.

@@ -134,7 +134,8 @@ impl Plugins for Workbench<'_> {
             })
         };
         let grants = Grants {
-            secrets: asked.has(Capability::Secrets).then(|| Secrets::from_iter(secrets)),
+            secrets: (asked.has(Capability::Secrets) || step.keys.is_some())
+                .then(|| Secrets::from_iter(secrets)),
             cluster: asked.has(Capability::ClusterRead).then(reader),
             http: asked.has(Capability::Http).then(|| Arc::new(NoRequests) as Arc<dyn HttpClient>),
             clock: asked.has(Capability::Clock).then(|| self.chance.clock.clone()),

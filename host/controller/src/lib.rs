@@ -106,6 +106,8 @@ pub struct Config {
     pub override_managers: OverrideManagers,
     /// What tenants may do.
     pub tenancy: Tenancy,
+    /// The Secret in [`Self::namespace`] with keys of age for Kustomizations that name none: `--sops-age-secret`.
+    pub sops_age_secret: Option<String>,
     /// The name of this replica in events: the pod's, or the host's.
     pub instance: String,
 }

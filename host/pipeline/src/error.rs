@@ -51,6 +51,14 @@ pub enum RenderError {
         /// How many they may have.
         limit: usize,
     },
+    /// A decryptor returns a file that cannot be one of the tree.
+    #[error("step {step:?}: the plugin has decrypted {path:?}, which is no path of the source")]
+    Decrypted {
+        /// The name of the step.
+        step: String,
+        /// The path.
+        path: String,
+    },
     /// The KRM function of a step cannot be read from the source.
     #[error("step {step:?}: {module} cannot be read from the source: {error}")]
     Module {

@@ -3,7 +3,7 @@
 use plumb_api::KustomizationSpec;
 use serde_json::{Map, Value};
 
-use crate::{Parameters, StepSpec};
+use crate::{Keys, Parameters, StepSpec};
 
 /// The fields of the spec that are merged into the `kustomization.yaml`, as Flux's generator does.
 const OVERLAY: [&str; 8] = [
@@ -20,15 +20,24 @@ const OVERLAY: [&str; 8] = [
 /// The fields that the spec uses and that are not supported yet. Whoever acts on a spec has to refuse them: ignoring one would do
 /// something else than what it says.
 pub fn not_honoured(spec: &KustomizationSpec) -> Vec<&'static str> {
-    let asked = [("spec.decryption", spec.decryption.is_some())];
+    let account = spec.decryption.as_ref().and_then(|decryption| decryption.service_account_name.as_ref());
+    let asked = [("spec.decryption.serviceAccountName", account.is_some())];
     asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect()
 }
 
-/// The steps of a Kustomization: kustomize, with what the spec adds to the `kustomization.yaml`, and then, if `spec.postBuild` asks for it,
-/// the variables.
+/// The steps of a Kustomization: kustomize, with what the spec adds to the `kustomization.yaml`, and then, if the spec asks for it, decryption
+/// and the variables.
 pub(crate) fn step_specs(spec: &KustomizationSpec) -> Vec<StepSpec> {
     let kustomize = Parameters::Given { with: parameters(spec), with_from: Vec::new() };
     let mut steps = vec![StepSpec::builtin("kustomize", kustomize)];
+    if let Some(decryption) = &spec.decryption {
+        let nothing = Parameters::Given { with: Map::new(), with_from: Vec::new() };
+        let secret = decryption.secret_ref.as_ref().map(|secret| Keys::Secret(secret.name.clone()));
+        steps.push(StepSpec {
+            keys: Some(secret.unwrap_or(Keys::OfOperator)),
+            ..StepSpec::builtin("sops", nothing)
+        });
+    }
     if let Some(post_build) = &spec.post_build {
         steps.push(StepSpec::builtin("substitute", Parameters::Variables(post_build.clone())));
     }

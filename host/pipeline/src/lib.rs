@@ -27,7 +27,7 @@ pub use cache::CacheLimits;
 pub use engine::{Engine, Origin, Rendered, Request, Runs, Step};
 pub use error::{RenderError, StepFinding};
 pub use plan::{Code, KRM, Mistake, PlanError, Plugins, Provided, Situation, Steps, Unavailable, Why};
-pub use spec::{InputName, Parameters, PluginName, Spec, StepSpec};
+pub use spec::{InputName, Keys, Parameters, PluginName, Spec, StepSpec};
 pub use stamp::stamp;
 pub use values::{Data, ValueError, Values, secrets};
 pub use variables::{DataError, Variables, data_of};

@@ -74,7 +74,7 @@ impl Situation {
 /// Provides plugins and what they may do. The controller's looks at Plugins and policies, that of the command line at files.
 pub trait Plugins {
     /// The plugin of a step, and what of what the step hands over it may have. `secrets` holds the values of the step's
-    /// `capabilities.secrets`.
+    /// `capabilities.secrets`, and its `keys`.
     ///
     /// # Errors
     ///
@@ -145,7 +145,7 @@ pub enum Why {
     /// A value cannot be had or put in.
     #[error("{field}: {error}")]
     Value {
-        /// `withFrom`, `capabilities.secrets` or `spec.postBuild.substituteFrom`.
+        /// `withFrom`, `capabilities.secrets`, `spec.decryption.secretRef` or `spec.postBuild.substituteFrom`.
         field: &'static str,
         /// What is wrong.
         error: ValueError,
@@ -310,6 +310,13 @@ fn plan_step(spec: &StepSpec, values: &Values, plugins: &dyn Plugins) -> Result<
     };
     let secrets = values::secrets(&spec.capabilities.secrets, values)
         .map_err(|errors| errors.into_iter().map(of("capabilities.secrets")).collect::<Vec<_>>());
+    let secrets = secrets.and_then(|mut secrets| {
+        if let Some(keys) = &spec.keys {
+            let keys = values.keys(keys).map_err(|error| vec![of("spec.decryption.secretRef")(error)])?;
+            secrets.extend(keys.clone());
+        }
+        Ok(secrets)
+    });
     let (parameters, secrets) = match (parameters, secrets) {
         (Ok(parameters), Ok(secrets)) => (parameters, secrets),
         (parameters, secrets) => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use plumb_api::{ByteSize, Object, ObjectId, PluginLimits};
 use plumb_plugin::{Call, CallError, ClusterRecord, Finding, Limits, Plugin, Severity, Used, World};
-use plumb_tree::View;
+use plumb_tree::{TreePath, View};
 
 use crate::engine::{Request, Runs, Step};
 use crate::size::bytes_of;
@@ -75,7 +75,8 @@ impl<'a> Running<'a> {
         let failed = |error: CallError| RenderError::Step { step: step.name.clone(), error };
         match world {
             World::Renderer => {
-                let made = plugin.render(self.view.clone(), &step.parameters, &call).map_err(failed)?;
+                let view = self.shown_files(index, step)?;
+                let made = plugin.render(view, &step.parameters, &call).map_err(failed)?;
                 self.add(step, made)?;
             }
             World::Transformer => {
@@ -96,12 +97,44 @@ impl<'a> Running<'a> {
             World::HealthCheck => return Err(wrong("one that makes, changes or judges objects")),
         }
         self.last = Some(&step.name);
+        self.account(index, &call);
+        Ok(())
+    }
+
+    /// Remembers what a call has used.
+    fn account(&mut self, index: usize, call: &Call) {
         self.ran.is_steady &= call.used.is_steady();
         let asked = call.used.cluster();
         if !asked.is_empty() {
             self.ran.asked.push((index, asked));
         }
-        Ok(())
+    }
+
+    /// The files as a renderer sees them: what it puts into objects as it is, decrypted by the steps after it. One that may send requests sees them as they
+    /// are.
+    fn shown_files(&mut self, index: usize, renderer: &Step) -> Result<Arc<View>, RenderError> {
+        if renderer.grants.http.is_some() {
+            return Ok(self.view.clone());
+        }
+        let mut files = Vec::new();
+        for (later, step) in self.request.steps.iter().enumerate().skip(index + 1) {
+            let Runs::Plugin(plugin) = &step.runs else { continue };
+            if !plugin.decrypts() {
+                continue;
+            }
+            let call = self.call(step);
+            let failed = |error: CallError| RenderError::Step { step: step.name.clone(), error };
+            let decrypted = plugin.decrypt(self.view.clone(), &renderer.parameters, &call).map_err(failed)?;
+            self.account(later, &call);
+            for file in decrypted {
+                let unknown = |_| RenderError::Decrypted { step: step.name.clone(), path: file.path.clone() };
+                files.push((TreePath::new(&file.path).map_err(unknown)?, file.content));
+            }
+        }
+        match files.is_empty() {
+            true => Ok(self.view.clone()),
+            false => Ok(Arc::new(self.view.replacing(files))),
+        }
     }
 
     /// The plugin of a step. A KRM function is read from the tree, so that what it was is part of the record.

@@ -53,6 +53,17 @@ pub struct StepSpec {
     pub limits: PluginLimits,
     /// What the step hands to the plugin.
     pub capabilities: Capabilities,
+    /// Keys that it hands over as well.
+    pub keys: Option<Keys>,
+}
+
+/// Where the keys come from that decrypt what a Kustomization renders: its `spec.decryption`. They are handed over as secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// All values of this Secret, by their keys: `secretRef`.
+    Secret(String),
+    /// What the operator gives those who name none.
+    OfOperator,
 }
 
 /// How a step names its plugin.
@@ -134,6 +145,11 @@ impl Spec {
         }
     }
 
+    /// Whether a step decrypts with the keys that the operator gives.
+    pub fn uses_operator_keys(&self) -> bool {
+        self.steps.iter().any(|step| step.keys == Some(Keys::OfOperator))
+    }
+
     /// The ConfigMaps and Secrets that the steps read, each once: whoever renders fetches and watches them.
     pub fn inputs(&self) -> impl Iterator<Item = InputName<'_>> {
         let all: BTreeSet<InputName<'_>> = self.steps.iter().flat_map(StepSpec::inputs).collect();
@@ -151,13 +167,18 @@ impl StepSpec {
             when: None,
             limits: PluginLimits::default(),
             capabilities: Capabilities::default(),
+            keys: None,
         }
     }
 
     /// The ConfigMaps and Secrets that the step reads.
     fn inputs(&self) -> Vec<InputName<'_>> {
-        let secrets = self.capabilities.secrets.iter();
-        let secrets = secrets.map(|secret| InputName::new(ValuesKind::Secret, &secret.secret_ref.name));
+        let keys = self.keys.iter().filter_map(|keys| match keys {
+            Keys::Secret(name) => Some(name),
+            Keys::OfOperator => None,
+        });
+        let secrets = self.capabilities.secrets.iter().map(|secret| &secret.secret_ref.name).chain(keys);
+        let secrets = secrets.map(|name| InputName::new(ValuesKind::Secret, name));
         match &self.parameters {
             Parameters::Given { with_from, .. } => {
                 let from = with_from.iter().map(|from| InputName::new(from.kind, &from.name));
@@ -228,6 +249,7 @@ impl From<&PipelineStep> for StepSpec {
             when: step.when.clone(),
             limits: step.limits.clone(),
             capabilities: step.capabilities.clone(),
+            keys: None,
         }
     }
 }
@@ -334,5 +356,18 @@ mod tests {
         let names = |spec: &Spec| spec.steps.iter().map(|step| step.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&kustomization("")), ["kustomize"]);
         assert_eq!(names(&kustomization("postBuild: {substitute: {a: b}}")), ["kustomize", "substitute"]);
+    }
+
+    #[test]
+    fn what_is_rendered_is_decrypted_before_variables_are_put_in() {
+        let spec = kustomization(
+            "decryption: {provider: sops, secretRef: {name: keys}}, postBuild: {substitute: {a: b}}",
+        );
+        let names: Vec<_> = spec.steps.iter().map(|step| step.name.as_str()).collect();
+        assert_eq!(names, ["kustomize", "sops", "substitute"]);
+        assert_eq!(spec.inputs().collect::<Vec<_>>(), [InputName { is_secret: true, name: "keys" }]);
+        assert!(!spec.uses_operator_keys());
+        let spec = kustomization("decryption: {provider: sops}");
+        assert!(spec.uses_operator_keys() && spec.inputs().count() == 0);
     }
 }

@@ -5,24 +5,46 @@ use std::collections::{BTreeMap, HashMap};
 use plumb_api::{NamedSecret, ParameterSource, Sensitive, ValuesKind};
 use serde_json::{Map, Value};
 
-use crate::InputName;
+use crate::{InputName, Keys};
 
 /// The bytes of a ConfigMap or a Secret, by key.
 pub type Data = BTreeMap<String, Sensitive<Vec<u8>>>;
 
 /// The ConfigMaps and Secrets of a namespace, as far as somebody has fetched them. What is not here does not exist.
 #[derive(Clone, Default)]
-pub struct Values(HashMap<(ValuesKind, String), Data>);
+pub struct Values {
+    objects: HashMap<(ValuesKind, String), Data>,
+    operator_keys: Data,
+}
+
+/// How the keys of age end that the operator may give to all.
+const AGE_KEY: &str = ".agekey";
 
 impl Values {
     /// Adds an object that exists.
     pub fn insert(&mut self, kind: ValuesKind, name: impl Into<String>, data: Data) {
-        self.0.insert((kind, name.into()), data);
+        self.objects.insert((kind, name.into()), data);
+    }
+
+    /// Adds what the operator gives to those who name no keys. Only keys of age are taken: credentials are not handed to everybody.
+    pub fn insert_operator_keys(&mut self, data: &Data) {
+        let keys = data.iter().filter(|(name, _)| name.ends_with(AGE_KEY));
+        self.operator_keys.extend(keys.map(|(name, key)| (name.clone(), key.clone())));
     }
 
     /// The object, if it exists.
     pub fn get(&self, input: InputName<'_>) -> Option<&Data> {
-        self.0.get(&(input.kind(), input.name.to_owned()))
+        self.objects.get(&(input.kind(), input.name.to_owned()))
+    }
+
+    /// The keys that decrypt, by their names.
+    pub(crate) fn keys(&self, keys: &Keys) -> Result<&Data, ValueError> {
+        match keys {
+            Keys::OfOperator => Ok(&self.operator_keys),
+            Keys::Secret(name) => self
+                .get(InputName::new(ValuesKind::Secret, name))
+                .ok_or_else(|| ValueError::NoKeys { name: name.clone() }),
+        }
     }
 }
 
@@ -34,6 +56,14 @@ pub enum ValueError {
     NoObject {
         /// Its kind.
         kind: ValuesKind,
+        /// Its name.
+        name: String,
+    },
+    /// The Secret with the keys that decrypt does not exist.
+    #[error(
+        "Secret {name} does not exist; create it with the keys, for example with a key of age under identity.agekey"
+    )]
+    NoKeys {
         /// Its name.
         name: String,
     },

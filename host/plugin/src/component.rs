@@ -292,8 +292,12 @@ pub(crate) fn only_world(name: &str, names: &Names) -> Result<World, LoadError> 
 /// Compares the names of what is imported and exported with those of a world.
 pub(crate) fn check_names(name: &str, names: &Names, world: World) -> Result<(), LoadError> {
     check_module(name, names)?;
+    let is_decryptor = world == World::Transformer && decrypts(&names.exports);
+    let may_import = |import: &str| {
+        world.may_import(names.form, import) || (is_decryptor && interface(import) == Some("tree"))
+    };
     let forbidden_imports: Vec<String> =
-        names.imports.iter().filter(|import| !world.may_import(names.form, import)).cloned().collect();
+        names.imports.iter().filter(|import| !may_import(import)).cloned().collect();
     let missing_export = (!world.is_exported_by(names)).then(|| MissingExport {
         name: world.export(names.form),
         made_for: worlds(names),
@@ -320,6 +324,11 @@ fn check_module(name: &str, names: &Names) -> Result<(), LoadError> {
 
 pub(crate) fn shown(names: &[String]) -> Vec<String> {
     names.iter().map(|name| one_line(name)).collect()
+}
+
+/// Whether a transformer decrypts files, too: it is made for the world `decryptor`.
+pub(crate) fn decrypts(exports: &[String]) -> bool {
+    exports.iter().any(|export| interface(export) == Some("decrypt"))
 }
 
 /// The capabilities among the names of imports.

@@ -73,6 +73,12 @@ impl Wants {
         self.0.iter().copied()
     }
 
+    /// The others.
+    pub(crate) fn without(mut self, capability: Capability) -> Self {
+        self.0.remove(&capability);
+        self
+    }
+
     /// What it imports and these grants do not have. The host refuses no call for it: the plugin is told when it asks. Whoever wants to
     /// refuse it looks here first.
     pub fn missing(&self, grants: &Grants) -> Vec<Capability> {

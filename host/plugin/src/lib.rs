@@ -97,4 +97,4 @@ pub use host::{Host, HostConfig, HostError};
 pub use inspection::{Inspection, Producer};
 pub use plugin::Plugin;
 pub use used::{ClusterQuery, ClusterRecord, Usage, Used};
-pub use values::{ErrorKind, Finding, HealthReport, HealthStatus, PluginError, Severity};
+pub use values::{DecryptedFile, ErrorKind, Finding, HealthReport, HealthStatus, PluginError, Severity};

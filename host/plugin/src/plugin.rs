@@ -2,15 +2,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plumb_api::Object;
+use plumb_api::{Object, Sensitive};
 use plumb_tree::View;
 use serde_json::Value;
 use wasmtime::component::{Instance, InstancePre, Resource};
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::bindings::{health, render, transform, types, validate};
+use crate::bindings::{decrypt, health, render, transform, types, validate};
 use crate::compiled::Compiled;
-use crate::component::{check_names, wants};
+use crate::component::{check_names, decrypts, wants};
 use crate::failure::{bounded, of_guest, of_instantiation};
 use crate::function::Function;
 use crate::host::Inner;
@@ -19,7 +19,9 @@ use crate::meter::Meter;
 use crate::printable::one_line;
 use crate::resource_list::{self, Severity};
 use crate::state::State;
-use crate::{Call, CallError, Finding, HealthReport, LoadError, Wants, World, values};
+use crate::{
+    Call, CallError, Capability, DecryptedFile, Finding, HealthReport, LoadError, Wants, World, values,
+};
 
 /// How long a component may take to start when it is loaded, and how long it waits for its turn.
 const START: Duration = Duration::from_secs(30);
@@ -39,7 +41,8 @@ struct Ready {
 /// What runs when the plugin is called: of a component, also where the function of its world is found in an instance.
 enum Program {
     Renderer(InstancePre<State>, render::GuestIndices),
-    Transformer(InstancePre<State>, transform::GuestIndices),
+    /// The last if it decrypts files as well.
+    Transformer(InstancePre<State>, transform::GuestIndices, Option<decrypt::GuestIndices>),
     Validator(InstancePre<State>, validate::GuestIndices),
     HealthCheck(InstancePre<State>, health::GuestIndices),
     Function(Function),
@@ -75,6 +78,12 @@ impl Texts for Vec<validate::Finding> {
     }
 }
 
+impl Texts for Vec<decrypt::File> {
+    fn bytes(&self) -> usize {
+        self.iter().map(|file| file.path.len() + file.content.len()).sum()
+    }
+}
+
 impl Texts for health::Report {
     fn bytes(&self) -> usize {
         self.message.len()
@@ -106,7 +115,7 @@ impl Plugin {
             world,
             reason: bounded(&format!("{error:#}")),
         };
-        let program = Program::link(&host, compiled, world).map_err(other_types)?;
+        let program = Program::link(&host, compiled, world, decrypts(&names.exports)).map_err(other_types)?;
         let digest = format!("sha256:{}", hex::encode(digest));
         let plugin =
             Self(Arc::new(Ready { host, name: name.into(), digest, imports: names.imports, program }));
@@ -141,8 +150,16 @@ impl Plugin {
     }
 
     /// The capabilities that it imports: whoever calls it may grant them, see [`crate::Grants`].
+    ///
+    /// A decryptor can do without `http`: which servers it needs is in what it decrypts.
     pub fn wants(&self) -> Wants {
-        wants(&self.0.imports)
+        let wants = wants(&self.0.imports);
+        if self.decrypts() { wants.without(Capability::Http) } else { wants }
+    }
+
+    /// Whether it is a transformer that decrypts files as well: [`Self::decrypt`].
+    pub fn decrypts(&self) -> bool {
+        matches!(self.0.program, Program::Transformer(_, _, Some(_)))
     }
 
     /// Renders the objects that the files below `root` and the parameters describe, in the plugin's order.
@@ -167,7 +184,7 @@ impl Plugin {
         parameters: &Value,
         call: &Call,
     ) -> Result<Vec<Object>, CallError> {
-        let Program::Transformer(instance, export) = &self.0.program else {
+        let Program::Transformer(instance, export, _) = &self.0.program else {
             return Err(self.wrong_world(World::Transformer));
         };
         let (parameters, objects) = (values::parameters(parameters)?, values::texts_of(objects));
@@ -175,6 +192,27 @@ impl Plugin {
             export.load(&mut *store, instance)?.call_transform(store, &objects, &parameters)
         })?;
         values::objects(ended.answer, &ended.mask)
+    }
+
+    /// Decrypts the files below `root` that a renderer with these parameters will put into objects as they are. It is for plugins that
+    /// [decrypt](Self::decrypts).
+    ///
+    /// What was read is in `root`'s record afterwards, whatever the outcome.
+    pub fn decrypt(
+        &self,
+        root: Arc<View>,
+        parameters: &Value,
+        call: &Call,
+    ) -> Result<Vec<DecryptedFile>, CallError> {
+        let Program::Transformer(instance, _, Some(export)) = &self.0.program else {
+            return Err(self.wrong_world(World::Transformer));
+        };
+        let parameters = values::parameters(parameters)?;
+        let ended = self.run(instance, Some(root), call, |store, instance| {
+            export.load(&mut *store, instance)?.call_decrypt(store, Resource::new_borrow(0), &parameters)
+        })?;
+        let file = |decrypt::File { path, content }| DecryptedFile { path, content: Sensitive::new(content) };
+        Ok(ended.answer.into_iter().map(file).collect())
     }
 
     /// Finds what is wrong with objects. [`Finding::object`] is an index of `objects`.
@@ -317,8 +355,13 @@ impl Plugin {
         let ended = match &self.0.program {
             Program::Renderer(instance, export) => self
                 .run(instance, None, &call, |store, instance| Ok(Ok(export.load(store, instance).map(drop)))),
-            Program::Transformer(instance, export) => self
-                .run(instance, None, &call, |store, instance| Ok(Ok(export.load(store, instance).map(drop)))),
+            Program::Transformer(instance, export, decrypt) => {
+                self.run(instance, None, &call, |store, instance| {
+                    let loaded = export.load(&mut *store, instance).map(drop);
+                    let decrypt = decrypt.as_ref().map(|export| export.load(store, instance).map(drop));
+                    Ok(Ok(loaded.and(decrypt.unwrap_or(Ok(())))))
+                })
+            }
             Program::Validator(instance, export) => self
                 .run(instance, None, &call, |store, instance| Ok(Ok(export.load(store, instance).map(drop)))),
             Program::HealthCheck(instance, export) => self
@@ -339,7 +382,7 @@ impl Plugin {
 }
 
 impl Program {
-    fn link(host: &Inner, compiled: &Compiled, world: World) -> wasmtime::Result<Self> {
+    fn link(host: &Inner, compiled: &Compiled, world: World, decrypts: bool) -> wasmtime::Result<Self> {
         let Compiled::Component(component) = compiled else {
             return host.functions.link(compiled).map(Self::Function);
         };
@@ -353,7 +396,8 @@ impl Program {
             World::Transformer => {
                 let instance = instance()?;
                 let export = transform::GuestIndices::new(&instance)?;
-                Self::Transformer(instance, export)
+                let decrypt = decrypts.then(|| decrypt::GuestIndices::new(&instance)).transpose()?;
+                Self::Transformer(instance, export, decrypt)
             }
             World::Validator => {
                 let instance = instance()?;

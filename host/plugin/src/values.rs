@@ -1,6 +1,6 @@
 //! What plugins answer, in the host's own types.
 
-use plumb_api::Object;
+use plumb_api::{Object, Sensitive};
 use serde_json::Value;
 
 use crate::CallError;
@@ -77,6 +77,15 @@ pub struct Finding {
     pub rule: String,
     /// What is wrong, as a sentence.
     pub message: String,
+}
+
+/// A file as a decryptor has decrypted it.
+#[derive(Clone)]
+pub struct DecryptedFile {
+    /// Where it is, from the root, links followed.
+    pub path: String,
+    /// Its bytes.
+    pub content: Sensitive<Vec<u8>>,
 }
 
 /// How an object is doing, in the words of kstatus.

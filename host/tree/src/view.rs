@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
+
+use plumb_api::Sensitive;
 
 use crate::record::{Full, Observation, Recorder};
 use crate::{EntryKind, InvalidPath, Record, Tree, TreeError, TreePath};
@@ -16,7 +20,19 @@ pub struct View {
     tree: Arc<dyn Tree>,
     max_file_bytes: u64,
     deadline: Option<Instant>,
-    recorder: Recorder,
+    recorder: Arc<Recorder>,
+    replaced: Replaced,
+}
+
+/// Files with other bytes than the tree has.
+#[derive(Default)]
+struct Replaced(BTreeMap<TreePath, Sensitive<Vec<u8>>>);
+
+/// The paths alone.
+impl fmt::Debug for Replaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// What a path stands for, links followed.
@@ -53,13 +69,26 @@ pub struct ViewEntry {
 impl View {
     /// A view of `tree` that hands out files of up to `max_file_bytes`.
     pub fn new(tree: Arc<dyn Tree>, max_file_bytes: u64) -> Self {
-        Self { tree, max_file_bytes, deadline: None, recorder: Recorder::default() }
+        Self { tree, max_file_bytes, deadline: None, recorder: Arc::default(), replaced: Replaced::default() }
     }
 
     /// The same view, which answers nothing after `deadline`: a directory full of links can keep one answer busy for long.
     #[must_use]
     pub fn until(self, deadline: Instant) -> Self {
         Self { deadline: Some(deadline), ..self }
+    }
+
+    /// A view of the same tree in which some files have other bytes. Both have one record, and it holds what the tree has: whoever sees the other bytes
+    /// has made them from those.
+    #[must_use]
+    pub fn replacing(&self, files: impl IntoIterator<Item = (TreePath, Sensitive<Vec<u8>>)>) -> Self {
+        Self {
+            tree: self.tree.clone(),
+            max_file_bytes: self.max_file_bytes,
+            deadline: self.deadline,
+            recorder: self.recorder.clone(),
+            replaced: Replaced(files.into_iter().collect()),
+        }
     }
 
     /// The names in a directory, in the order of their bytes.
@@ -96,7 +125,11 @@ impl View {
             EntryKind::File => {
                 // The size follows from the bytes, so the bytes are what was looked at.
                 self.remember(&resolved, Observation::Bytes(self.tree.id(&resolved)?))?;
-                Node { kind: NodeKind::File, size: self.tree.size(&resolved)?, resolved }
+                let size = match self.replaced.0.get(&resolved) {
+                    Some(bytes) => bytes.expose().len() as u64,
+                    None => self.tree.size(&resolved)?,
+                };
+                Node { kind: NodeKind::File, size, resolved }
             }
             EntryKind::Link | EntryKind::Opaque => Node { kind: NodeKind::Opaque, size: 0, resolved },
         })
@@ -108,7 +141,10 @@ impl View {
         match kind {
             EntryKind::File => {
                 self.remember(&resolved, Observation::Bytes(self.tree.id(&resolved)?))?;
-                self.tree.read(&resolved, self.max_file_bytes)
+                match self.replaced.0.get(&resolved) {
+                    Some(bytes) => Ok(bytes.expose().clone()),
+                    None => self.tree.read(&resolved, self.max_file_bytes),
+                }
             }
             EntryKind::Directory => Err(TreeError::IsADirectory(path.to_owned())),
             EntryKind::Link | EntryKind::Opaque => Err(TreeError::NotFound(path.to_owned())),

@@ -72,6 +72,26 @@ pub mod renderer {
     pub use exports::plumbline::plugin::render::Guest;
 }
 
+/// What a decryptor exports besides what a transformer does: together they are the world `decryptor`.
+pub mod decryptor {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "
+            package plumbline:sdk-decrypt;
+            world files {
+                export plumbline:plugin/decrypt@0.1.0;
+            }
+        ",
+        world: "plumbline:sdk-decrypt/files",
+        pub_export_macro: true,
+        with: {
+            "plumbline:plugin/types@0.1.0": crate::guest::contract::types,
+            "plumbline:plugin/tree@0.1.0": crate::guest::contract::tree,
+        },
+    });
+    pub use exports::plumbline::plugin::decrypt::{File, Guest};
+}
+
 pub mod validator {
     wit_bindgen::generate!({
         path: "wit",
@@ -119,6 +139,16 @@ pub fn render<P: DeserializeOwned>(
 ) -> Answer<Vec<String>> {
     let objects = parameters_of(parameters).and_then(|parameters| render(&Tree(host::Dir(root)), parameters));
     objects.map(|objects| texts_of(&objects)).map_err(errors)
+}
+
+pub fn decrypt<P: DeserializeOwned>(
+    root: &Dir,
+    parameters: &str,
+    decrypt: impl FnOnce(&Tree<'_>, P) -> Result<Vec<crate::File>, Errors>,
+) -> Answer<Vec<decryptor::File>> {
+    let files = parameters_of(parameters).and_then(|parameters| decrypt(&Tree(host::Dir(root)), parameters));
+    let file = |crate::File { path, content }| decryptor::File { path, content };
+    files.map(|files| files.into_iter().map(file).collect()).map_err(errors)
 }
 
 pub fn validate<P: DeserializeOwned>(

@@ -1,6 +1,6 @@
 //! What a Plumbline plugin in Rust is written with.
 //!
-//! A plugin is one function, and a line that says what it is: [`transformer!`], [`renderer!`], [`validator!`] or [`health_check!`]. Parameters come as
+//! A plugin is one function, and a line that says what it is: [`transformer!`], [`renderer!`], [`validator!`], [`health_check!`] or [`decryptor!`]. Parameters come as
 //! a type of yours that implements `serde::Deserialize`, objects as [`Object`], and mistakes go back as [`Errors`], with file, line and hint.
 //!
 //! ```
@@ -67,5 +67,5 @@ pub use error::{Error, ErrorKind, Errors};
 pub use health::{Report, Status};
 pub use object::{InvalidObject, Object};
 pub use select::Selector;
-pub use tree::{Entry, Node, NodeKind, Tree, TreeError, Unreadable};
+pub use tree::{Entry, File, Node, NodeKind, Tree, TreeError, Unreadable};
 pub use validate::{Finding, Severity};

@@ -18,6 +18,29 @@ macro_rules! transformer {
     };
 }
 
+/// Makes a decryptor of two functions: one that transforms, as [`transformer!`](crate::transformer) has it, and one
+/// `fn(&Tree<'_>, Parameters) -> Result<Vec<File>, Errors>`, which decrypts the files that a renderer with these parameters puts into objects as they are.
+#[macro_export]
+macro_rules! decryptor {
+    ($transform:path, $decrypt:path) => {
+        $crate::transformer!($transform);
+        $crate::__plugin!($decrypt);
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            struct Plugin;
+            impl $crate::guest::decryptor::Guest for Plugin {
+                fn decrypt(
+                    root: &$crate::guest::Dir,
+                    parameters: String,
+                ) -> $crate::guest::Answer<Vec<$crate::guest::decryptor::File>> {
+                    $crate::guest::decrypt(root, &parameters, $decrypt)
+                }
+            }
+    $crate::guest::decryptor::export!(Plugin with_types_in $crate::guest::decryptor);
+        };
+    };
+}
+
 /// Makes a renderer of a function `fn(&Tree<'_>, Parameters) -> Result<Vec<Object>, Errors>`: it turns files into objects.
 ///
 /// The host adds the parameter `path`: the directory to render, `""` for the root.

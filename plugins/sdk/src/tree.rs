@@ -40,6 +40,22 @@ pub struct Node {
     pub resolved: String,
 }
 
+/// A file that a decryptor has decrypted. It cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct File {
+    /// Where it is: the `resolved` of its [`Tree::stat`].
+    pub path: String,
+    /// All its bytes.
+    pub content: Vec<u8>,
+}
+
+/// The path alone.
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 /// Why a path could not be listed, asked about or read. `?` makes an [`Error`](crate::Error) of it that names the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeError {

@@ -14,6 +14,7 @@ mod git_repo;
 mod git_server;
 mod proxy_server;
 mod servers;
+pub mod sops;
 mod ssh_server;
 mod tls;
 

@@ -93,7 +93,11 @@ mod tests {
     #[rstest]
     #[case(json!({}), None)]
     #[case(json!({"validation": "client", "force": true, "wait": true, "targetNamespace": "a"}), None)]
-    #[case(json!({"decryption": {"provider": "sops"}}), Some("spec.decryption"))]
+    #[case(json!({"decryption": {"provider": "sops", "secretRef": {"name": "keys"}}}), None)]
+    #[case(
+        json!({"decryption": {"provider": "sops", "serviceAccountName": "keys"}}),
+        Some("spec.decryption.serviceAccountName")
+    )]
     #[case(json!({"postBuild": {"substituteFrom": [{"kind": "Secret", "name": "a"}]}}), None)]
     #[case(json!({"sourceRef": {"kind": "Bucket", "name": "a"}}), None)]
     fn a_field_that_is_not_honoured_is_named(#[case] spec: Value, #[case] field: Option<&str>) {

@@ -66,7 +66,7 @@ async fn end(run: &mut Run<'_>, ending: OnDeletion) -> Result<(), Failure> {
     if run.status.inventory.as_ref().is_none_or(|inventory| inventory.entries.is_empty()) {
         return Ok(());
     }
-    run.context.inputs.follow(&run.id, &inputs_of(&run.spec, &run.id.key.namespace));
+    run.context.inputs.follow(&run.id, &inputs_of(&run.spec, &run.id.key.namespace, &run.context.config));
     let actor = match actor::last_actor(run).await {
         Ok(actor) => actor,
         Err(NoActor::Gone(why)) => {

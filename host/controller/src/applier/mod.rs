@@ -33,6 +33,7 @@ use plumb_apply::{Applied, Health, Kind, Live, LiveState as _, Terminating};
 use plumb_health::Checks;
 use plumb_pipeline::Spec;
 
+use crate::Config;
 use crate::artifacts::Artifact;
 use crate::clusters::Actor;
 use crate::context::Context;
@@ -178,12 +179,12 @@ struct Run<'a> {
 }
 
 /// The ConfigMaps and Secrets that an applier is made from.
-fn inputs_of(spec: &Spec, namespace: &str) -> Vec<InputId> {
+fn inputs_of(spec: &Spec, namespace: &str, config: &Config) -> Vec<InputId> {
     let kubeconfig = spec.apply.kube_config.as_ref();
     let kubeconfig = kubeconfig.map(|reference| Reference::new(reference, namespace.to_owned()).input);
     let values =
         spec.inputs().map(|input| InputId::new(input.kind(), namespace.to_owned(), input.name.to_owned()));
-    kubeconfig.into_iter().chain(values).collect()
+    kubeconfig.into_iter().chain(values).chain(values::operator_keys(spec, config)).collect()
 }
 
 /// What `spec.dependsOn` may name, as this Kustomization may see it.
@@ -315,7 +316,7 @@ impl<'a> Run<'a> {
         refuse_not_honoured(&self.spec)?;
         actor::refuse_cross_namespace(&self.spec, &self.id, &self.context.config.tenancy)?;
         let expressions = self.expressions()?;
-        let inputs = inputs_of(&self.spec, &self.id.key.namespace);
+        let inputs = inputs_of(&self.spec, &self.id.key.namespace, &self.context.config);
         self.context.inputs.follow(&self.id, &inputs);
         // What changes from here on makes another attempt, whether or not this one has seen it.
         self.context.inputs.answered(&inputs).await;

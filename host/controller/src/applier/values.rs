@@ -1,11 +1,18 @@
 //! The ConfigMaps and Secrets that steps are made from.
 
 use plumb_api::Reason;
-use plumb_pipeline::Values;
+use plumb_pipeline::{Spec, Values};
 
 use super::Run;
 use super::failure::{Failure, Retry};
+use crate::Config;
 use crate::inputs::{Input, InputId};
+
+/// The Secret with the operator's keys, if there is one and it is used.
+pub(super) fn operator_keys(spec: &Spec, config: &Config) -> Option<InputId> {
+    let name = config.sops_age_secret.as_ref().filter(|_| spec.uses_operator_keys())?;
+    Some(InputId::secret(config.namespace.clone(), name.clone()))
+}
 
 /// All that there are. Whether one that is not there matters is for its step to say.
 pub(super) async fn gather(run: &Run<'_>) -> Result<Values, Failure> {
@@ -14,6 +21,14 @@ pub(super) async fn gather(run: &Run<'_>) -> Result<Values, Failure> {
         let id = InputId::new(input.kind(), run.id.key.namespace.clone(), input.name.to_owned());
         match run.context.inputs.get(&id).await {
             Input::Present { data, .. } => values.insert(input.kind(), input.name, data.as_ref().clone()),
+            Input::Absent => {}
+            Input::Unreadable(reason) => mistakes.push(format!("{id} cannot be read: {reason}")),
+        }
+    }
+    if let Some(id) = operator_keys(&run.spec, &run.context.config) {
+        match run.context.inputs.get(&id).await {
+            Input::Present { data, .. } => values.insert_operator_keys(&data),
+            // It is said which key is missing when something has to be decrypted.
             Input::Absent => {}
             Input::Unreadable(reason) => mistakes.push(format!("{id} cannot be read: {reason}")),
         }

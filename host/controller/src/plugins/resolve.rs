@@ -69,13 +69,18 @@ pub(crate) async fn resolve(
     step: &StepSpec,
 ) -> Result<Resolved, Unresolved> {
     let candidate = candidate(context, asking.namespace, &step.plugin).await?;
-    if let Runs::Plugin(plugin) = &candidate.runs {
-        refuse_missing(plugin, step)?;
-    }
     let limits = step.limits.min(&candidate.limits);
     if let PluginName::Builtin(_) = step.plugin {
-        // Of a Kustomization, whose author chooses nothing and which hands nothing over.
-        return Ok(Resolved { runs: candidate.runs, grants: Grants::default(), limits });
+        // Of a Kustomization, whose author chooses nothing and which hands over nothing but its keys.
+        let secrets = step.keys.as_ref().map(|_| asking.secrets.into_iter().collect());
+        return Ok(Resolved {
+            runs: candidate.runs,
+            grants: Grants { secrets, ..Grants::default() },
+            limits,
+        });
+    }
+    if let Runs::Plugin(plugin) = &candidate.runs {
+        refuse_missing(plugin, step)?;
     }
     let situation = context.plugins.policies.of(asking.namespace).await.map_err(Unresolved::NotReady)?;
     let (subject, signatures) = match (&candidate.loaded, &candidate.runs) {

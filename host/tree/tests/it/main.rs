@@ -4,6 +4,7 @@
 mod a_directory_of_the_disk_cannot_be_left;
 mod a_record_holds_while_its_answers_do;
 mod a_selection_hides_what_is_left_out;
+mod a_view_can_show_other_bytes;
 mod a_view_follows_links_inside_the_root_only;
 mod paths_are_normal;
 mod what_is_mounted_hides_what_was_there;

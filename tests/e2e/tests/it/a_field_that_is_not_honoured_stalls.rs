@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn a_field_that_is_not_honoured_stalls_the_object_and_is_named() -> anyhow::Result<()> {
     let scene = Scene::with_files("stalled", &[("a.yaml", &config_map("settings", "one"))]).await?;
-    let apps = scene.kustomization("apps", json!({"decryption": {"provider": "sops"}}));
+    let apps = scene
+        .kustomization("apps", json!({"decryption": {"provider": "sops", "serviceAccountName": "keys"}}));
     scene.cluster.apply(&apps).await?;
     let stalled = |object: &Value| {
-        condition(object, "Stalled")
-            .is_some_and(|(status, _, message)| status == "True" && message.contains("spec.decryption"))
+        condition(object, "Stalled").is_some_and(|(status, _, message)| {
+            status == "True" && message.contains("spec.decryption.serviceAccountName")
+        })
     };
     scene.wait(&apps, "it is stalled", stalled).await?;
     assert!(scene.cluster.get(&scene.config_map("settings")).await?.is_none());

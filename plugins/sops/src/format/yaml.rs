@@ -1,0 +1,547 @@
+//! YAML as SOPS reads and writes it: that of go-yaml, version 3.
+
+use granit_parser::{Event, Parser, Placement, ScalarStyle, StrInput};
+use serde_json::{Map, Number, Value};
+
+use super::{Content, DEEPEST, Document, Leaf, Unreadable};
+use crate::cipher::Scalar;
+use crate::metadata::FIELD;
+
+/// How far SOPS indents.
+const INDENT: usize = 4;
+
+/// Takes a file apart. Of several documents, the first has the metadata of all.
+pub(super) fn read(text: &str) -> Result<Document, Unreadable> {
+    let mut reader = Reader {
+        text,
+        events: Parser::new_from_str(text),
+        ahead: None,
+        line: 1,
+        path: Vec::new(),
+        comments: Vec::new(),
+        first: Vec::new(),
+        document: Document::default(),
+    };
+    loop {
+        let at = reader.next()?;
+        match at.event {
+            Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
+            Event::Comment(text, _) => reader.comment(&text, at.start, at.end),
+            Event::StreamEnd => return Ok(reader.document),
+            Event::MappingStart(..) => reader.mapping(DEEPEST)?,
+            Event::Scalar(text, ScalarStyle::Plain, ..) if matches!(resolve(&text), Resolved::Null) => {}
+            _ => return Err(reader.wrong("a document of it is not a mapping")),
+        }
+    }
+}
+
+/// One event, and where it stands.
+struct At<'a> {
+    event: Event<'a>,
+    start: usize,
+    end: usize,
+    column: usize,
+    line: usize,
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    events: Parser<'a, StrInput<'a>>,
+    ahead: Option<At<'a>>,
+    line: usize,
+    path: Vec<String>,
+    /// The comments before the next value, one list a level.
+    comments: Vec<Vec<String>>,
+    /// The comments before the first key of a document.
+    first: Vec<String>,
+    document: Document,
+}
+
+impl<'a> Reader<'a> {
+    fn wrong(&self, problem: &'static str) -> Unreadable {
+        Unreadable::at(self.line, problem)
+    }
+
+    fn next(&mut self) -> Result<At<'a>, Unreadable> {
+        if let Some(at) = self.ahead.take() {
+            self.line = at.line;
+            return Ok(at);
+        }
+        match self.events.next_event() {
+            Some(Ok((event, span))) => {
+                let (line, column) = (span.start.line(), span.start.col());
+                self.line = line;
+                let range = span.byte_range().ok_or(self.wrong("it is not YAML"))?;
+                Ok(At { event, start: range.start, end: range.end, column, line })
+            }
+            Some(Err(error)) => Err(Unreadable::at(error.marker().line(), "it is not YAML")),
+            None => Err(self.wrong("it ends too early")),
+        }
+    }
+
+    fn peek(&mut self) -> Result<&At<'a>, Unreadable> {
+        let at = self.next()?;
+        Ok(self.ahead.insert(at))
+    }
+
+    fn mapping(&mut self, depth: usize) -> Result<(), Unreadable> {
+        let depth = self.enter(depth)?;
+        loop {
+            let key = self.next()?;
+            match key.event {
+                Event::MappingEnd => break,
+                Event::Comment(text, _) => self.comment(&text, key.start, key.end),
+                Event::Scalar(name, ..) if self.path.is_empty() && name == FIELD => {
+                    self.metadata(key.start)?;
+                }
+                Event::Scalar(name, ..) => {
+                    self.path.push(name.into_owned());
+                    self.value(depth, INDENT * ((key.column + INDENT) / INDENT))?;
+                    self.path.pop();
+                }
+                Event::Alias(_) => return Err(self.wrong("it has an alias, which SOPS never writes")),
+                _ => return Err(self.wrong("a key is not text")),
+            }
+        }
+        self.comments.pop();
+        Ok(())
+    }
+
+    fn sequence(&mut self, depth: usize) -> Result<(), Unreadable> {
+        let depth = self.enter(depth)?;
+        loop {
+            let at = self.next()?;
+            match at.event {
+                Event::SequenceEnd => break,
+                Event::Comment(text, _) => self.comment(&text, at.start, at.end),
+                _ => {
+                    let column = at.column;
+                    self.ahead = Some(at);
+                    self.value(depth, column)?;
+                }
+            }
+        }
+        self.comments.pop();
+        Ok(())
+    }
+
+    fn enter(&mut self, depth: usize) -> Result<usize, Unreadable> {
+        self.comments.push(std::mem::take(&mut self.first));
+        depth.checked_sub(1).ok_or_else(|| self.wrong("it is nested too deeply"))
+    }
+
+    /// A value, and the comments before it.
+    fn value(&mut self, depth: usize, indent: usize) -> Result<(), Unreadable> {
+        let before = self.comments.last().map_or(0, Vec::len);
+        loop {
+            let at = self.next()?;
+            if matches!(at.event, Event::MappingStart(..) | Event::SequenceStart(..)) {
+                // What stands between a key and a list or mapping is about the first thing in that.
+                self.first =
+                    self.comments.last_mut().map(|active| active.split_off(before)).unwrap_or_default();
+            }
+            match at.event {
+                Event::Comment(text, _) => {
+                    self.comment(&text, at.start, at.end);
+                    continue;
+                }
+                Event::MappingStart(..) => self.mapping(depth)?,
+                Event::SequenceStart(..) => self.sequence(depth)?,
+                Event::Alias(_) => return Err(self.wrong("it has an alias, which SOPS never writes")),
+                Event::Scalar(text, style, _, tag) => {
+                    // A comment in the same line counts as one before it.
+                    let beside =
+                        match self.peek()? {
+                            At {
+                                event: Event::Comment(text, Placement::Right), start, end, line, ..
+                            } if *line == at.line => Some((text.clone(), *start, *end)),
+                            _ => None,
+                        };
+                    if let Some((text, start, end)) = beside {
+                        self.ahead = None;
+                        self.comment(&text, start, end);
+                    }
+                    let is_text = style != ScalarStyle::Plain
+                        || tag.is_some_and(|tag| tag.core_suffix() == Some("str"));
+                    let scalar = if is_text { Some(text_of(&text)) } else { resolve(&text).into_scalar() };
+                    if let Some(value) = scalar {
+                        let (start, end) = self.whole(style, at.start, at.end);
+                        self.leaf(Content::Value(value), start, end, indent);
+                    }
+                }
+                _ => return Err(self.wrong("it ends too early")),
+            }
+            if let Some(active) = self.comments.last_mut() {
+                active.clear();
+            }
+            return Ok(());
+        }
+    }
+
+    /// Where a scalar stands. The parser gives the lines of a block without its sign, and with the blanks after it.
+    fn whole(&self, style: ScalarStyle, start: usize, end: usize) -> (usize, usize) {
+        if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            return (start, end);
+        }
+        let start = self.text[..start].rfind(['|', '>']).unwrap_or(start);
+        (start, start + self.text[start..end].trim_end().len())
+    }
+
+    fn comment(&mut self, text: &str, start: usize, end: usize) {
+        // After the number sign.
+        self.leaf(Content::Comment(text.to_owned()), (start + 1).min(end), end, 0);
+        self.comments.last_mut().unwrap_or(&mut self.first).push(text.to_owned());
+    }
+
+    fn leaf(&mut self, content: Content, start: usize, end: usize, indent: usize) {
+        self.document.leaves.push(Leaf {
+            path: self.path.clone(),
+            comments: self.comments.concat(),
+            content,
+            span: start..end,
+            indent,
+        });
+    }
+
+    /// What SOPS has written, up to the line where something else begins.
+    fn metadata(&mut self, start: usize) -> Result<(), Unreadable> {
+        let metadata = self.plain(DEEPEST)?;
+        self.document.metadata.get_or_insert(metadata);
+        let start = self.text[..start].rfind('\n').map_or(0, |before| before + 1);
+        let mut end = self.text[start..].find('\n').map_or(self.text.len(), |line| start + line + 1);
+        for line in self.text[end..].split_inclusive('\n') {
+            if !line.trim().is_empty() && !line.starts_with([' ', '\t']) {
+                break;
+            }
+            end += line.len();
+        }
+        self.document.cut.push(start..end);
+        Ok(())
+    }
+
+    /// A value of the metadata. Comments in it mean nothing.
+    fn plain(&mut self, depth: usize) -> Result<Value, Unreadable> {
+        let depth = depth.checked_sub(1).ok_or_else(|| self.wrong("it is nested too deeply"))?;
+        loop {
+            let at = self.next()?;
+            return Ok(match at.event {
+                Event::Comment(..) => continue,
+                Event::Scalar(text, ScalarStyle::Plain, ..) => match resolve(&text) {
+                    Resolved::Null => Value::Null,
+                    Resolved::Scalar(Scalar::Bool(truth)) => Value::Bool(truth),
+                    Resolved::Scalar(Scalar::Integer(number)) => Value::Number(Number::from(number)),
+                    Resolved::Scalar(_) => Value::String(text.into_owned()),
+                },
+                Event::Scalar(text, ..) => Value::String(text.into_owned()),
+                Event::SequenceStart(..) => {
+                    let mut items = Vec::new();
+                    loop {
+                        match self.peek()?.event {
+                            Event::SequenceEnd => break,
+                            Event::Comment(..) => drop(self.next()?),
+                            _ => items.push(self.plain(depth)?),
+                        }
+                    }
+                    self.next()?;
+                    Value::Array(items)
+                }
+                Event::MappingStart(..) => {
+                    let mut fields = Map::new();
+                    loop {
+                        match self.next()?.event {
+                            Event::MappingEnd => break Value::Object(fields),
+                            Event::Comment(..) => {}
+                            Event::Scalar(name, ..) => {
+                                let value = self.plain(depth)?;
+                                fields.insert(name.into_owned(), value);
+                            }
+                            _ => return Err(self.wrong("a key is not text")),
+                        }
+                    }
+                }
+                _ => return Err(self.wrong("`sops` is not what SOPS writes")),
+            });
+        }
+    }
+}
+
+fn text_of(text: &str) -> Scalar {
+    Scalar::Text(text.as_bytes().to_vec())
+}
+
+/// What a text without quotes means.
+enum Resolved {
+    Null,
+    Scalar(Scalar),
+}
+
+impl Resolved {
+    fn into_scalar(self) -> Option<Scalar> {
+        match self {
+            Self::Null => None,
+            Self::Scalar(scalar) => Some(scalar),
+        }
+    }
+}
+
+/// As go-yaml has it when it decodes into any type.
+fn resolve(text: &str) -> Resolved {
+    Resolved::Scalar(match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Resolved::Null,
+        "true" | "True" | "TRUE" => Scalar::Bool(true),
+        "false" | "False" | "FALSE" => Scalar::Bool(false),
+        _ => number(text).or_else(|| time(text)).unwrap_or_else(|| text_of(text)),
+    })
+}
+
+fn number(text: &str) -> Option<Scalar> {
+    let first = *text.as_bytes().first()?;
+    if !(first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.')) {
+        return None;
+    }
+    let plain = text.replace('_', "");
+    if let Some(number) = integer(&plain) {
+        return Some(Scalar::Integer(number));
+    }
+    let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(&plain);
+    let (mantissa, exponent) =
+        unsigned.split_once(['e', 'E']).map_or((unsigned, None), |(m, e)| (m, Some(e)));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_mantissa = match mantissa.split_once('.') {
+        Some((whole, rest)) => {
+            (digits(whole) && (rest.is_empty() || digits(rest))) || (whole.is_empty() && digits(rest))
+        }
+        None => digits(mantissa),
+    };
+    let is_exponent = exponent.is_none_or(|text| digits(text.strip_prefix(['+', '-']).unwrap_or(text)));
+    (is_mantissa && is_exponent).then(|| plain.parse().ok().map(Scalar::Float))?
+}
+
+/// As `strconv.ParseInt` with base 0.
+fn integer(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.strip_prefix(['+', '-']) {
+        Some(digits) => (if text.starts_with('-') { "-" } else { "" }, digits),
+        None => ("", text),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (base, digits) = match lower.as_bytes() {
+        [b'0', b'x', ..] => (16, &lower[2..]),
+        [b'0', b'o', ..] => (8, &lower[2..]),
+        [b'0', b'b', ..] => (2, &lower[2..]),
+        [b'0', _, ..] => (8, &lower[1..]),
+        _ => (10, lower.as_str()),
+    };
+    // `from_str_radix` takes another sign.
+    if !digits.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        return None;
+    }
+    i64::from_str_radix(&format!("{sign}{digits}"), base).ok()
+}
+
+/// A time, in the form in which SOPS writes it and which counts for the MAC.
+fn time(text: &str) -> Option<Scalar> {
+    let date = |text: &str| {
+        let parts: Vec<&str> = text.split('-').collect();
+        let digits = |part: &str, lengths: &[usize]| {
+            lengths.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        matches!(parts[..], [y, m, d] if digits(y, &[4]) && digits(m, &[1, 2]) && digits(d, &[1, 2]))
+    };
+    if date(text) && text.len() == "2026-01-01".len() {
+        return Some(Scalar::Time(format!("{text}T00:00:00Z")));
+    }
+    let (day, rest) = text.split_once('T')?;
+    let is_clock = rest.bytes().all(|byte| byte.is_ascii_digit() || b":.+-Z".contains(&byte));
+    (date(day) && is_clock && rest.matches(':').count() >= 2).then(|| Scalar::Time(text.to_owned()))
+}
+
+/// The value as go-yaml writes it. A text of several lines is indented so far.
+pub(super) fn spell(value: &Scalar, indent: usize) -> Option<String> {
+    Some(match value {
+        Scalar::Text(text) => spell_text(std::str::from_utf8(text).ok()?, indent),
+        Scalar::Bool(truth) => truth.to_string(),
+        Scalar::Integer(_) | Scalar::Float(_) | Scalar::Time(_) => super::text_of(value)?,
+    })
+}
+
+fn spell_text(text: &str, indent: usize) -> String {
+    let analysis = Analysis::of(text);
+    if text.contains('\n') && analysis.block_allowed && indent > 0 {
+        return literal(text, indent);
+    }
+    let resolves = !matches!(resolve(text), Resolved::Scalar(Scalar::Text(_))) || is_of_yaml_1_1(text);
+    if text.contains('\n') || resolves {
+        return quoted(text);
+    }
+    if analysis.plain_allowed && !text.is_empty() {
+        return text.to_owned();
+    }
+    match analysis.single_allowed {
+        true => format!("'{}'", text.replace('\'', "''")),
+        false => quoted(text),
+    }
+}
+
+/// What older YAML takes for a truth value or a number in base 60, or what is a merge.
+fn is_of_yaml_1_1(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_sexagesimal = unsigned.contains(':')
+        && unsigned.starts_with(|first: char| first.is_ascii_digit())
+        && unsigned.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'_' | b'.'));
+    let is_special = matches!(lower.trim_start_matches(['+', '-']), ".inf" | ".nan");
+    matches!(lower.as_str(), "y" | "n" | "yes" | "no" | "on" | "off" | "<<") || is_sexagesimal || is_special
+}
+
+fn literal(text: &str, indent: usize) -> String {
+    let mut out = "|".to_owned();
+    if text.starts_with([' ', '\n']) {
+        out.push_str(&INDENT.to_string());
+    }
+    // The lines of SOPS' own digit would not be told apart otherwise.
+    let indent = if text.starts_with([' ', '\n']) { indent.next_multiple_of(INDENT) } else { indent };
+    match text.strip_suffix('\n') {
+        None => out.push('-'),
+        Some(before) if before.is_empty() || before.ends_with('\n') => out.push('+'),
+        Some(_) => {}
+    }
+    let body = text.strip_suffix('\n').unwrap_or(text);
+    for line in body.split('\n') {
+        out.push('\n');
+        if !line.is_empty() {
+            out.push_str(&" ".repeat(indent));
+            out.push_str(line);
+        }
+    }
+    out
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = "\"".to_owned();
+    for character in text.chars() {
+        let code = u32::from(character);
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            '\0' => out.push_str("\\0"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            '\u{1b}' => out.push_str("\\e"),
+            '\u{85}' => out.push_str("\\N"),
+            '\u{2028}' => out.push_str("\\L"),
+            '\u{2029}' => out.push_str("\\P"),
+            _ if is_printable(character) => out.push(character),
+            _ if code <= 0xff => out.push_str(&format!("\\x{code:02X}")),
+            _ if code <= 0xffff => out.push_str(&format!("\\u{code:04X}")),
+            _ => out.push_str(&format!("\\U{code:08X}")),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// What the emitter looks at before it chooses a style.
+struct Analysis {
+    plain_allowed: bool,
+    single_allowed: bool,
+    block_allowed: bool,
+}
+
+impl Analysis {
+    fn of(text: &str) -> Self {
+        let mut indicators = text.starts_with("---") || text.starts_with("...");
+        let (mut special, mut tabs, mut breaks) = (false, false, false);
+        let (mut break_space, mut space_break) = (false, false);
+        let mut previous: Option<char> = None;
+        let mut rest = text.chars();
+        while let Some(character) = rest.next() {
+            let followed_by_blank = rest.clone().next().is_none_or(|next| next.is_ascii_whitespace());
+            indicators |= match (previous, character) {
+                (
+                    None,
+                    '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@'
+                    | '`',
+                ) => true,
+                (None, '?' | '-') | (_, ':') => followed_by_blank,
+                (Some(before), '#') => before.is_ascii_whitespace(),
+                _ => false,
+            };
+            tabs |= character == '\t';
+            special |= !is_printable(character) && !matches!(character, '\n' | '\t');
+            breaks |= is_break(character);
+            break_space |= character == ' ' && previous.is_some_and(is_break);
+            space_break |= is_break(character) && previous == Some(' ');
+            previous = Some(character);
+        }
+        let is_edge = |edge: Option<char>| edge.is_some_and(|edge| edge == ' ' || is_break(edge));
+        let blank_edge = is_edge(text.chars().next()) || is_edge(previous);
+        let broken = space_break || tabs || special;
+        Self {
+            plain_allowed: !blank_edge && !break_space && !broken && !breaks && !indicators,
+            single_allowed: !break_space && !broken,
+            block_allowed: previous != Some(' ') && !space_break && !special && !text.contains('\r'),
+        }
+    }
+}
+
+fn is_break(character: char) -> bool {
+    matches!(character, '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// What is written without an escape.
+fn is_printable(character: char) -> bool {
+    matches!(character, ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// What SOPS writes at the end of a document.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn metadata(metadata: &Value) -> String {
+    fn add(out: &mut String, value: &Value, indent: usize) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    out.push_str(&format!("\n{}{name}:", " ".repeat(indent)));
+                    add(out, value, indent + INDENT);
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    // Each is a mapping.
+                    let mut one = String::new();
+                    add(&mut one, item, indent + 2);
+                    let body = one.trim_start();
+                    out.push_str(&format!("\n{}- {body}", " ".repeat(indent)));
+                }
+            }
+            Value::String(text) => out.push_str(&format!(" {}", spell_text(text, indent))),
+            other => out.push_str(&format!(" {other}")),
+        }
+    }
+    let mut out = format!("{FIELD}:");
+    add(&mut out, metadata, INDENT);
+    out.push('\n');
+    out
+}
+
+/// The text with the metadata at the end of each document.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn with_metadata(text: &str, metadata: &Value) -> String {
+    let metadata = self::metadata(metadata);
+    let mut out = String::new();
+    let mut has_content = false;
+    for line in super::ended(text).split_inclusive('\n') {
+        if line.starts_with("---") && has_content {
+            out.push_str(&metadata);
+            has_content = false;
+        } else if !line.starts_with(['-', '#']) && !line.trim().is_empty() {
+            has_content = true;
+        }
+        out.push_str(line);
+    }
+    out + &metadata
+}
