@@ -41,6 +41,7 @@ const PLUGINS: &[Plugin] = &[
     Plugin { name: "labels", language: Language::Rust("transformer") },
     Plugin { name: "policy-cel", language: Language::Rust("validator") },
     Plugin { name: "schema", language: Language::Rust("validator") },
+    Plugin { name: "sealed-secrets", language: Language::Rust("transformer") },
     Plugin { name: "sops", language: Language::Rust("decryptor") },
     Plugin { name: "substitute", language: Language::Rust("transformer") },
     Plugin { name: "yaml", language: Language::Rust("renderer") },
