@@ -97,6 +97,9 @@ pub(crate) struct Controller {
     /// Secret.
     #[arg(long)]
     sops_age_secret: Option<String>,
+    /// The ConfigMap in the controller's namespace that lists the servers of Vault or OpenBao that may be asked to decrypt. Without it none is.
+    #[arg(long = "sops-vault-configmap", value_name = "SOPS_VAULT_CONFIGMAP")]
+    sops_vault_config_map: Option<String>,
     #[command(flatten)]
     tenancy: TenancyFlags,
     /// How logs are written.
@@ -251,6 +254,7 @@ impl Controller {
             override_managers: OverrideManagers::new(self.override_manager).context("--override-manager")?,
             tenancy: self.tenancy.into(),
             sops_age_secret: self.sops_age_secret,
+            sops_vault_config_map: self.sops_vault_config_map,
             instance: replica,
         })
     }

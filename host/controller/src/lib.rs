@@ -108,6 +108,8 @@ pub struct Config {
     pub tenancy: Tenancy,
     /// The Secret in [`Self::namespace`] with keys of age for Kustomizations that name none: `--sops-age-secret`.
     pub sops_age_secret: Option<String>,
+    /// The ConfigMap in [`Self::namespace`] that lists the servers of Vault that may decrypt: `--sops-vault-configmap`.
+    pub sops_vault_config_map: Option<String>,
     /// The name of this replica in events: the pod's, or the host's.
     pub instance: String,
 }

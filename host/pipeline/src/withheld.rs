@@ -36,11 +36,22 @@ impl Withheld {
     }
 
     fn hide(&mut self, value: &mut Value) {
+        if value.as_str().is_some_and(is_encrypted) {
+            return;
+        }
         // In Base64, so that it is a value that a Secret can have.
         let token = STANDARD.encode(format!("withheld {}", self.0.len()));
         let was = std::mem::replace(value, Value::from(token.clone()));
         self.0.insert(token, was);
     }
+}
+
+/// Whether SOPS has encrypted a value, or the file that it is in Base64: whoever decrypts may have to ask a server for the key, and it is no secret.
+fn is_encrypted(value: &str) -> bool {
+    let is_one = |text: &str| text.starts_with("ENC[AES256_GCM,") && text.ends_with(']');
+    let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+    let file = || STANDARD.decode(value).ok();
+    is_one(value) || file().is_some_and(|file| has(&file, "ENC[AES256_GCM,") && has(&file, "sops"))
 }
 
 /// The object, with each value changed if it is a Secret.
@@ -80,9 +91,20 @@ mod tests {
         let text = serde_json::to_string(&seen).unwrap();
         assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMg=="), "{text}");
         assert_eq!(seen[1], config);
-        assert_eq!(withheld.put_back(seen.clone()), [secret.clone(), config]);
+        assert_eq!(withheld.put_back(seen.clone()), [secret.clone(), config.clone()]);
 
         let token = seen[0].pointer("/data/k").unwrap().clone();
+        let encrypted = object(
+            "Secret",
+            "e",
+            json!({"data": {"f": STANDARD.encode("A=ENC[AES256_GCM,data:x]\nsops_mac=ENC[AES256_GCM,data:x]\n")},
+                "stringData": {"k": "ENC[AES256_GCM,data:x,iv:y,tag:z,type:str]", "l": "ENC[AES256_GCM, hunter2"}}),
+        );
+        let (seen, _) = Withheld::take(std::slice::from_ref(&encrypted));
+        assert_eq!(seen[0].pointer("/data"), encrypted.pointer("/data"));
+        assert_eq!(seen[0].pointer("/stringData/k"), encrypted.pointer("/stringData/k"));
+        assert_ne!(seen[0].pointer("/stringData/l"), encrypted.pointer("/stringData/l"));
+
         let moved = object("ConfigMap", "c", json!({"data": {"k": token}}));
         let renamed = object("Secret", "d", json!({"data": {"k": token, "new": "bmV3"}}));
         let back = withheld.put_back(vec![moved.clone(), renamed]);

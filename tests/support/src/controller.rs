@@ -79,6 +79,11 @@ impl Controller {
         self.wait_until_ready().await
     }
 
+    /// The directory with everything that the controller keeps: its storage, and its log.
+    pub fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// What has been logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()

@@ -184,7 +184,7 @@ fn inputs_of(spec: &Spec, namespace: &str, config: &Config) -> Vec<InputId> {
     let kubeconfig = kubeconfig.map(|reference| Reference::new(reference, namespace.to_owned()).input);
     let values =
         spec.inputs().map(|input| InputId::new(input.kind(), namespace.to_owned(), input.name.to_owned()));
-    kubeconfig.into_iter().chain(values).chain(values::operator_keys(spec, config)).collect()
+    kubeconfig.into_iter().chain(values).chain(values::of_operator(spec, config)).collect()
 }
 
 /// What `spec.dependsOn` may name, as this Kustomization may see it.

@@ -7,11 +7,18 @@ use super::Run;
 use super::failure::{Failure, Retry};
 use crate::Config;
 use crate::inputs::{Input, InputId};
+use crate::plugins::listing;
 
 /// The Secret with the operator's keys, if there is one and it is used.
-pub(super) fn operator_keys(spec: &Spec, config: &Config) -> Option<InputId> {
+fn operator_keys(spec: &Spec, config: &Config) -> Option<InputId> {
     let name = config.sops_age_secret.as_ref().filter(|_| spec.uses_operator_keys())?;
     Some(InputId::secret(config.namespace.clone(), name.clone()))
+}
+
+/// What of the operator's decides how something is decrypted.
+pub(super) fn of_operator(spec: &Spec, config: &Config) -> impl Iterator<Item = InputId> {
+    let decrypts = spec.steps.iter().any(|step| step.keys.is_some());
+    operator_keys(spec, config).into_iter().chain(listing(config).filter(|_| decrypts))
 }
 
 /// All that there are. Whether one that is not there matters is for its step to say.

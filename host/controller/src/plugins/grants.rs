@@ -2,6 +2,7 @@
 
 mod cluster;
 mod http;
+pub(crate) mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

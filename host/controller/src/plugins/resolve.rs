@@ -72,12 +72,12 @@ pub(crate) async fn resolve(
     let limits = step.limits.min(&candidate.limits);
     if let PluginName::Builtin(_) = step.plugin {
         // Of a Kustomization, whose author chooses nothing and which hands over nothing but its keys.
-        let secrets = step.keys.as_ref().map(|_| asking.secrets.into_iter().collect());
-        return Ok(Resolved {
-            runs: candidate.runs,
-            grants: Grants { secrets, ..Grants::default() },
-            limits,
-        });
+        let mut handed = Grants::default();
+        if step.keys.is_some() {
+            handed.secrets = Some(asking.secrets.into_iter().collect());
+            handed.http = Some(grants::vault::client(context).await.map_err(Unresolved::NotReady)?);
+        }
+        return Ok(Resolved { runs: candidate.runs, grants: handed, limits });
     }
     if let Runs::Plugin(plugin) = &candidate.runs {
         refuse_missing(plugin, step)?;

@@ -54,8 +54,8 @@ fn decrypting(path: &str) -> Step {
             (i32.const 16)))"#,
         length = path.len(),
     );
-    let wit = "package test:own; world own { include plumbline:plugin/decryptor@0.1.0; }";
-    let guest = component_of(wit, "own", &text);
+    let wit = "package test:opener; world opener { include plumbline:plugin/decryptor@0.1.0; }";
+    let guest = component_of(wit, "opener", &text);
     Step::new("opener", load("opener", &guest, World::Transformer), Value::Null)
 }
 
