@@ -165,18 +165,6 @@ impl DataKey {
 
     /// Encrypts a value for a place, as [`Self::decrypt`] decrypts it.
     pub fn encrypt(&self, value: &Scalar, place: &str) -> String {
-        use aes_gcm::aead::OsRng;
-        use aes_gcm::aead::rand_core::RngCore as _;
-        let plain = value.to_bytes();
-        if matches!(value, Scalar::Text(text) if text.is_empty()) {
-            return String::new();
-        }
-        let mut iv = [0; NONCE];
-        OsRng.fill_bytes(&mut iv);
-        let payload = Payload { msg: &plain, aad: place.as_bytes() };
-        // It fails for texts of 64 GiB only.
-        let sealed = self.cipher().encrypt(Nonce::from_slice(&iv), payload).unwrap_or_default();
-        let (data, tag) = sealed.split_at(sealed.len().saturating_sub(TAG));
         let kind = match value {
             Scalar::Text(_) => "str",
             Scalar::Integer(_) => "int",
@@ -184,6 +172,26 @@ impl DataKey {
             Scalar::Bool(_) => "bool",
             Scalar::Time(_) => "time",
         };
+        self.encrypt_as(kind, &value.to_bytes(), place)
+    }
+
+    /// Encrypts a comment.
+    pub fn encrypt_comment(&self, text: &str, place: &str) -> String {
+        self.encrypt_as("comment", text.as_bytes(), place)
+    }
+
+    fn encrypt_as(&self, kind: &str, plain: &[u8], place: &str) -> String {
+        use aes_gcm::aead::OsRng;
+        use aes_gcm::aead::rand_core::RngCore as _;
+        if plain.is_empty() {
+            return String::new();
+        }
+        let mut iv = [0; NONCE];
+        OsRng.fill_bytes(&mut iv);
+        let payload = Payload { msg: plain, aad: place.as_bytes() };
+        // It fails for texts of 64 GiB only.
+        let sealed = self.cipher().encrypt(Nonce::from_slice(&iv), payload).unwrap_or_default();
+        let (data, tag) = sealed.split_at(sealed.len().saturating_sub(TAG));
         let [data, iv, tag] = [data, &iv, tag].map(|part| STANDARD.encode(part));
         format!("{PREFIX}data:{data},iv:{iv},tag:{tag},type:{kind}]")
     }

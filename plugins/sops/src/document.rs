@@ -72,13 +72,11 @@ pub fn decrypt(bytes: &[u8], format: Format, keys: &Keyring) -> Result<Vec<u8>, 
     let key = keys.open(&metadata).map_err(FileError::Locked)?;
     let (plain, mac) = values(&document, &metadata, &key)?;
     check_mac(&mac, &metadata, &key)?;
-    match format {
-        Format::Binary => plain
-            .into_iter()
-            .flatten()
-            .next()
-            .ok_or(FileError::Mac)
-            .map(|value| value.to_bytes().into_owned()),
+    match (format, document.leaves.first().map(|leaf| &leaf.content)) {
+        (Format::Binary, Some(Content::Value(value))) => {
+            let value = plain.first().and_then(Option::as_ref).unwrap_or(value);
+            Ok(value.to_bytes().into_owned())
+        }
         _ => write(text, format, &document, &plain).map(String::into_bytes),
     }
 }

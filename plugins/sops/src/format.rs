@@ -176,6 +176,19 @@ fn ended(text: &str) -> String {
     if text.is_empty() || text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }
 }
 
+/// A number as Go writes it: with an exponent, of so many digits at least, where that of the number is not among these.
+fn float(number: f64, plain: Range<i32>, digits: usize) -> String {
+    let scientific = format!("{number:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !plain.contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{mantissa}e{sign}{:0digits$}", exponent.unsigned_abs())
+        }
+        _ => number.to_string(),
+    }
+}
+
 /// The text of a value.
 fn text_of(value: &Scalar) -> Option<String> {
     String::from_utf8(value.to_bytes().into_owned()).ok()

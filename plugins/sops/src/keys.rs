@@ -1,7 +1,9 @@
 //! The keys that were handed over, and what they open.
 
 mod age;
+mod pgp;
 mod shamir;
+mod vault;
 
 use std::fmt;
 
@@ -11,12 +13,15 @@ use zeroize::Zeroizing;
 use crate::cipher::DataKey;
 use crate::metadata::{MasterKey, Metadata};
 
+/// What a token of Vault is called.
+const VAULT_TOKEN: &str = "sops.vault-token";
+
 /// The keys that a step hands over, by the names that Flux gives them (<https://fluxcd.io/flux/components/kustomize/kustomizations/#decryption>).
 #[derive(Default)]
 pub struct Keyring {
     age: age::Identities,
-    /// The names of values that are no keys by their names.
-    unknown: Vec<String>,
+    pgp: pgp::Keys,
+    vault: vault::Vault,
 }
 
 /// Why nobody can decrypt a file: every key that it names, with a reason.
@@ -42,7 +47,8 @@ impl fmt::Display for Locked {
 }
 
 impl Keyring {
-    /// Takes the keys out of values: `*.agekey` are identities of age or SSH. What has another name is left alone.
+    /// Takes the keys out of values: `*.agekey` are identities of age or SSH, `*.asc` keys of OpenPGP, and
+    /// `sops.vault-token` is a token of Vault. What has another name is left alone.
     ///
     /// # Errors
     ///
@@ -51,23 +57,17 @@ impl Keyring {
         let (mut ring, mut errors) = (Self::default(), Errors::default());
         for (name, value) in values {
             let value = Zeroizing::new(value);
-            let read = match name.rsplit_once('.').map(|(_, ending)| ending) {
-                Some("agekey") => ring.age.add(&value),
-                _ => {
-                    ring.unknown.push(name.clone());
-                    Ok(())
-                }
+            let read = match (name.as_str(), name.rsplit_once('.').map(|(_, ending)| ending)) {
+                (VAULT_TOKEN, _) => ring.vault.add(&value),
+                (_, Some("agekey")) => ring.age.add(&value),
+                (_, Some("asc")) => ring.pgp.add(&value),
+                _ => Ok(()),
             };
             if let Err(why) = read {
                 errors.push(Error::invalid(format!("the key {name:?} cannot be used: {why}")));
             }
         }
         errors.or(ring)
-    }
-
-    /// Whether there is no key at all.
-    pub fn is_empty(&self) -> bool {
-        self.age.is_empty()
     }
 
     /// The data key of a file.
@@ -117,15 +117,15 @@ impl Keyring {
             MasterKey::Age { recipient, enc } => {
                 self.age.open(enc).map_err(|why| format!("age {}: {why}", shown(recipient)))
             }
-            MasterKey::Pgp { fingerprint, .. } => {
-                Err(format!("PGP {}: OpenPGP is not supported", shown(fingerprint)))
+            MasterKey::Pgp { fingerprint, enc } => {
+                self.pgp.open(enc).map_err(|why| format!("PGP {}: {why}", shown(fingerprint)))
             }
-            MasterKey::Vault { address, engine, name, .. } => Err(format!(
-                "Vault {}/v1/{}/keys/{}: Vault is not supported",
-                shown(address),
-                shown(engine),
-                shown(name)
-            )),
+            MasterKey::Vault { address, engine, name, enc } => {
+                let told = |why| {
+                    format!("Vault {}/v1/{}/keys/{}: {why}", shown(address), shown(engine), shown(name))
+                };
+                self.vault.open(address, engine, name, enc).map_err(told)
+            }
             MasterKey::Unsupported { service, name } => {
                 Err(format!("{service} {}: {service} is not supported", shown(name)))
             }
@@ -140,23 +140,30 @@ fn shown(name: &str) -> String {
     if end < name.len() { format!("{}…", &name[..end]) } else { name.to_owned() }
 }
 
-/// The data key, encrypted for groups of recipients of age: as metadata has it.
+/// The data key, encrypted for groups of recipients: as metadata has it. A recipient is one of age or SSH, or an armoured public key of OpenPGP.
 ///
 /// # Errors
 ///
 /// With the recipient that is none.
 #[cfg(not(target_family = "wasm"))]
 pub(crate) fn sealed(groups: &[Vec<String>], key: &DataKey) -> Result<Vec<serde_json::Value>, String> {
+    use serde_json::json;
     let whole = key.expose().to_vec();
     let count = u8::try_from(groups.len()).unwrap_or(u8::MAX);
     let parts = if count > 1 { shamir::split(&whole, count, count) } else { vec![whole] };
-    let one = |part: &[u8], recipient: &String| {
-        let enc = age::seal(part, recipient).ok_or_else(|| recipient.clone())?;
-        Ok(serde_json::json!({"recipient": recipient, "enc": enc}))
-    };
-    let group = |(part, recipients): (&Vec<u8>, &Vec<String>)| -> Result<serde_json::Value, String> {
-        let keys: Result<Vec<_>, String> = recipients.iter().map(|recipient| one(part, recipient)).collect();
-        Ok(serde_json::json!({"age": keys?}))
-    };
-    parts.iter().zip(groups).map(group).collect()
+    let mut sealed = Vec::new();
+    for (part, recipients) in parts.iter().zip(groups) {
+        let (mut age, mut pgp) = (Vec::new(), Vec::new());
+        for recipient in recipients {
+            if let Some(enc) = age::seal(part, recipient) {
+                age.push(json!({"recipient": recipient, "enc": enc}));
+            } else if let Some((fingerprint, enc)) = pgp::seal(part, recipient) {
+                pgp.push(json!({"fp": fingerprint, "enc": enc, "created_at": "2026-01-01T00:00:00Z"}));
+            } else {
+                return Err(recipient.clone());
+            }
+        }
+        sealed.push(json!({"age": age, "pgp": pgp}));
+    }
+    Ok(sealed)
 }

@@ -1,19 +1,20 @@
 //! Encrypts files as SOPS does. It needs random numbers, which a plugin has not, so it is for tests and for programs that use this crate.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{Mac, is_due, place, write};
 use crate::cipher::{DataKey, Scalar};
 use crate::document::FileError;
 use crate::format::{Content, Format, Unreadable};
 use crate::keys::sealed;
-use crate::metadata::{BadMetadata, FIELD, Metadata};
+use crate::metadata::{BadMetadata, Metadata};
 
 /// For whom, and what.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Recipients of age: `age1…`, or public keys of SSH. Each list is a group; of several groups all are needed.
-    pub age: Vec<Vec<String>>,
+    /// Recipients of age (`age1…`, or public keys of SSH), and armoured public keys of OpenPGP. Each list is a group; of several groups all are
+    /// needed.
+    pub recipients: Vec<Vec<String>>,
     /// One of the rules that say what is encrypted, for example `encrypted_regex`, with its value.
     pub rule: Option<(&'static str, String)>,
     /// Whether the MAC is over encrypted values only.
@@ -60,33 +61,28 @@ pub fn encrypt(bytes: &[u8], format: Format, options: &Options) -> Result<Vec<u8
     let mut values = Vec::new();
     for leaf in &document.leaves {
         let is_due = is_due(leaf, &metadata);
-        let plain = match &leaf.content {
-            Content::Value(value) => value.clone(),
-            Content::Comment(text) => Scalar::Text(text.clone().into_bytes()),
+        let place = place(&leaf.path);
+        let encrypted = match &leaf.content {
+            Content::Value(value) => {
+                mac.add(value, is_due);
+                key.encrypt(value, &place)
+            }
+            Content::Comment(text) => key.encrypt_comment(text, &place),
         };
-        if matches!(leaf.content, Content::Value(_)) {
-            mac.add(&plain, is_due);
-        }
-        let encrypted = is_due.then(|| Scalar::Text(key.encrypt(&plain, &place(&leaf.path)).into_bytes()));
-        values.push(encrypted);
+        values.push(is_due.then(|| Scalar::Text(encrypted.into_bytes())));
     }
-    fields.insert(
-        "mac".to_owned(),
-        key.encrypt(&Scalar::Text(mac.finish().into_bytes()), &options.last_modified).into(),
-    );
+    let mac = Scalar::Text(mac.finish().into_bytes());
+    fields.insert("mac".to_owned(), key.encrypt(&mac, &options.last_modified).into());
     let body = write(text, format, &document, &values).map_err(EncryptError::File)?;
-    let both = format.with_metadata(&body, &json!({ FIELD: fields })[FIELD]);
-    Ok(both.into_bytes())
+    Ok(format.with_metadata(&body, &Value::Object(fields)).into_bytes())
 }
 
 /// All metadata but for the MAC.
 fn fields(options: &Options, key: &DataKey) -> Result<Map<String, Value>, EncryptError> {
-    let groups = sealed(&options.age, key).map_err(EncryptError::Recipient)?;
+    let groups = sealed(&options.recipients, key).map_err(EncryptError::Recipient)?;
     let mut fields = Map::new();
     match <[Value; 1]>::try_from(groups) {
-        Ok([group]) => {
-            fields.extend(group.as_object().cloned().unwrap_or_default());
-        }
+        Ok([group]) => fields.extend(group.as_object().cloned().unwrap_or_default()),
         Err(groups) => {
             fields.insert("shamir_threshold".to_owned(), groups.len().into());
             fields.insert("key_groups".to_owned(), groups.into());

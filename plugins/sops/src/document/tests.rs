@@ -9,7 +9,7 @@ use crate::cipher::Undecryptable;
 use crate::format::Format;
 use crate::keys::Keyring;
 
-const YAML: &str = "# why\napiVersion: v1\nkind: Secret\nmetadata:\n    name: db\ntype_unencrypted: Opaque\nstringData:\n    # the password\n    password: hunter2\n    port: 5432\n    tls: true\n    ratio: 0.5\n    since: 2026-01-01T00:00:00Z\n    pem: |\n        line one\n        line two\n    hosts:\n        - a\n        - \"1\"\n    empty: \"\"\n    none: null\n";
+const YAML: &str = "# why\napiVersion: v1\nkind: Secret\nmetadata:\n    name: db\ntype_unencrypted: Opaque\nstringData:\n    # the password\n    password: hunter2 # beside\n    port: 5432\n    tls: true\n    ratio: 0.5\n    since: 2026-01-01T00:00:00Z\n    pem: |\n        line one\n        line two\n    hosts:\n        - a\n        - \"1\"\n    empty: \"\"\n    none: null\n";
 const JSON: &str = "{\n\t\"password\": \"hun\\\"ter2\",\n\t\"port\": 5432,\n\t\"list\": [\n\t\t\"a\",\n\t\tfalse\n\t],\n\t\"name_unencrypted\": \"db\"\n}\n";
 const DOTENV: &str = "# why\nPASSWORD=hunter2\nTWO=a\\nb\nEMPTY=\n";
 const INI: &str = "[db]\n; why\npassword = hunter2\nport     = 5432\nodd      = `a;b`\n";
@@ -22,7 +22,7 @@ fn identity() -> (Identity, Keyring) {
 
 fn options(identity: &Identity) -> Options {
     Options {
-        age: vec![vec![identity.to_public().to_string()]],
+        recipients: vec![vec![identity.to_public().to_string()]],
         last_modified: "2026-01-01T00:00:00Z".to_owned(),
         ..Options::default()
     }
@@ -78,8 +78,8 @@ fn all_groups_are_needed_where_there_are_several() {
     let ((one, first), (two, second)) = (identity(), identity());
     let file = [&one, &two].map(|identity| identity.to_string().expose_secret().to_owned()).join("\n");
     let both = Keyring::read([("a.agekey".to_owned(), file.into_bytes())]).unwrap();
-    let age = [&one, &two].map(|identity| vec![identity.to_public().to_string()]).to_vec();
-    let sealed = encrypted(JSON, Format::Json, &Options { age, ..options(&one) });
+    let recipients = [&one, &two].map(|identity| vec![identity.to_public().to_string()]).to_vec();
+    let sealed = encrypted(JSON, Format::Json, &Options { recipients, ..options(&one) });
     assert_eq!(decrypt(sealed.as_bytes(), Format::Json, &both).unwrap(), JSON.as_bytes());
     for alone in [first, second] {
         let told = decrypt(sealed.as_bytes(), Format::Json, &alone).unwrap_err().to_string();
@@ -131,7 +131,6 @@ fn what_was_changed_is_refused_without_a_value() {
 
 #[test]
 fn keys_of_ssh_open_files() {
-    // Made by ssh-keygen for this test and used nowhere else would still be a key in a repository: it is made here.
     let folder = std::env::temp_dir().join(format!("plumb-sops-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     for kind in ["ed25519", "rsa"] {
@@ -145,7 +144,7 @@ fn keys_of_ssh_open_files() {
         let recipient = std::fs::read_to_string(path.with_extension("pub")).unwrap().trim().to_owned();
         let keys = Keyring::read([("ssh.agekey".to_owned(), std::fs::read(&path).unwrap())]).unwrap();
         let options = Options {
-            age: vec![vec![recipient]],
+            recipients: vec![vec![recipient]],
             last_modified: "2026-01-01T00:00:00Z".to_owned(),
             ..Options::default()
         };

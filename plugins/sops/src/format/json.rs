@@ -24,12 +24,26 @@ pub(super) fn read(text: &str) -> Result<Document, Unreadable> {
 /// The value as JSON. What is not UTF-8 cannot be a text there.
 pub(super) fn spell(value: &Scalar) -> Option<String> {
     Some(match value {
-        Scalar::Text(text) => Value::from(std::str::from_utf8(text).ok()?).to_string(),
+        Scalar::Text(text) => quoted(std::str::from_utf8(text).ok()?),
         Scalar::Integer(number) => number.to_string(),
-        Scalar::Float(number) => number.is_finite().then(|| number.to_string())?,
+        Scalar::Float(number) => number.is_finite().then(|| super::float(*number, -6..21, 1))?,
         Scalar::Bool(truth) => truth.to_string(),
-        Scalar::Time(time) => Value::from(time.as_str()).to_string(),
+        Scalar::Time(time) => quoted(time),
     })
+}
+
+/// In quotes, as Go writes it: what means something in HTML is escaped.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::new();
+    for character in Value::from(text).to_string().chars() {
+        match character {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                quoted.push_str(&format!("\\u{:04x}", u32::from(character)))
+            }
+            _ => quoted.push(character),
+        }
+    }
+    quoted
 }
 
 struct Reader<'a> {

@@ -29,7 +29,7 @@ fn yaml_is_taken_apart_in_its_order() {
         leaves(Format::Yaml, text),
         pairs(&[
             ("", "# top"),
-            ("b", "# beside"),
+            ("", "# beside"),
             ("b", "one"),
             ("a", "Integer(1"),
             ("a/x", "Bool(true"),

@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
                 }
                 Event::Scalar(name, ..) => {
                     self.path.push(name.into_owned());
-                    self.value(depth, INDENT * ((key.column + INDENT) / INDENT))?;
+                    self.value(depth, INDENT * ((key.column + INDENT) / INDENT), self.path.len() - 1)?;
                     self.path.pop();
                 }
                 Event::Alias(_) => return Err(self.wrong("it has an alias, which SOPS never writes")),
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
                 _ => {
                     let column = at.column;
                     self.ahead = Some(at);
-                    self.value(depth, column)?;
+                    self.value(depth, column, self.path.len())?;
                 }
             }
         }
@@ -130,9 +130,9 @@ impl<'a> Reader<'a> {
         depth.checked_sub(1).ok_or_else(|| self.wrong("it is nested too deeply"))
     }
 
-    /// A value, and the comments before it.
-    fn value(&mut self, depth: usize, indent: usize) -> Result<(), Unreadable> {
-        let before = self.comments.last().map_or(0, Vec::len);
+    /// A value, and the comments before it. `outer` is how many names lead to what the value is in: a comment beside a value is in that, too.
+    fn value(&mut self, depth: usize, indent: usize, outer: usize) -> Result<(), Unreadable> {
+        let (before, first_leaf) = (self.comments.last().map_or(0, Vec::len), self.document.leaves.len());
         loop {
             let at = self.next()?;
             if matches!(at.event, Event::MappingStart(..) | Event::SequenceStart(..)) {
@@ -160,6 +160,9 @@ impl<'a> Reader<'a> {
                     if let Some((text, start, end)) = beside {
                         self.ahead = None;
                         self.comment(&text, start, end);
+                    }
+                    for comment in &mut self.document.leaves[first_leaf..] {
+                        comment.path.truncate(outer);
                     }
                     let is_text = style != ScalarStyle::Plain
                         || tag.is_some_and(|tag| tag.core_suffix() == Some("str"));
@@ -360,7 +363,12 @@ pub(super) fn spell(value: &Scalar, indent: usize) -> Option<String> {
     Some(match value {
         Scalar::Text(text) => spell_text(std::str::from_utf8(text).ok()?, indent),
         Scalar::Bool(truth) => truth.to_string(),
-        Scalar::Integer(_) | Scalar::Float(_) | Scalar::Time(_) => super::text_of(value)?,
+        Scalar::Float(number) if number.is_nan() => ".nan".to_owned(),
+        Scalar::Float(number) if number.is_infinite() => {
+            (if *number > 0.0 { ".inf" } else { "-.inf" }).to_owned()
+        }
+        Scalar::Float(number) => super::float(*number, -4..6, 2),
+        Scalar::Integer(_) | Scalar::Time(_) => super::text_of(value)?,
     })
 }
 

@@ -28,7 +28,7 @@ impl Repository {
 
     fn encrypted(mut self, path: &str, format: Format, text: &str) -> Self {
         let options = Options {
-            age: vec![vec![self.identity.to_public().to_string()]],
+            recipients: vec![vec![self.identity.to_public().to_string()]],
             last_modified: "2026-01-01T00:00:00Z".to_owned(),
             ..Options::default()
         };

@@ -26,3 +26,21 @@ pub fn fill(bytes: &mut [u8]) -> Result<(), Error> {
     }
     Ok(())
 }
+
+impl Error {
+    pub fn raw_os_error(self) -> Option<i32> {
+        None
+    }
+}
+
+/// As [`fill`].
+pub fn u32() -> Result<u32, Error> {
+    let mut bytes = [0; 4];
+    fill(&mut bytes).map(|()| u32::from_le_bytes(bytes))
+}
+
+/// As [`fill`].
+pub fn u64() -> Result<u64, Error> {
+    let mut bytes = [0; 8];
+    fill(&mut bytes).map(|()| u64::from_le_bytes(bytes))
+}
