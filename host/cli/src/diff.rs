@@ -39,9 +39,9 @@ impl Diff {
             let client = cluster::client(Pace::Interactive).await?;
             let comparison = Comparison::new(client.clone());
             let applier = rendered.applier;
-            let namespace =
-                applier.as_ref().and_then(|applier| applier.spec.apply.target_namespace.as_deref());
-            let objects = comparison.place(rendered.objects, namespace).await?;
+            let target = applier.as_ref().and_then(|applier| applier.spec.apply.target_namespace.as_deref());
+            let objects =
+                comparison.place(rendered.objects, target.or(rendered.namespace.as_deref())).await?;
             let mut changed = show_changed(&comparison, &objects).await?;
             if let Some(applier) = applier.as_ref().filter(|applier| applier.spec.apply.prune) {
                 changed |= show_pruned(client, &comparison, &applier.owner, &objects).await?;

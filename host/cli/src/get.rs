@@ -7,8 +7,8 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use plumb_api::conditions::find;
 use plumb_api::{
-    Bucket, ConditionType, ExternalArtifact, GitRepository, HelmChart, HelmRepository, Kustomization,
-    OciRepository, Pipeline, Time,
+    Bucket, ConditionType, ExternalArtifact, GitRepository, HelmChart, HelmRelease, HelmRepository,
+    Kustomization, OciRepository, Pipeline, Time,
 };
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ pub(crate) struct Get {
 /// The kinds that can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Sources, Kustomizations and Pipelines.
+    /// Sources, Kustomizations, HelmReleases and Pipelines.
     All,
     /// Sources of all kinds, or of the kind that follows.
     #[value(alias = "source")]
@@ -68,6 +68,9 @@ enum Kind {
     /// Kustomizations.
     #[value(alias = "kustomization", alias = "ks")]
     Kustomizations,
+    /// HelmReleases.
+    #[value(alias = "helmrelease", alias = "hr")]
+    Helmreleases,
     /// Pipelines.
     #[value(alias = "pipeline", alias = "pipe")]
     Pipelines,
@@ -139,11 +142,13 @@ impl Get {
             Kind::Helmcharts => self.list::<HelmChart>(&client).await,
             Kind::Externalartifacts => self.list::<ExternalArtifact>(&client).await,
             Kind::Kustomizations => self.list::<Kustomization>(&client).await,
+            Kind::Helmreleases => self.list::<HelmRelease>(&client).await,
             Kind::Pipelines => self.list::<Pipeline>(&client).await,
             Kind::Sources => self.sources(&client).await,
             Kind::All => {
                 let mut rows = self.sources(&client).await?;
                 rows.extend(self.list::<Kustomization>(&client).await?);
+                rows.extend(self.list_if_known::<HelmRelease>(&client).await?);
                 rows.extend(self.list_if_known::<Pipeline>(&client).await?);
                 Ok(rows)
             }

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use plumb_api::{
-    Bucket, Condition, ExternalArtifact, GitRepository, HelmChart, HelmRepository, HelmRepositoryType,
-    Kustomization, OciRepository, Pipeline,
+    Bucket, Condition, ExternalArtifact, GitRepository, HelmChart, HelmRelease, HelmRepository,
+    HelmRepositoryType, Kustomization, OciRepository, Pipeline,
 };
 use serde::de::DeserializeOwned;
 
@@ -122,3 +122,22 @@ macro_rules! appliers {
 }
 
 appliers!(Kustomization, Pipeline);
+
+impl Reconciled for HelmRelease {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    /// The version of the chart, as Flux shows it.
+    fn revision(&self) -> Option<&str> {
+        self.status.as_ref()?.last_attempted_revision.as_deref()
+    }
+
+    fn last_handled(&self) -> Option<&str> {
+        self.status.as_ref()?.last_handled_reconcile_at.as_deref()
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.spec.suspend
+    }
+}

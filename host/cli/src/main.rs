@@ -14,6 +14,7 @@ mod docs;
 mod events;
 mod explain;
 mod get;
+mod history;
 mod install;
 mod judges;
 mod kinds;
@@ -26,8 +27,10 @@ mod plugin;
 mod prepare;
 mod reader;
 mod reconcile;
+mod release;
 mod render;
 mod renderer;
+mod rollback;
 mod substitution;
 mod suspend;
 mod test;
@@ -65,6 +68,8 @@ enum Command {
     Trace(trace::Trace),
     Tree(tree::Tree),
     Events(events::Events),
+    History(history::History),
+    Rollback(rollback::Rollback),
     Reconcile(reconcile::Reconcile),
     Suspend(suspend::Suspend),
     Resume(suspend::Resume),
@@ -92,6 +97,8 @@ fn main() -> ExitCode {
         Command::Trace(command) => command.run(),
         Command::Tree(command) => command.run(),
         Command::Events(command) => command.run(),
+        Command::History(command) => command.run(),
+        Command::Rollback(command) => command.run(),
         Command::Reconcile(command) => command.run(),
         Command::Suspend(command) => command.run(),
         Command::Resume(command) => command.run(),

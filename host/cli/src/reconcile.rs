@@ -10,13 +10,13 @@ use kube::Client;
 use kube::api::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watch_object};
-use plumb_api::annotations::REQUESTED_AT;
+use plumb_api::annotations::{FORCE_AT, REQUESTED_AT, RESET_AT};
 use plumb_api::conditions::find;
 use plumb_api::{
-    Bucket, ConditionType, CrossNamespaceSourceReference, GitRepository, HelmChart, HelmRepository,
-    Kustomization, OciRepository, Pipeline, Reason, SourceKind,
+    Bucket, ChartReferenceKind, ConditionType, CrossNamespaceSourceReference, GitRepository, HelmChart,
+    HelmRelease, HelmRepository, Kustomization, OciRepository, Pipeline, Reason, SourceKind,
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::cluster::{self, Pace};
 use crate::kinds::Reconciled;
@@ -26,14 +26,21 @@ use crate::suspend::{Object, ObjectKind, Target};
 /// Has an object reconciled now, and waits until that is done.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  plumb reconcile kustomization apps --with-source\n  plumb reconcile source git app-manifests"
+    after_help = "Examples:\n  plumb reconcile kustomization apps --with-source\n  plumb reconcile source git app-manifests\n  \
+                  plumb reconcile hr web --reset"
 )]
 pub(crate) struct Reconcile {
     #[command(flatten)]
     target: Target,
-    /// Fetch the source of the Kustomization or Pipeline first.
+    /// Fetch the source of the Kustomization, Pipeline or HelmRelease first.
     #[arg(long)]
     with_source: bool,
+    /// Install or upgrade the HelmRelease once, whatever there is.
+    #[arg(long)]
+    force: bool,
+    /// Forget how often the HelmRelease has failed, so that it is tried again.
+    #[arg(long)]
+    reset: bool,
     /// Wait at most this long, in seconds.
     #[arg(long, default_value_t = 300)]
     timeout: u64,
@@ -70,16 +77,30 @@ impl Reconcile {
                     let (api_version, name) = (reference.api_version, reference.name);
                     Some(CrossNamespaceSourceReference { api_version, kind, name, namespace: None })
                 }
+                ObjectKind::HelmRelease => {
+                    let release = read::<HelmRelease>(client.clone(), &object).await?;
+                    Some(chart_of(&release, &object.namespace))
+                }
                 ObjectKind::GitRepository
                 | ObjectKind::OciRepository
                 | ObjectKind::Bucket
                 | ObjectKind::HelmRepository => None,
             };
             if let Some(source) = source {
-                request_any(client.clone(), &source_object(&source, &object.namespace)?).await?;
+                request_any(client.clone(), &source_object(&source, &object.namespace)?, &[]).await?;
             }
         }
-        request_any(client, &object).await
+        request_any(client, &object, &self.asked_of(&object)?).await
+    }
+
+    /// The annotations that ask for more than a reconciliation.
+    fn asked_of(&self, object: &Object) -> anyhow::Result<Vec<&'static str>> {
+        let asked = [(self.force, FORCE_AT), (self.reset, RESET_AT)].into_iter();
+        let asked: Vec<_> = asked.filter_map(|(asked, annotation)| asked.then_some(annotation)).collect();
+        if !asked.is_empty() && object.kind != ObjectKind::HelmRelease {
+            bail!("--force and --reset are for a HelmRelease");
+        }
+        Ok(asked)
     }
 }
 
@@ -107,15 +128,36 @@ fn source_object(reference: &CrossNamespaceSourceReference, namespace: &str) -> 
     Ok(Object { kind, name: reference.name.clone(), namespace })
 }
 
-async fn request_any(client: Client, object: &Object) -> anyhow::Result<()> {
+/// The object that has the chart of a HelmRelease in `namespace`.
+fn chart_of(release: &HelmRelease, namespace: &str) -> CrossNamespaceSourceReference {
+    let (kind, name, namespace) = match (&release.spec.chart_ref, &release.spec.chart) {
+        (Some(reference), _) => {
+            let kind = match reference.kind {
+                ChartReferenceKind::OciRepository => SourceKind::OciRepository,
+                ChartReferenceKind::HelmChart => SourceKind::HelmChart,
+                ChartReferenceKind::ExternalArtifact => SourceKind::ExternalArtifact,
+            };
+            (kind, reference.name.clone(), reference.namespace_or(namespace))
+        }
+        (None, template) => {
+            let source = template.as_ref().map(|template| template.spec.source_ref.namespace_or(namespace));
+            (SourceKind::HelmChart, release.helm_chart_name(), source.unwrap_or(namespace))
+        }
+    };
+    CrossNamespaceSourceReference { api_version: None, kind, name, namespace: Some(namespace.to_owned()) }
+}
+
+/// `also` are annotations that are set with the same value.
+async fn request_any(client: Client, object: &Object, also: &[&str]) -> anyhow::Result<()> {
     match object.kind {
-        ObjectKind::GitRepository => request::<GitRepository>(client, object).await,
-        ObjectKind::OciRepository => request::<OciRepository>(client, object).await,
-        ObjectKind::Bucket => request::<Bucket>(client, object).await,
+        ObjectKind::GitRepository => request::<GitRepository>(client, object, also).await,
+        ObjectKind::OciRepository => request::<OciRepository>(client, object, also).await,
+        ObjectKind::Bucket => request::<Bucket>(client, object, also).await,
         ObjectKind::HelmRepository => request_index(client, object).await,
-        ObjectKind::HelmChart => request::<HelmChart>(client, object).await,
-        ObjectKind::Kustomization => request::<Kustomization>(client, object).await,
-        ObjectKind::Pipeline => request::<Pipeline>(client, object).await,
+        ObjectKind::HelmChart => request::<HelmChart>(client, object, also).await,
+        ObjectKind::Kustomization => request::<Kustomization>(client, object, also).await,
+        ObjectKind::HelmRelease => request::<HelmRelease>(client, object, also).await,
+        ObjectKind::Pipeline => request::<Pipeline>(client, object, also).await,
     }
 }
 
@@ -128,14 +170,17 @@ async fn request_index(client: Client, object: &Object) -> anyhow::Result<()> {
         ));
         return Ok(());
     }
-    request::<HelmRepository>(client, object).await
+    request::<HelmRepository>(client, object, &[]).await
 }
 
 /// Sets the annotation that asks for a reconciliation, and waits until the status answers it.
-async fn request<K: Reconciled>(client: Client, target: &Object) -> anyhow::Result<()> {
+async fn request<K: Reconciled>(client: Client, target: &Object, also: &[&str]) -> anyhow::Result<()> {
     let what = format!("{} {}/{}", K::kind(&()), target.namespace, target.name);
     let token = Timestamp::now().to_string();
-    let patch = json!({ "metadata": { "annotations": { REQUESTED_AT: token } } });
+    let annotations = also.iter().copied().chain([REQUESTED_AT]);
+    let annotations: Map<String, Value> =
+        annotations.map(|annotation| (annotation.to_owned(), token.clone().into())).collect();
+    let patch = json!({ "metadata": { "annotations": annotations } });
     let object: K = target.patch(client.clone(), &patch).await?;
     if object.is_suspended() {
         bail!("{what} is suspended; resume it with `plumb resume`");

@@ -9,18 +9,20 @@ use serde_json::json;
 use crate::applier::{self, Applier};
 use crate::local::{PluginDir, Source};
 use crate::output::{self, Format};
+use crate::release::{self, ForChart};
 use crate::renderer::Renderer;
 use crate::substitution::Substitution;
 use crate::workbench::{Chance, Laptop};
 
-/// Renders a directory, a Kustomization or a Pipeline, and prints the objects. Needs no cluster.
+/// Renders a directory, a Kustomization, a Pipeline or a HelmRelease, and prints the objects. Needs no cluster.
 ///
-/// With a PATH the directory is rendered as a Kustomization of that path would be. With --file the Kustomization or Pipeline in
-/// the file is rendered: its files are looked for in the Git work tree that holds the current directory, or in --root.
+/// With a PATH the directory is rendered as a Kustomization of that path would be. With --file the Kustomization, Pipeline or
+/// HelmRelease in the file is rendered: its files are looked for in the Git work tree that holds the current directory, or in --root;
+/// the chart of a HelmRelease can be given with --chart. Its hooks are printed after the other objects.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  plumb render clusters/production\n  plumb render -f apps.yaml --root ../k8s-manifests\n  \
-                  plumb render clusters/production --set region=eu"
+                  plumb render clusters/production --set region=eu\n  plumb render -f helmrelease.yaml --chart charts/web"
 )]
 pub(crate) struct Render {
     #[command(flatten)]
@@ -46,7 +48,7 @@ pub(crate) struct What {
     /// The directory to render.
     #[arg(group = "subject")]
     path: Option<PathBuf>,
-    /// A file with a Kustomization or a Pipeline to render.
+    /// A file with a Kustomization, a Pipeline or a HelmRelease to render.
     #[arg(long, short, group = "subject")]
     file: Option<PathBuf>,
     /// The directory that stands for the root of the repository: nothing outside it can be read. Default: the Git work tree
@@ -58,23 +60,36 @@ pub(crate) struct What {
     #[command(flatten)]
     laptop: Laptop,
     #[command(flatten)]
+    chart: ForChart,
+    #[command(flatten)]
     plugins: PluginDir,
 }
 
 /// Rendered objects, and what they belong to.
 pub(crate) struct Local {
     pub(crate) objects: Vec<Object>,
-    /// None when a plain directory was rendered.
+    /// None when a plain directory or a HelmRelease was rendered.
     pub(crate) applier: Option<Applier>,
+    /// What a HelmRelease runs, which is not applied.
+    pub(crate) hooks: Vec<Object>,
+    /// The namespace of objects that name none, where that is not of the applier.
+    pub(crate) namespace: Option<String>,
+}
+
+impl Local {
+    fn of(objects: Vec<Object>, applier: Option<Applier>) -> Self {
+        Self { objects, applier, hooks: Vec::new(), namespace: None }
+    }
 }
 
 impl Render {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let rendered = self.what.render()?;
+        let Local { mut objects, hooks, .. } = self.what.render()?;
+        objects.extend(hooks);
         match self.output {
-            Output::Json => output::structured(&rendered.objects, Format::Json)?,
+            Output::Json => output::structured(&objects, Format::Json)?,
             Output::Yaml => {
-                output::write(format_args!("{}", output::documents(&rendered.objects)?))?;
+                output::write(format_args!("{}", output::documents(&objects)?))?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -89,12 +104,23 @@ impl What {
         let chance = Chance::of_this_machine();
         match (&self.file, &self.path) {
             (Some(file), _) => {
+                if let Some(release) = release::read(file)? {
+                    let releasing = release::Releasing {
+                        renderer: &renderer,
+                        given: &given,
+                        chart: &self.chart,
+                        chance: &chance,
+                    };
+                    let made = releasing.render(&release, self.root.as_deref())?;
+                    let release::Release { objects, hooks, namespace } = made;
+                    return Ok(Local { objects, applier: None, hooks, namespace: Some(namespace) });
+                }
                 let applier = applier::read(file, &given)?;
                 let start = self.root.clone().unwrap_or_else(|| PathBuf::from("."));
                 let source = Source::open(&start, self.root.as_deref())?;
                 let values = given.values(&applier.spec, applier.owner.kind);
                 let objects = renderer.applier(&applier, &values, &self.laptop, chance, &source.tree)?;
-                Ok(Local { objects, applier: Some(applier) })
+                Ok(Local::of(objects, Some(applier)))
             }
             (None, Some(path)) => {
                 let spec = given.decrypted(given.asked_of(spec_of_directory(path)?));
@@ -103,7 +129,7 @@ impl What {
                 let applier = Applier::kustomization(&Kustomization::new("local", spec));
                 let values = given.values(&applier.spec, applier.owner.kind);
                 let objects = renderer.objects(&applier, &values, &self.laptop, chance, &source.tree)?;
-                Ok(Local { objects, applier: None })
+                Ok(Local::of(objects, None))
             }
             (None, None) => bail!("name a directory, or a file with --file"),
         }

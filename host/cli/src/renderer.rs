@@ -9,7 +9,7 @@ use plumb_api::Object;
 use plumb_pipeline::{
     Builtins, Engine, PlanError, Request, Situation, Step, Steps, ValueError, Values, Why, stamp,
 };
-use plumb_plugin::Call;
+use plumb_plugin::{Call, Grants};
 use plumb_tree::Tree;
 
 use crate::applier::Applier;
@@ -66,6 +66,23 @@ impl Renderer {
             false => anyhow!(error),
         })?;
         self.run(&owner.to_string(), &planned, tree)
+    }
+
+    /// The objects that a built-in plugin makes of a tree.
+    pub(crate) fn plugin(
+        &self,
+        name: &str,
+        chance: &Chance,
+        tree: &Arc<dyn Tree>,
+        parameters: serde_json::Value,
+    ) -> anyhow::Result<Vec<Object>> {
+        let progress = loading()?;
+        let plugin = self.builtins.renderer(name);
+        progress.finish_and_clear();
+        let Chance { clock, random } = chance.clone();
+        let grants = Grants { clock: Some(clock), random: Some(random), ..Grants::default() };
+        let step = Step { grants, ..Step::new(name, plugin?, parameters) };
+        self.run("plumb", &[step], tree)
     }
 
     fn run(&self, scope: &str, steps: &[Step], tree: &Arc<dyn Tree>) -> anyhow::Result<Vec<Object>> {

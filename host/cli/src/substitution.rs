@@ -89,6 +89,12 @@ impl Given {
         spec
     }
 
+    /// The ConfigMap or Secret of a name.
+    pub(crate) fn data(&self, kind: ValuesKind, name: &str) -> Option<&Data> {
+        let is_it = |(found, given, _): &&(ValuesKind, String, Data)| *found == kind && given == name;
+        self.objects.iter().rev().find(is_it).map(|(_, _, data)| data)
+    }
+
     /// The ConfigMaps and Secrets. One that a Kustomization names and no file has is only told of: which variable is missing is told when it
     /// is used.
     pub(crate) fn values(&self, spec: &Spec, kind: ApplierKind) -> Values {

@@ -4,7 +4,9 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use plumb_api::{Bucket, GitRepository, HelmChart, HelmRepository, Kustomization, OciRepository, Pipeline};
+use plumb_api::{
+    Bucket, GitRepository, HelmChart, HelmRelease, HelmRepository, Kustomization, OciRepository, Pipeline,
+};
 use serde_json::{Value, json};
 
 use crate::cluster::{self, Pace};
@@ -47,6 +49,9 @@ pub(crate) enum TargetKind {
     /// A Kustomization.
     #[value(alias = "ks")]
     Kustomization,
+    /// A HelmRelease.
+    #[value(alias = "hr")]
+    Helmrelease,
     /// A Pipeline.
     #[value(alias = "pipe")]
     Pipeline,
@@ -95,6 +100,7 @@ pub(crate) enum ObjectKind {
     HelmRepository,
     HelmChart,
     Kustomization,
+    HelmRelease,
     Pipeline,
 }
 
@@ -117,6 +123,7 @@ impl Target {
             (TargetKind::Helmrepository, [name]) => (ObjectKind::HelmRepository, *name),
             (TargetKind::Helmchart, [name]) => (ObjectKind::HelmChart, *name),
             (TargetKind::Kustomization, [name]) => (ObjectKind::Kustomization, *name),
+            (TargetKind::Helmrelease, [name]) => (ObjectKind::HelmRelease, *name),
             (TargetKind::Pipeline, [name]) => (ObjectKind::Pipeline, *name),
             (TargetKind::Source, ["git", name]) => (ObjectKind::GitRepository, *name),
             (TargetKind::Source, ["oci", name]) => (ObjectKind::OciRepository, *name),
@@ -144,6 +151,7 @@ impl Object {
                 ObjectKind::HelmRepository => self.patch::<HelmRepository>(client, &patch).await.map(|_| ()),
                 ObjectKind::HelmChart => self.patch::<HelmChart>(client, &patch).await.map(|_| ()),
                 ObjectKind::Kustomization => self.patch::<Kustomization>(client, &patch).await.map(|_| ()),
+                ObjectKind::HelmRelease => self.patch::<HelmRelease>(client, &patch).await.map(|_| ()),
                 ObjectKind::Pipeline => self.patch::<Pipeline>(client, &patch).await.map(|_| ()),
             }
         })
@@ -191,6 +199,8 @@ mod tests {
     #[case("source chart apps", ObjectKind::HelmChart)]
     #[case("helmchart apps", ObjectKind::HelmChart)]
     #[case("ks apps", ObjectKind::Kustomization)]
+    #[case("hr apps", ObjectKind::HelmRelease)]
+    #[case("helmrelease apps", ObjectKind::HelmRelease)]
     #[case("pipeline apps", ObjectKind::Pipeline)]
     fn objects_are_named_as_in_flux(#[case] words: &str, #[case] kind: ObjectKind) {
         let expected = Object { kind, name: "apps".to_owned(), namespace: "flux-system".to_owned() };

@@ -15,8 +15,8 @@ fn the_help_says_what_there_is() {
     Usage: plumb <COMMAND>
 
     Commands:
-      render      Renders a directory, a Kustomization or a Pipeline, and prints the objects. Needs no
-                  cluster
+      render      Renders a directory, a Kustomization, a Pipeline or a HelmRelease, and prints the
+                  objects. Needs no cluster
       diff        Shows what would change in the cluster if these files were applied
       test        Renders pipelines and compares what they make with what they are to make. Needs no
                   cluster
@@ -29,6 +29,9 @@ fn the_help_says_what_there_is() {
       tree        Shows what has been applied as a tree, with what came of it and how it is
       events      Shows the events of Flux's objects and Plumbline's, or those of one object of any
                   kind, the oldest first
+      history     Shows the revisions of a Helm release, as `helm history` does: those that its storage
+                  still has
+      rollback    Goes back to an earlier revision of a Helm release by hand, as `helm rollback` does
       reconcile   Has an object reconciled now, and waits until that is done
       suspend     Stops the reconciliation of an object until it is resumed. What it has applied stays
                   as it is, and drift is left alone
@@ -52,11 +55,13 @@ fn the_help_says_what_there_is() {
 #[test]
 fn the_help_of_render_gives_examples() {
     insta::assert_snapshot!(help(&["render", "--help"]), @"
-    Renders a directory, a Kustomization or a Pipeline, and prints the objects. Needs no cluster.
+    Renders a directory, a Kustomization, a Pipeline or a HelmRelease, and prints the objects. Needs no
+    cluster.
 
     With a PATH the directory is rendered as a Kustomization of that path would be. With --file the
-    Kustomization or Pipeline in the file is rendered: its files are looked for in the Git work tree
-    that holds the current directory, or in --root.
+    Kustomization, Pipeline or HelmRelease in the file is rendered: its files are looked for in the Git
+    work tree that holds the current directory, or in --root; the chart of a HelmRelease can be given
+    with --chart. Its hooks are printed after the other objects.
 
     Usage: plumb render [OPTIONS] <PATH|--file <FILE>>
 
@@ -66,7 +71,7 @@ fn the_help_of_render_gives_examples() {
 
     Options:
       -f, --file <FILE>
-              A file with a Kustomization or a Pipeline to render
+              A file with a Kustomization, a Pipeline or a HelmRelease to render
 
           --root <ROOT>
               The directory that stands for the root of the repository: nothing outside it can be read.
@@ -87,6 +92,17 @@ fn the_help_of_render_gives_examples() {
 
           --revision <REVISION>
               The revision that is rendered, for `when`: for example main@sha1:9f2c41d0
+
+          --chart <PATH>
+              The chart of the HelmRelease, as a directory or an archive. A chart of a GitRepository or
+              Bucket is looked for in --root without it
+
+          --kube-version <VERSION>
+              The version of Kubernetes that charts are told, for example v1.34.0
+
+          --api-version <VERSION>
+              An API version, or a kind of one, that charts are told the cluster has: example.com/v1,
+              example.com/v1/Database
 
           --plugin-dir <PLUGIN_DIR>
               The directory of the built-in plugins. By default it is looked for beside the plumb binary
@@ -112,6 +128,7 @@ fn the_help_of_render_gives_examples() {
       plumb render clusters/production
       plumb render -f apps.yaml --root ../k8s-manifests
       plumb render clusters/production --set region=eu
+      plumb render -f helmrelease.yaml --chart charts/web
     ");
 }
 
@@ -133,7 +150,7 @@ fn the_help_of_diff_tells_the_exit_codes() {
 
     Options:
       -f, --file <FILE>
-              A file with a Kustomization or a Pipeline to render
+              A file with a Kustomization, a Pipeline or a HelmRelease to render
 
           --root <ROOT>
               The directory that stands for the root of the repository: nothing outside it can be read.
@@ -154,6 +171,17 @@ fn the_help_of_diff_tells_the_exit_codes() {
 
           --revision <REVISION>
               The revision that is rendered, for `when`: for example main@sha1:9f2c41d0
+
+          --chart <PATH>
+              The chart of the HelmRelease, as a directory or an archive. A chart of a GitRepository or
+              Bucket is looked for in --root without it
+
+          --kube-version <VERSION>
+              The version of Kubernetes that charts are told, for example v1.34.0
+
+          --api-version <VERSION>
+              An API version, or a kind of one, that charts are told the cluster has: example.com/v1,
+              example.com/v1/Database
 
           --plugin-dir <PLUGIN_DIR>
               The directory of the built-in plugins. By default it is looked for beside the plumb binary

@@ -6,6 +6,7 @@ mod pipelines_are_rendered_and_tested;
 mod plumb;
 
 mod a_directory_is_rendered;
+mod a_helmrelease_in_a_file_is_rendered;
 mod a_kustomization_in_a_file_is_rendered;
 mod a_mistake_is_told_with_its_place;
 mod a_repository_is_linted;
