@@ -358,7 +358,7 @@ pub fn decode(secret: &Secret) -> Result<Release, RecordError> {
     is_one.then_some(release).ok_or_else(|| RecordError::NotARelease(name()))
 }
 
-/// Attack 10 (archives): gzip that fills the memory. No more is unpacked than a record may have.
+/// Attack 8 (sources): gzip that fills the memory. No more is unpacked than a record may have.
 fn decompress(bytes: &[u8], name: &str) -> Result<Vec<u8>, RecordError> {
     let mut json = Vec::new();
     let mut limited = MultiGzDecoder::new(bytes).take(MAX_RECORD as u64 + 1);

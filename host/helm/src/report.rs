@@ -15,6 +15,12 @@ use crate::record::Release;
 use crate::snapshot;
 use crate::strategy::Strategy;
 
+mod asked;
+mod words;
+
+pub use asked::{Asked, asked};
+use words::{record_in_words, tests_in_words, words};
+
 /// The status of a HelmRelease, to be written to.
 pub struct Report<'a> {
     /// The spec that it is about.
@@ -54,35 +60,6 @@ pub struct Told {
     pub reason: Reason,
     /// The message.
     pub message: String,
-}
-
-/// The annotations of an object that ask for something once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
-    /// Whether to release whatever there is (`reconcile.fluxcd.io/forceAt`).
-    pub force: bool,
-    /// Whether to forget the failures so far (`reconcile.fluxcd.io/resetAt`).
-    pub reset: bool,
-}
-
-/// What the annotations of an object ask for that was not handled before. Both count with the value of `requestedAt` only; what was looked
-/// at is noted in the status. It has to be called before `status.lastHandledReconcileAt` is set.
-pub fn asked(
-    status: &mut HelmReleaseStatus,
-    requested_at: Option<&str>,
-    force_at: Option<&str>,
-    reset_at: Option<&str>,
-) -> Asked {
-    let requested = requested_at.filter(|at| status.last_handled_reconcile_at.as_deref() != Some(*at));
-    let look = |asked: Option<&str>, handled: &mut Option<String>| {
-        let Some(asked) = asked else { return false };
-        let before = handled.replace(asked.to_owned());
-        requested == Some(asked) && before.as_deref() != Some(asked)
-    };
-    Asked {
-        force: look(force_at, &mut status.last_handled_force_at),
-        reset: look(reset_at, &mut status.last_handled_reset_at),
-    }
 }
 
 impl Report<'_> {
@@ -523,27 +500,6 @@ impl Report<'_> {
 
     fn snapshot(&self, version: i64) -> Option<ReleaseSnapshot> {
         self.status.history.iter().find(|snapshot| snapshot.version == version).cloned()
-    }
-}
-
-/// A release and its chart, as messages name them.
-fn words(snapshot: Option<&ReleaseSnapshot>) -> (String, String) {
-    let Some(snapshot) = snapshot else { return ("(none)".to_owned(), "(none)".to_owned()) };
-    (snapshot.full_release_name(), snapshot.versioned_chart_name())
-}
-
-fn record_in_words(release: Option<&Release>) -> (String, String) {
-    words(release.map(|release| snapshot::of(release, None, None)).as_ref())
-}
-
-fn tests_in_words(snapshot: Option<&ReleaseSnapshot>) -> String {
-    match snapshot
-        .and_then(|snapshot| snapshot.test_hooks.as_ref())
-        .map_or(0, std::collections::BTreeMap::len)
-    {
-        0 => "no test hooks".to_owned(),
-        1 => "1 test hook completed successfully".to_owned(),
-        count => format!("{count} test hooks completed successfully"),
     }
 }
 

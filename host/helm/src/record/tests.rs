@@ -185,7 +185,7 @@ fn a_record_that_is_not_compressed_is_read() {
     assert_eq!(decode(&Secret { data: Some(data), ..Secret::default() }).unwrap().version(), 2);
 }
 
-// Attack 10 (archives): a bomb of gzip in a Secret.
+// Attack 8 (sources): a bomb of gzip in a Secret.
 #[test]
 fn a_bomb_is_not_unpacked() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());

@@ -219,7 +219,7 @@ impl Parser {
         if index > MAX_INDEX {
             return (list, Err(SetError::IndexTooLarge.into()));
         }
-        // Attack 14 (Helm): `a[65536]=,b[65536]=,…` in a Secret would take all memory.
+        // Attack 14 (rendering): `a[65536]=,b[65536]=,…` in a Secret would take all memory.
         self.items += (index + 1).saturating_sub(list.len());
         if self.items > MAX_ITEMS {
             return (list, Err(SetError::TooManyItems.into()));

@@ -87,7 +87,7 @@ fn what_is_optional_may_be_missing(#[case] reference: Value) {
     assert_eq!(values, Ok(json!({"a": 1})));
 }
 
-// Attack 17 (secrets): no error has anything of a value in it.
+// Attack 19 (secrets): no error has anything of a value in it.
 #[rstest]
 #[case(json!({"name": "none"}), "valuesFrom: Secret 'team/none' does not exist; create it, or set optional: true")]
 #[case(
@@ -134,7 +134,7 @@ fn yaml_is_read_as_helm_reads_it(#[case] yaml: &str, #[case] expected: Value) {
     assert_eq!(composed(spec, json!({"ConfigMap/a": {"values.yaml": yaml}})), Ok(expected));
 }
 
-// Attack 14 (Helm): values that grow when they are read, and paths that take all memory or stack.
+// Attack 14 (rendering): paths that take all memory or stack.
 #[rstest]
 #[case::lists((0..200).map(|n| format!("l{n}[65536]=1")).collect::<Vec<_>>().join(","))]
 #[case::nesting(format!("a{}=1", "[0]".repeat(100_000)))]
@@ -144,6 +144,7 @@ fn a_line_of_set_has_bounds(#[case] line: String) {
     assert!(matches!(error, SetError::TooManyItems | SetError::TooDeep), "{error}");
 }
 
+// Attack 15 (rendering): billions of laughs, and nesting without end.
 #[test]
 fn yaml_has_bounds() {
     let bomb: String =
