@@ -82,7 +82,8 @@ fn the_help_of_render_gives_examples() {
 
           --values <FILE>
               A file of ConfigMaps and Secrets. With --file, those that the file names are taken
-              (substituteFrom, withFrom, secretRef); with a PATH, all
+              (substituteFrom, withFrom, secretRef, decryption); with a PATH, all: a Secret with keys
+              (*.agekey, *.asc) decrypts, the others are variables
 
           --plugin <NAME=FILE>
               A plugin that is not built in: its name in `spec.steps`, and its component
@@ -161,7 +162,8 @@ fn the_help_of_diff_tells_the_exit_codes() {
 
           --values <FILE>
               A file of ConfigMaps and Secrets. With --file, those that the file names are taken
-              (substituteFrom, withFrom, secretRef); with a PATH, all
+              (substituteFrom, withFrom, secretRef, decryption); with a PATH, all: a Secret with keys
+              (*.agekey, *.asc) decrypts, the others are variables
 
           --plugin <NAME=FILE>
               A plugin that is not built in: its name in `spec.steps`, and its component
