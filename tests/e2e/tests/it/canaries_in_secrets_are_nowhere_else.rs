@@ -204,8 +204,7 @@ async fn whatever_happens_to_them() -> anyhow::Result<()> {
         format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: login\ndata:\n  password: '{broken}!'\n");
     let not_base64 = planted.key.encrypt("yaml", &text, &["--encrypted-regex", "^data$"])?;
     planted.push(&[("apps/login.yaml", not_base64)]).await?;
-    let failed = |object: &Value| object["status"]["conditions"][0]["status"] == "False";
-    planted.scene.wait(&planted.apps, "it is refused", failed).await?;
+    planted.scene.wait_condition(&planted.apps, "False", "ReconciliationFailed").await?;
     let broken = planted.canary();
     let not_a_patch = planted.key.encrypt("yaml", &format!("word: {broken}\n"), &[])?;
     planted.push(&[("apps/login.yaml", second[1].1.clone()), ("apps/patch.yaml", not_a_patch)]).await?;
