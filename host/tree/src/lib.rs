@@ -1,7 +1,7 @@
 //! A read-only tree of files that cannot be left.
 //!
 //! In goes a [`Tree`]: a commit of a bare Git repository, a directory of the local disk ([`Directory`]) or a few files
-//! in memory ([`Memory`]); without what is left out ([`Selected`]), or with another one in it ([`Mounted`]). Out comes a [`View`] of it, which follows links inside the root only, bounds what is read, and
+//! in memory ([`Memory`]); without what is left out ([`Selected`]), with another one in it ([`Mounted`]), or with one file changed ([`Replaced`]). Out comes a [`View`] of it, which follows links inside the root only, bounds what is read, and
 //! remembers what was looked at: its [`Record`] says whether another tree would have answered every question alike, and
 //! is what the render cache is keyed by.
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@ mod memory;
 mod mounted;
 mod path;
 mod record;
+mod replaced;
 mod selected;
 mod view;
 
@@ -21,6 +22,7 @@ pub use memory::Memory;
 pub use mounted::Mounted;
 pub use path::{InvalidPath, TreePath};
 pub use record::Record;
+pub use replaced::Replaced;
 pub use selected::{Directories, Filter, Selected};
 pub use view::{Node, NodeKind, View, ViewEntry};
 
