@@ -14,6 +14,7 @@ pub mod decide;
 mod go;
 mod go_yaml;
 pub mod hooks;
+pub mod manifest;
 pub mod name;
 pub mod objects;
 pub mod post_render;

@@ -144,6 +144,17 @@ impl Release {
         target
     }
 
+    /// The same record without the files of the chart, which take most of its memory. It is not to be written.
+    #[must_use]
+    pub fn without_files(&self) -> Self {
+        let other = self.fields.iter().filter(|(key, _)| *key != "chart");
+        let mut fields: Map<String, Value> = other.map(|(key, value)| (key.clone(), value.clone())).collect();
+        if let Some(metadata) = self.fields.get("chart").and_then(|chart| chart.get("metadata")) {
+            fields.insert("chart".to_owned(), json!({ "metadata": metadata }));
+        }
+        Self { fields, labels: self.labels.clone() }
+    }
+
     /// The name of the release.
     pub fn name(&self) -> &str {
         self.text("name")

@@ -15,6 +15,7 @@ mod yaml;
 
 pub use set::{SetError, set, set_text};
 pub use yaml::NotYaml;
+pub(crate) use yaml::documents;
 
 /// The bytes of a ConfigMap or a Secret, by key.
 pub type Data = BTreeMap<String, Sensitive<Vec<u8>>>;

@@ -53,6 +53,26 @@ pub(super) fn read(text: &str) -> Result<Map<String, Value>, NotYaml> {
     }
 }
 
+/// Reads the objects that a text of several documents holds. Documents of nothing are left out.
+pub(crate) fn documents(text: &str) -> Result<Vec<Map<String, Value>>, NotYaml> {
+    let mut reader = text.as_bytes();
+    let mut found = Vec::new();
+    for document in serde_saphyr::read_with_options::<_, Yaml>(&mut reader, options()) {
+        match document {
+            Ok(Yaml(Value::Object(fields))) => found.push(fields),
+            Ok(Yaml(Value::Null)) => {}
+            Ok(Yaml(Value::Array(_))) => return Err(NotYaml::NoObject("a list")),
+            Ok(Yaml(_)) => return Err(NotYaml::NoObject("a single value")),
+            Err(error) => {
+                let line = error.location().map(|location| location.line());
+                let line = line.and_then(|line| u64::try_from(line).ok()).filter(|line| *line > 0);
+                return Err(NotYaml::Syntax { line });
+            }
+        }
+    }
+    Ok(found)
+}
+
 fn options() -> serde_saphyr::Options {
     let mut options = serde_saphyr::Options::default();
     options.duplicate_keys = DuplicateKeyPolicy::LastWins;
