@@ -20,6 +20,10 @@ pub const DECRYPT: &str = "kustomize.toolkit.fluxcd.io/decrypt";
 pub const OWNER_NAME: &str = "kustomize.toolkit.fluxcd.io/name";
 /// The label with the namespace of the Kustomization that an object belongs to.
 pub const OWNER_NAMESPACE: &str = "kustomize.toolkit.fluxcd.io/namespace";
+/// The label with the name of the HelmRelease that an object belongs to.
+pub const RELEASE_OWNER_NAME: &str = "helm.toolkit.fluxcd.io/name";
+/// The label with the namespace of the HelmRelease that an object belongs to.
+pub const RELEASE_OWNER_NAMESPACE: &str = "helm.toolkit.fluxcd.io/namespace";
 /// The label with the kind of what an object belongs to, where that is not a Kustomization: `Pipeline`.
 pub const APPLIER: &str = "plumbline.dev/applier";
 /// Any new value: reconcile now. `status.lastHandledReconcileAt` then gets the value.
@@ -32,6 +36,8 @@ pub const RESET_AT: &str = "reconcile.fluxcd.io/resetAt";
 pub const WATCH: &str = "reconcile.fluxcd.io/watch";
 /// `disabled`: do not look for drift in this object of a Helm release.
 pub const DRIFT_DETECTION: &str = "helm.toolkit.fluxcd.io/driftDetection";
+/// `keep`: leave the object when its release no longer has it, or is uninstalled. Helm's own ("Chart Tips and Tricks").
+pub const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 /// The label with the name of the shard whose controller is to take care of an object.
 pub const SHARD_KEY: &str = "sharding.fluxcd.io/key";
 /// What annotations that go into the metadata of events start with.
@@ -81,6 +87,11 @@ impl SsaPolicy {
 /// Whether the object asks never to be deleted by pruning.
 pub fn prune_disabled(object: &Object) -> bool {
     says(object, PRUNE, "disabled") || SsaPolicy::of(object) == SsaPolicy::Ignore
+}
+
+/// Whether the object asks to stay when its release no longer has it. As in Helm, only an annotation says so.
+pub fn resource_policy_keep(object: &Object) -> bool {
+    object.annotation(RESOURCE_POLICY).is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
 }
 
 /// Whether the object asks to be deleted and created anew when a field is immutable.

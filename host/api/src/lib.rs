@@ -84,7 +84,7 @@ pub use oci_repository::{
     OciRepositorySpec, OciRepositoryStatus, OciRepositoryVerification, OciVerificationProvider,
     OidcIdentityMatch,
 };
-pub use owner::{ApplierKind, Owner, UnknownApplierKind};
+pub use owner::{ApplierKind, Owner, OwnerLabels, UnknownApplierKind};
 pub use pipeline::{ParameterSource, Pipeline, PipelineApply, PipelineHealth, PipelineSpec, PipelineStep};
 pub use plugin::{AvailablePlugin, Plugin, PluginSpec, PluginStatus, PluginUpgrade};
 pub use plugin_policy::{AllowedCapabilities, PluginPolicy, PluginPolicySpec, PluginRule};

@@ -69,6 +69,28 @@ pub(crate) enum Effect {
     Real,
 }
 
+/// What becomes of what a deleted object owns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Propagation {
+    /// The object goes at once, what it owns follows.
+    #[default]
+    Background,
+    /// What it owns goes first.
+    Foreground,
+    /// What it owns stays.
+    Orphan,
+}
+
+impl Propagation {
+    fn params(self) -> DeleteParams {
+        match self {
+            Self::Background => DeleteParams::background(),
+            Self::Foreground => DeleteParams::foreground(),
+            Self::Orphan => DeleteParams::orphan(),
+        }
+    }
+}
+
 /// One API server, as one user.
 #[derive(Clone)]
 pub struct ApiServer {
@@ -126,17 +148,17 @@ impl ApiServer {
         self.send_for_object(Verb::Patch, request, deadline).await
     }
 
-    /// Deletes in the background: the object goes at once, what it owns follows. Success says that it is gone, or going: then the answer
-    /// is the object as it is.
+    /// Deletes. Success says that the object is gone, or going: then the answer is the object as it is.
     pub(crate) async fn delete(
         &self,
         place: Place<'_>,
         uid: Option<&str>,
+        propagation: Propagation,
         deadline: Instant,
     ) -> Result<Option<Object>, Refusal> {
         let preconditions =
             uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
-        let params = DeleteParams { preconditions, ..DeleteParams::background() };
+        let params = DeleteParams { preconditions, ..propagation.params() };
         let request = place.request()?.delete(&place.segment()?, &params).map_err(malformed)?;
         let (_, body) = self.send(Verb::Delete, request, deadline).await?;
         // A `Status` of success has no name.

@@ -125,6 +125,19 @@ impl Kinds {
         self.shared.table.read().kinds.get(gvk).cloned()
     }
 
+    /// All kinds that the cluster serves, as far as that is known once it was asked: in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked.
+    pub async fn all(&self, deadline: Instant) -> Result<Vec<GroupVersionKind>, KindError> {
+        // Every cluster has it.
+        self.resolve(&GroupVersionKind::new("v1", "ConfigMap"), deadline).await?;
+        let mut all: Vec<_> = self.shared.table.read().kinds.keys().cloned().collect();
+        all.sort_by_key(|gvk| (gvk.api_version(), gvk.kind.clone()));
+        Ok(all)
+    }
+
     /// The kind. When it is not known, the cluster is asked; where that was done in the last five seconds, after a pause, so that
     /// a kind that somebody has just brought is found. Where the deadline leaves no time for that, the last answer counts. Many
     /// kinds are best resolved at once: then they cost one question.

@@ -7,6 +7,7 @@ mod outcome;
 mod prune;
 mod ready;
 mod rehearse;
+mod single;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 pub use outcome::{AppliedAction, AppliedObject, Outcome, Pruned, Warning};
 
-use crate::api_server::{ApiServer, Place};
+use crate::api_server::{ApiServer, Place, Propagation};
 use crate::discovery::{Kind, KindError, Kinds};
 use crate::live::LiveCache;
 use crate::order::{Stage, Stages};
@@ -79,7 +80,7 @@ impl Executor {
             return outcome;
         }
         let pruned = if outcome.being_deleted.is_empty() {
-            self.prune(&plan.prune, &context.policy.owner, context.deadline).await
+            self.prune(&plan.prune, &context.policy.owner, Propagation::Background, context.deadline).await
         } else {
             let postponed = plan.prune.iter().map(|deletion| deletion.id.clone()).collect();
             Pruned { postponed, ..Pruned::default() }

@@ -13,8 +13,8 @@ mod selector;
 
 use std::sync::Arc;
 
-use plumb_api::annotations::{APPLIER, OWNER_NAME, OWNER_NAMESPACE};
-use plumb_api::{IgnoreRule, Object};
+use plumb_api::annotations::APPLIER;
+use plumb_api::{IgnoreRule, Object, OwnerLabels};
 use serde_json::{Map, Value};
 
 use crate::managed_fields::{FieldSet, OverrideManagers, Writer, entries, is_applied_by, union};
@@ -154,7 +154,9 @@ impl IgnoreRules {
         let resolved = match Object::new(value) {
             Ok(mut resolved) => {
                 // Whatever is ignored, the object stays recognizable as ours.
-                for label in [OWNER_NAME, OWNER_NAMESPACE, APPLIER] {
+                let labels =
+                    OwnerLabels::ALL.into_iter().flat_map(|labels| [labels.name(), labels.namespace()]);
+                for label in labels.chain([APPLIER]) {
                     if let Some(owner) = desired.label(label) {
                         resolved.set_label(label, owner);
                     }

@@ -21,7 +21,9 @@ mod supervise;
 mod terminating;
 mod throttle;
 
-pub use api_server::{ApiServer, CountRequests, Verb};
+use plumb_api::ApplierKind;
+
+pub use api_server::{ApiServer, CountRequests, Propagation, Verb};
 pub use discovery::{Deferred, Kind, KindChanges, KindError, Kinds, Placed, defined_kinds};
 pub use execute::{AppliedAction, AppliedObject, Context, Executor, Outcome, Pruned, Warning};
 pub use health::{Health, HealthStatus, health, summarise, unsettled, with_pods};
@@ -32,14 +34,24 @@ pub use managed_fields::{
 };
 pub use order::{InvalidStageKinds, Stage, Stages};
 pub use plan::{
-    Action, Applied, Apply, ApplyReason, Change, Conflict, Deletion, FieldChange, Inputs, InvalidPruneLimit,
-    Keep, Kept, Live, LiveState, Owner, Plan, PlanError, PlannedStage, Policy, PruneLimit, Withheld, as_sent,
-    diff_fields, may_prune, plan, plan_deletion, plan_object,
+    Action, Applied, Apply, ApplyReason, Change, Conflict, Deletion, FieldChange, Fields, Inputs,
+    InvalidPruneLimit, Keep, Kept, Live, LiveState, Owner, Plan, PlanError, PlannedStage, Policy, PruneLimit,
+    Withheld, as_sent, diff_fields, may_prune, plan, plan_deletion, plan_object,
 };
 pub use references::References;
 pub use refusal::{Failure, FailureKind, Refusal};
 pub use terminating::Terminating;
 
-/// The field manager of every server-side apply: Flux's own, so that moving from Flux and back makes no conflict and leaves no field
-/// without an owner.
+/// The field manager of every server-side apply for a Kustomization or Pipeline: Flux's own, so that moving from Flux and back makes no conflict
+/// and leaves no field without an owner.
 pub const FIELD_MANAGER: &str = "kustomize-controller";
+/// As [`FIELD_MANAGER`], for a HelmRelease.
+pub const RELEASE_FIELD_MANAGER: &str = "helm-controller";
+
+/// The field manager of what is applied for an applier of the kind.
+pub const fn field_manager(kind: ApplierKind) -> &'static str {
+    match kind {
+        ApplierKind::Kustomization | ApplierKind::Pipeline => FIELD_MANAGER,
+        ApplierKind::HelmRelease => RELEASE_FIELD_MANAGER,
+    }
+}

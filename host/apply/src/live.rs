@@ -1,4 +1,4 @@
-//! What the cluster holds of the objects that a Kustomization owns: one watch a kind, over all namespaces, of the objects that
+//! What the cluster holds of the objects that appliers own: one watch a kind and [`OwnerLabels`], over all namespaces, of the objects that
 //! carry the ownership label. So the planner reads memory instead of asking, and drift is known when it happens.
 
 mod changes;
@@ -15,7 +15,7 @@ use kube::core::{DynamicObject, Status};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use parking_lot::RwLock;
-use plumb_api::{GroupKind, GroupVersionKind, Object, ObjectId, annotations};
+use plumb_api::{GroupKind, GroupVersionKind, Object, ObjectId, OwnerLabels};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -28,7 +28,7 @@ use crate::managed_fields::OverrideManagers;
 use crate::plan::{Live, LiveState};
 use crate::supervise::supervise;
 use changes::ChangeHub;
-use store::Store;
+use store::{Kept, Store};
 
 /// A kind that we may not list is tried again after this time: somebody may have granted it.
 const FORBIDDEN_FOR: Duration = Duration::from_secs(300);
@@ -39,12 +39,19 @@ pub struct LiveCache {
     client: Client,
     shared: Arc<Shared>,
     /// The tasks, apart from what they share: they hold that themselves, and have to end when the last handle goes.
-    tasks: Arc<RwLock<HashMap<GroupVersionKind, AbortOnDropHandle<()>>>>,
+    tasks: Arc<RwLock<HashMap<Watched, AbortOnDropHandle<()>>>>,
+}
+
+/// What one watch brings.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Watched {
+    gvk: GroupVersionKind,
+    labels: OwnerLabels,
 }
 
 struct Shared {
     overridden: OverrideManagers,
-    kinds: RwLock<HashMap<GroupVersionKind, WatchedKind>>,
+    kinds: RwLock<HashMap<Watched, WatchedKind>>,
     changes: ChangeHub,
     /// Ticks whenever something in `kinds` has changed, for those who wait for a state.
     ticks: watch::Sender<u64>,
@@ -101,18 +108,18 @@ impl LiveCache {
         Self { client, shared: Arc::new(shared), tasks: Arc::default() }
     }
 
-    /// Starts to watch the kinds that are not watched yet, without waiting.
-    pub fn start(&self, kinds: &[Kind]) {
+    /// Starts to watch the objects of these kinds with these labels that are not watched yet, without waiting.
+    pub fn start(&self, kinds: &[Kind], labels: OwnerLabels) {
         for kind in kinds.iter().filter(|kind| kind.is_watchable) {
-            self.start_one(kind);
+            self.start_one(kind, labels);
         }
     }
 
     /// Starts what is not watched yet, and waits until every kind is listed, or the deadline. Returns those that are not to be
     /// relied on.
-    pub async fn ensure(&self, kinds: &[Kind], deadline: Instant) -> Vec<NotWatched> {
-        self.start(kinds);
-        let unlisted = || self.not_watched(kinds);
+    pub async fn ensure(&self, kinds: &[Kind], labels: OwnerLabels, deadline: Instant) -> Vec<NotWatched> {
+        self.start(kinds, labels);
+        let unlisted = || self.not_watched(kinds, labels);
         self.wait_until(deadline, || unlisted().iter().all(|kind| kind.why != WhyNotWatched::NotListed))
             .await;
         unlisted()
@@ -160,11 +167,15 @@ impl LiveCache {
         let gvk = answer.gvk();
         let Some(object) = store::slim_answer(answer, &self.shared.overridden) else { return };
         // Where no watch would tell of later changes, what we know now would soon be wrong.
-        if let Some(kind) = self.shared.kinds.write().get_mut(&gvk)
-            && kind.state == WatchState::Running
-        {
-            kind.store.observe(&object);
+        let mut kinds = self.shared.kinds.write();
+        for labels in OwnerLabels::ALL.into_iter().filter(|labels| object.label(labels.name()).is_some()) {
+            if let Some(kind) = kinds.get_mut(&Watched { gvk: gvk.clone(), labels })
+                && kind.state == WatchState::Running
+            {
+                kind.store.observe(&object);
+            }
         }
+        drop(kinds);
         self.shared.tick();
     }
 
@@ -176,9 +187,9 @@ impl LiveCache {
         self.shared.tick();
     }
 
-    fn not_watched(&self, kinds: &[Kind]) -> Vec<NotWatched> {
+    fn not_watched(&self, kinds: &[Kind], labels: OwnerLabels) -> Vec<NotWatched> {
         let watched = self.shared.kinds.read();
-        let why = |kind: &Kind| match watched.get(&kind.gvk()) {
+        let why = |kind: &Kind| match watched.get(&Watched { gvk: kind.gvk(), labels }) {
             None if !kind.is_watchable => Some(WhyNotWatched::NotOffered),
             None => Some(WhyNotWatched::NotServed),
             Some(WatchedKind { state: WatchState::Forbidden { .. }, .. }) => Some(WhyNotWatched::Forbidden),
@@ -188,19 +199,19 @@ impl LiveCache {
         kinds.iter().filter_map(|kind| Some(NotWatched { gvk: kind.gvk(), why: why(kind)? })).collect()
     }
 
-    fn start_one(&self, kind: &Kind) {
-        let gvk = kind.gvk();
+    fn start_one(&self, kind: &Kind, labels: OwnerLabels) {
+        let watched = Watched { gvk: kind.gvk(), labels };
         let mut kinds = self.shared.kinds.write();
-        match kinds.get(&gvk).map(|kind| kind.state) {
+        match kinds.get(&watched).map(|kind| kind.state) {
             Some(WatchState::Running) => return,
             Some(WatchState::Forbidden { since }) if since.elapsed() < FORBIDDEN_FOR => return,
             Some(WatchState::Forbidden { .. }) | None => {}
         }
-        let store = Store::new(self.shared.overridden.clone());
-        kinds.insert(gvk.clone(), WatchedKind { store, state: WatchState::Running });
+        let store = Store::new(labels, self.shared.overridden.clone());
+        kinds.insert(watched.clone(), WatchedKind { store, state: WatchState::Running });
         drop(kinds);
-        let task = tokio::spawn(watch_always(self.client.clone(), kind.clone(), Arc::clone(&self.shared)));
-        self.tasks.write().insert(gvk, AbortOnDropHandle::new(task));
+        let watching = watch_always(self.client.clone(), kind.clone(), labels, Arc::clone(&self.shared));
+        self.tasks.write().insert(watched, AbortOnDropHandle::new(tokio::spawn(watching)));
     }
 }
 
@@ -209,8 +220,8 @@ impl Shared {
         self.ticks.send_modify(|tick| *tick += 1);
     }
 
-    fn handle(&self, kind: &Kind, event: Event<DynamicObject>) {
-        let changes = match self.kinds.write().get_mut(&kind.gvk()) {
+    fn handle(&self, kind: &Kind, labels: OwnerLabels, event: Event<DynamicObject>) {
+        let changes = match self.kinds.write().get_mut(&Watched { gvk: kind.gvk(), labels }) {
             Some(watched) => watched.store.handle(event, &kind.resource),
             None => return,
         };
@@ -218,23 +229,25 @@ impl Shared {
     }
 
     /// The watch of a kind ends. With a state, the kind stays known; without one, it is as if it had never been watched.
-    fn end(&self, kind: &Kind, state: Option<WatchState>) {
+    fn end(&self, kind: &Kind, labels: OwnerLabels, state: Option<WatchState>) {
+        let watched = Watched { gvk: kind.gvk(), labels };
         let mut kinds = self.kinds.write();
         let changes = match state {
-            Some(state) => kinds.get_mut(&kind.gvk()).map(|watched| {
+            Some(state) => kinds.get_mut(&watched).map(|watched| {
                 watched.state = state;
                 watched.store.clear()
             }),
-            None => kinds.remove(&kind.gvk()).map(|mut watched| watched.store.clear()),
+            None => kinds.remove(&watched).map(|mut watched| watched.store.clear()),
         };
         drop(kinds);
         self.tell(&changes.unwrap_or_default());
     }
 
     /// Nothing more is known of a kind until it has been listed again.
-    fn forget(&self, kind: &Kind) {
-        let changes = self.kinds.write().get_mut(&kind.gvk()).map(|watched| {
-            let mut forgotten = std::mem::replace(&mut watched.store, Store::new(self.overridden.clone()));
+    fn forget(&self, kind: &Kind, labels: OwnerLabels) {
+        let changes = self.kinds.write().get_mut(&Watched { gvk: kind.gvk(), labels }).map(|watched| {
+            let fresh = Store::new(labels, self.overridden.clone());
+            let mut forgotten = std::mem::replace(&mut watched.store, fresh);
             forgotten.clear()
         });
         self.tell(&changes.unwrap_or_default());
@@ -249,21 +262,21 @@ impl Shared {
 }
 
 /// As [`watch_kind`], whatever happens in it.
-async fn watch_always(client: Client, kind: Kind, shared: Arc<Shared>) {
+async fn watch_always(client: Client, kind: Kind, labels: OwnerLabels, shared: Arc<Shared>) {
     let name = format!("the watch of {}", kind.gvk().group_kind());
-    let watch = || watch_kind(client.clone(), kind.clone(), Arc::clone(&shared));
-    supervise(name, watch, || shared.forget(&kind)).await;
+    let watch = || watch_kind(client.clone(), kind.clone(), labels, Arc::clone(&shared));
+    supervise(name, watch, || shared.forget(&kind, labels)).await;
 }
 
 /// Watches one kind until the cluster stops serving it, or turns out not to let us.
-async fn watch_kind(client: Client, kind: Kind, shared: Arc<Shared>) {
+async fn watch_kind(client: Client, kind: Kind, labels: OwnerLabels, shared: Arc<Shared>) {
     let api: Api<DynamicObject> = Api::all_with(client, &kind.resource);
-    let owned = watcher::Config::default().labels(annotations::OWNER_NAME);
+    let owned = watcher::Config::default().labels(labels.name());
     let mut events = std::pin::pin!(watcher(api, owned).default_backoff());
     while let Some(event) = events.next().await {
         let error = match event {
             Ok(event) => {
-                shared.handle(&kind, event);
+                shared.handle(&kind, labels, event);
                 continue;
             }
             Err(error) => error,
@@ -271,11 +284,11 @@ async fn watch_kind(client: Client, kind: Kind, shared: Arc<Shared>) {
         match refusal(&error).map(|status| status.code) {
             Some(403) => {
                 tracing::warn!(kind = %kind.gvk().group_kind(), "not allowed to list and watch: drift is not seen, and its objects are applied at each interval");
-                return shared.end(&kind, Some(WatchState::Forbidden { since: Instant::now() }));
+                return shared.end(&kind, labels, Some(WatchState::Forbidden { since: Instant::now() }));
             }
             Some(404 | 405) => {
                 tracing::info!(kind = %kind.gvk().group_kind(), "the cluster no longer serves this kind");
-                return shared.end(&kind, None);
+                return shared.end(&kind, labels, None);
             }
             _ => {
                 tracing::debug!(kind = %kind.gvk().group_kind(), %error, "watch failed; it is started again")
@@ -309,14 +322,18 @@ impl LiveState for LiveView {
         let found = match self.versions.get(&id.group_kind) {
             Some(version) => {
                 let GroupKind { group, kind } = id.group_kind.clone();
-                kinds
-                    .get(&GroupVersionKind { group, version: version.clone(), kind })
-                    .and_then(|kind| kind.store.get(id))
+                let gvk = GroupVersionKind { group, version: version.clone(), kind };
+                // An object that moves from one kind of owner to another may be in two, of which one is behind.
+                let of = |labels| kinds.get(&Watched { gvk: gvk.clone(), labels })?.store.get(id);
+                OwnerLabels::ALL.into_iter().filter_map(of).reduce(Kept::newer)
             }
             None => kinds
                 .iter()
-                .filter(|(gvk, _)| gvk.kind == id.group_kind.kind && gvk.group == id.group_kind.group)
-                .find_map(|(_, kind)| kind.store.get(id)),
+                .filter(|(watched, _)| {
+                    watched.gvk.kind == id.group_kind.kind && watched.gvk.group == id.group_kind.group
+                })
+                .filter_map(|(_, kind)| kind.store.get(id))
+                .reduce(Kept::newer),
         };
         drop(kinds);
         found.and_then(|kept| kept.object()).map_or(Live::Unknown, |object| Live::Present(Arc::new(object)))
@@ -338,22 +355,24 @@ mod tests {
         let cache = LiveCache::new(Client::new(Router::new(), "default"));
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", "ConfigMap"));
         let kind = Kind { resource, is_namespaced: true, is_watchable: true };
-        let watched = WatchedKind { store: Store::default(), state: WatchState::Running };
-        cache.shared.kinds.write().insert(kind.gvk(), watched);
-        let labels = json!({annotations::OWNER_NAME: "apps", annotations::OWNER_NAMESPACE: "flux-system"});
-        let metadata = json!({"name": "a", "namespace": "default", "labels": labels});
+        let labels = OwnerLabels::Kustomize;
+        let store = Store::new(labels, OverrideManagers::default());
+        let watched = WatchedKind { store, state: WatchState::Running };
+        cache.shared.kinds.write().insert(Watched { gvk: kind.gvk(), labels }, watched);
+        let owner = json!({labels.name(): "apps", labels.namespace(): "flux-system"});
+        let metadata = json!({"name": "a", "namespace": "default", "labels": owner});
         let object: DynamicObject = serde_json::from_value(json!({"metadata": metadata})).unwrap();
         for event in [Event::Init, Event::InitApply(object), Event::InitDone] {
-            cache.shared.handle(&kind, event);
+            cache.shared.handle(&kind, labels, event);
         }
         let kinds = std::slice::from_ref(&kind);
-        assert_eq!(cache.not_watched(kinds), []);
+        assert_eq!(cache.not_watched(kinds, labels), []);
         assert_eq!(cache.len(), 1);
 
         let mut changes = cache.subscribe();
-        cache.shared.forget(&kind);
+        cache.shared.forget(&kind, labels);
         let why = WhyNotWatched::NotListed;
-        assert_eq!(cache.not_watched(kinds), [NotWatched { gvk: kind.gvk(), why }]);
+        assert_eq!(cache.not_watched(kinds, labels), [NotWatched { gvk: kind.gvk(), why }]);
         assert!(cache.is_empty());
         assert_eq!(changes.next().await.owner.name, "apps", "whoever relied on it looks again");
     }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 pub use plumb_api::Owner;
 use plumb_api::{GroupKind, Inventory, InventoryEntry, Object, ObjectId, SsaPolicy};
 
-use crate::FIELD_MANAGER;
 use crate::discovery::Deferred;
+use crate::field_manager;
 use crate::ignore::IgnoreRules;
 use crate::managed_fields::{Digest, OverrideManagers, projection_digest};
 use crate::order::{Stage, Stages};
@@ -81,16 +81,28 @@ pub struct Policy {
     pub override_managers: OverrideManagers,
     /// How much may be deleted at once.
     pub prune_limit: PruneLimit,
+    /// What becomes of fields that are not as desired.
+    pub fields: Fields,
     /// [`Withheld::confirmation`] of deletions that somebody has confirmed although they are more than the limit.
     pub prune_confirmed: Option<String>,
+}
+
+/// What becomes of the fields of an object that is there and is not as desired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fields {
+    /// They are put back.
+    #[default]
+    Kept,
+    /// They are left: only objects that are not there are created. HelmRelease, `spec.driftDetection.mode`.
+    Left,
 }
 
 impl Policy {
     /// What Flux does by default: nothing is deleted, neither to prune nor to replace.
     pub fn new(owner: Owner) -> Self {
         Self {
+            manager: field_manager(owner.kind).to_owned(),
             owner,
-            manager: FIELD_MANAGER.to_owned(),
             prune: false,
             force: false,
             ignore: IgnoreRules::default(),
@@ -98,6 +110,7 @@ impl Policy {
             override_managers: OverrideManagers::default(),
             prune_limit: PruneLimit::default(),
             prune_confirmed: None,
+            fields: Fields::Kept,
         }
     }
 

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kube::api::Api;
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource};
-use plumb_api::{ApplierKind, Inventory, Kustomization, KustomizationStatus, Object, Owner, Pipeline};
+use plumb_api::{ApplierKind, HelmRelease, Inventory, Kustomization, Object, Owner, Pipeline};
 use serde::de::DeserializeOwned;
 
 use crate::cluster::{self, Pace};
@@ -97,8 +97,15 @@ async fn show_pruned(
     objects: &[Arc<Object>],
 ) -> anyhow::Result<bool> {
     let inventory = match owner.kind {
-        ApplierKind::Kustomization => inventory::<Kustomization>(client, owner, |there| there.status).await?,
-        ApplierKind::Pipeline => inventory::<Pipeline>(client, owner, |there| there.status).await?,
+        ApplierKind::Kustomization => {
+            inventory::<Kustomization>(client, owner, |there| there.status?.inventory).await?
+        }
+        ApplierKind::Pipeline => {
+            inventory::<Pipeline>(client, owner, |there| there.status?.inventory).await?
+        }
+        ApplierKind::HelmRelease => {
+            inventory::<HelmRelease>(client, owner, |there| there.status?.inventory).await?
+        }
     };
     let pruned = comparison.pruned(owner, &inventory, objects).await?;
     for id in &pruned {
@@ -111,7 +118,7 @@ async fn show_pruned(
 async fn inventory<K>(
     client: Client,
     owner: &Owner,
-    status: impl Fn(K) -> Option<KustomizationStatus>,
+    listed: impl Fn(K) -> Option<Inventory>,
 ) -> anyhow::Result<Inventory>
 where
     K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
@@ -120,7 +127,7 @@ where
     let api: Api<K> = Api::namespaced(client, &owner.namespace);
     let there = api.get_opt(&owner.name).await.map_err(cluster::plain);
     let there = there.with_context(|| format!("cannot read the {} in the cluster", owner.kind))?;
-    Ok(there.and_then(status).and_then(|status| status.inventory).unwrap_or_default())
+    Ok(there.and_then(listed).unwrap_or_default())
 }
 
 /// Prints a diff, with colours on a terminal.

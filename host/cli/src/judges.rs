@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plumb_api::{
-    ApplierKind, GroupKind, KustomizationSpec, Object, ObjectId, Owner, PipelineHealth, PipelineSpec, Plugin,
+    ApplierKind, GroupKind, HelmReleaseSpec, KustomizationSpec, Object, ObjectId, Owner, PipelineHealth,
+    PipelineSpec, Plugin,
 };
 use plumb_apply::{Health, health};
 use plumb_cel::HealthExpressions;
@@ -109,12 +110,16 @@ fn most() -> Limits {
 }
 
 impl Judged {
-    /// What a Kustomization or a Pipeline says; none for another object, or one that cannot be read.
+    /// What a Kustomization, a Pipeline or a HelmRelease says; none for another object, or one that cannot be read.
     pub(crate) async fn of(reader: &Reader, applier: &Object) -> Option<Self> {
         let spec = applier.pointer("/spec")?;
         let health = match applier_kind(&applier.gvk().group_kind())? {
             ApplierKind::Kustomization => Spec::from(&KustomizationSpec::deserialize(spec).ok()?).health,
             ApplierKind::Pipeline => Spec::from(&PipelineSpec::deserialize(spec).ok()?).health,
+            ApplierKind::HelmRelease => PipelineHealth {
+                exprs: HelmReleaseSpec::deserialize(spec).ok()?.health_check_exprs,
+                ..PipelineHealth::default()
+            },
         };
         // Who may not list them sees what the spec itself says.
         let plugins =
@@ -125,7 +130,7 @@ impl Judged {
         Some(Self { health, plugins })
     }
 
-    /// What the Kustomization or Pipeline says that an object belongs to.
+    /// What the Kustomization, Pipeline or HelmRelease says that an object belongs to.
     pub(crate) async fn of_owner(reader: &Reader, object: &Object) -> Option<Self> {
         let Owner { kind, namespace, name } = Owner::of(object)?;
         let group_kind = GroupKind::new(kind.group(), kind.as_str());

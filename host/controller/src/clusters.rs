@@ -4,6 +4,7 @@
 //! of it: everything that is applied, deleted, or read because a tenant names it, is done as that user.
 
 mod reach;
+pub(crate) mod records;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -19,12 +20,15 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::applier::{Applier, ApplierId};
 use crate::kubeconfig::{self, Connection};
 use crate::metrics::Metrics;
-use crate::status::said;
+use crate::status::{bounded, said};
 use crate::wakes::ApplierWakes;
 use reach::{First, Reach};
+use records::Records;
 
 /// How long a remote API server has to say that it is there.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long the version of an API server is believed.
+const VERSION_FOR: Duration = Duration::from_secs(300);
 
 /// Which cluster. Two kubeconfigs are taken for two clusters even when they lead to one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -71,6 +75,9 @@ pub(crate) struct Cluster {
     api: ApiServer,
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) live: LiveCache,
+    /// The records of the Helm releases.
+    pub(crate) records: Records,
+    version: Mutex<Option<(Instant, String)>>,
     reach: Mutex<Reach>,
     /// Who waits for a kind that the cluster does not know.
     waiting: Arc<Mutex<HashSet<ApplierId>>>,
@@ -90,7 +97,7 @@ impl Cluster {
         wakes: &ApplierWakes,
     ) -> Arc<Self> {
         let Connection { client, refreshing } = connection;
-        let live = LiveCache::overriding(client.clone(), overridden);
+        let live = LiveCache::overriding(client.clone(), overridden.with_helm());
         let (mut changes, waking) = (live.subscribe(), wakes.clone());
         let drift = tokio::spawn(async move {
             loop {
@@ -113,6 +120,8 @@ impl Cluster {
             id,
             api: ApiServer::new(client.clone(), counter),
             kinds,
+            records: Records::new(client.clone(), wakes.clone()),
+            version: Mutex::default(),
             reach: Mutex::default(),
             waiting,
             wakes: wakes.clone(),
@@ -152,6 +161,19 @@ impl Cluster {
         let mut reach = self.reach.lock();
         *reach = reach.silent(Instant::now());
         Err(silent(&why))
+    }
+
+    /// The version of Kubernetes, for example `v1.34.0`. It is asked for from time to time.
+    pub(crate) async fn version(&self) -> Result<String, String> {
+        if let Some((asked, version)) = &*self.version.lock()
+            && asked.elapsed() < VERSION_FOR
+        {
+            return Ok(version.clone());
+        }
+        let answer = bounded(self.client.apiserver_version()).await;
+        let version = answer.map_err(|error| said(&error))?.git_version;
+        *self.version.lock() = Some((Instant::now(), version.clone()));
+        Ok(version)
     }
 
     /// Something has failed: a remote API server is asked whether it is there before anybody waits for it again.

@@ -9,13 +9,13 @@ use anyhow::Context as _;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use parking_lot::Mutex;
-use plumb_api::{ApplierKind, Inventory, Kustomization, ObjectId, Pipeline, SourceKind};
+use plumb_api::{ApplierKind, HelmRelease, Inventory, Kustomization, ObjectId, Pipeline, SourceKind};
 use plumb_health::{Check, Checker};
 use plumb_pipeline::{Builtins, Engine};
 use plumb_plugin::{Cancelled, Host, HostConfig};
 
 use crate::applier::dependencies::{self, Standing};
-use crate::applier::{Applier, ApplierId, Memory};
+use crate::applier::{Applier, ApplierId, Memories};
 use crate::artifacts::Artifacts;
 use crate::clusters::{ClusterId, Clusters};
 use crate::events::Events;
@@ -40,6 +40,7 @@ pub(crate) struct Context {
 
     pub(crate) kustomizations: Store<Kustomization>,
     pub(crate) pipelines: Store<Pipeline>,
+    pub(crate) helm_releases: Store<HelmRelease>,
     pub(crate) applier_wakes: ApplierWakes,
 
     pub(crate) sources: Sources,
@@ -59,7 +60,7 @@ pub(crate) struct Context {
     /// Ends renders when the controller stops.
     pub(crate) renders_cancelled: Cancelled,
 
-    applier_memories: Mutex<HashMap<ApplierId, Memory>>,
+    pub(crate) applier_memories: Memories,
     /// The objects that each applier rendered last, to tell whether an object that one gives up is wanted by another.
     wanted: Mutex<HashMap<ApplierId, Wanted>>,
     /// The inventory of each applier as it was written last: the watch may lag behind.
@@ -82,6 +83,7 @@ pub(crate) struct Writers {
     pub(crate) sources: sources::Writers,
     pub(crate) kustomizations: Writer<Kustomization>,
     pub(crate) pipelines: Writer<Pipeline>,
+    pub(crate) helm_releases: Writer<HelmRelease>,
     pub(crate) plugins: plugins::Writers,
 }
 
@@ -93,6 +95,7 @@ impl Context {
     ) -> anyhow::Result<(Arc<Self>, Writers)> {
         let (kustomizations, kustomization_writer) = reflector::store();
         let (pipelines, pipeline_writer) = reflector::store();
+        let (helm_releases, helm_release_writer) = reflector::store();
         let (storage, cache, plugins) =
             (config.storage_path.clone(), config.cache_dir.clone(), config.plugin_dir.clone());
         let api_server = client.clone();
@@ -140,6 +143,7 @@ impl Context {
             metrics,
             kustomizations,
             pipelines,
+            helm_releases,
             applier_wakes,
             sources,
             artifacts: Artifacts::default(),
@@ -150,7 +154,7 @@ impl Context {
             health_rules,
             renders: Permits::new(renders.get()),
             renders_cancelled: Cancelled::new(),
-            applier_memories: Mutex::default(),
+            applier_memories: Memories::default(),
             wanted: Mutex::default(),
             listed: Mutex::default(),
             standings: Mutex::default(),
@@ -159,6 +163,7 @@ impl Context {
             sources: source_writers,
             kustomizations: kustomization_writer,
             pipelines: pipeline_writer,
+            helm_releases: helm_release_writer,
             plugins: plugin_writers,
         };
         Ok((Arc::new(context), writers))
@@ -200,28 +205,20 @@ impl Context {
                 self.kustomizations.get(&reference(key)).map(Applier::Kustomization)
             }
             ApplierKind::Pipeline => self.pipelines.get(&reference(key)).map(Applier::Pipeline),
+            ApplierKind::HelmRelease => self.helm_releases.get(&reference(key)).map(Applier::HelmRelease),
         }
     }
 
     /// All objects that apply others.
     pub(crate) fn appliers(&self) -> impl Iterator<Item = Applier> {
         let kustomizations = self.kustomizations.state().into_iter().map(Applier::Kustomization);
-        kustomizations.chain(self.pipelines.state().into_iter().map(Applier::Pipeline))
-    }
-
-    /// What is remembered of an applier; nothing after a panic. Whoever takes it puts it back.
-    pub(crate) fn take_memory(&self, id: &ApplierId) -> Memory {
-        self.applier_memories.lock().remove(id).unwrap_or_default()
-    }
-
-    pub(crate) fn put_memory(&self, id: ApplierId, memory: Memory) {
-        self.applier_memories.lock().insert(id, memory);
+        let pipelines = self.pipelines.state().into_iter().map(Applier::Pipeline);
+        let releases = self.helm_releases.state().into_iter().map(Applier::HelmRelease);
+        kustomizations.chain(pipelines).chain(releases)
     }
 
     pub(crate) fn forget_applier(&self, id: &ApplierId) {
-        if let Some(memory) = self.applier_memories.lock().remove(id) {
-            memory.let_go(id);
-        }
+        self.applier_memories.forget(id);
         self.wanted.lock().remove(id);
         let left = self.listed.lock().remove(id).unwrap_or_default();
         self.wake_heirs_of(&left);
@@ -252,6 +249,7 @@ impl Context {
         self.appliers().all(|object| {
             let other = object.id();
             other == *id
+                || other.kind == ApplierKind::HelmRelease
                 || object.source() != *source
                 || !self.looks_after(&other)
                 || !object.is_active()
@@ -283,7 +281,7 @@ impl Context {
             // It may be another controller's to look after.
             return true;
         }
-        object.and_then(|object| object.status()?.inventory.as_ref().map(is_in)).unwrap_or(false)
+        object.and_then(|object| object.inventory().map(is_in)).unwrap_or(false)
     }
 
     /// Whether an applier, if it exists, is reconciled here.
@@ -326,12 +324,14 @@ impl Context {
     }
 
     /// Has everything looked at that uses plugins, or all of a namespace: a plugin, or what may be done with it, is another one. A Kustomization
-    /// uses those that tell the health of its objects.
+    /// and a HelmRelease use those that tell the health of their objects.
     pub(crate) fn wake_users_of_plugins(&self, namespace: Option<&str>) {
         let uses = |id: &ApplierId| match (namespace, id.kind) {
             (Some(namespace), _) => id.key.namespace == namespace,
             (None, ApplierKind::Pipeline) => true,
-            (None, ApplierKind::Kustomization) => self.plugins.has_health_checks(&id.key.namespace),
+            (None, ApplierKind::Kustomization | ApplierKind::HelmRelease) => {
+                self.plugins.has_health_checks(&id.key.namespace)
+            }
         };
         self.appliers().map(|applier| applier.id()).filter(uses).for_each(|id| self.applier_wakes.wake(id));
     }

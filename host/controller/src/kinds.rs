@@ -19,7 +19,7 @@ pub struct UnknownKind(String);
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Source(SourceKind::GitRepository),
         Self::Source(SourceKind::OciRepository),
         Self::Source(SourceKind::Bucket),
@@ -28,6 +28,7 @@ impl Kind {
         Self::Source(SourceKind::ExternalArtifact),
         Self::Applier(ApplierKind::Kustomization),
         Self::Applier(ApplierKind::Pipeline),
+        Self::Applier(ApplierKind::HelmRelease),
     ];
 
     fn as_str(self) -> &'static str {
@@ -64,9 +65,9 @@ mod tests {
             assert_eq!(kind.to_string().parse::<Kind>().unwrap(), kind);
         }
         assert_eq!(
-            "HelmRelease".parse::<Kind>().unwrap_err().to_string(),
-            "\"HelmRelease\" is not a kind that can be reconciled; the kinds are GitRepository, OCIRepository, Bucket, \
-             HelmRepository, HelmChart, ExternalArtifact, Kustomization, Pipeline"
+            "ImagePolicy".parse::<Kind>().unwrap_err().to_string(),
+            "\"ImagePolicy\" is not a kind that can be reconciled; the kinds are GitRepository, OCIRepository, Bucket, \
+             HelmRepository, HelmChart, ExternalArtifact, Kustomization, Pipeline, HelmRelease"
         );
     }
 }

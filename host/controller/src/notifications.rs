@@ -65,6 +65,7 @@ impl Notifications {
             // Who reads the news knows these names.
             "reportingController": match about.kind.as_deref() {
                 Some("Kustomization" | "Pipeline") => "kustomize-controller",
+                Some("HelmRelease") => "helm-controller",
                 _ => "source-controller",
             },
             "reportingInstance": self.instance,

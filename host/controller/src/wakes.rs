@@ -21,6 +21,7 @@ pub(crate) struct Wakes(Arc<Inner>);
 pub(crate) struct ApplierWakes {
     kustomizations: Wakes,
     pipelines: Wakes,
+    helm_releases: Wakes,
 }
 
 impl ApplierWakes {
@@ -29,6 +30,7 @@ impl ApplierWakes {
         match kind {
             ApplierKind::Kustomization => &self.kustomizations,
             ApplierKind::Pipeline => &self.pipelines,
+            ApplierKind::HelmRelease => &self.helm_releases,
         }
     }
 

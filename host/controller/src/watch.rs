@@ -14,8 +14,8 @@ use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Resource, ResourceExt as _};
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
 use plumb_api::{
-    ApplierKind, Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRepository, Kustomization,
-    OciRepository, Pipeline, Plugin,
+    ApplierKind, Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRelease, HelmRepository,
+    Kustomization, OciRepository, Pipeline, Plugin,
 };
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -42,6 +42,7 @@ pub(crate) fn start(context: &Arc<Context>, writers: Writers) -> JoinSet<()> {
     if ApplierKind::ALL.into_iter().any(applies) {
         tasks.spawn(follow(context.clone(), writers.kustomizations, kustomization_changed));
         tasks.spawn(follow(context.clone(), writers.pipelines, pipeline_changed));
+        tasks.spawn(follow(context.clone(), writers.helm_releases, helm_release_changed));
     }
     tasks.spawn(follow(context.clone(), writers.plugins.plugins, plugin_changed));
     tasks.spawn(plugins::follow_policies(context.clone(), writers.plugins.policies));
@@ -258,6 +259,11 @@ fn kustomization_changed(context: &Arc<Context>, key: Key, change: Change<Kustom
 fn pipeline_changed(context: &Arc<Context>, key: Key, change: Change<Pipeline>) {
     let change = change.map(|object| Applier::Pipeline(Arc::new(object)));
     applier_changed(context, ApplierId { kind: ApplierKind::Pipeline, key }, change);
+}
+
+fn helm_release_changed(context: &Arc<Context>, key: Key, change: Change<HelmRelease>) {
+    let change = change.map(|object| Applier::HelmRelease(Arc::new(object)));
+    applier_changed(context, ApplierId { kind: ApplierKind::HelmRelease, key }, change);
 }
 
 fn applier_changed(context: &Arc<Context>, id: ApplierId, change: Change<Applier>) {

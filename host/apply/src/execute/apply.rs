@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::depends::Dependencies;
 use super::{AppliedAction, AppliedObject, Context, Executor, Warning, place_of};
-use crate::api_server::{Answer, Effect};
+use crate::api_server::{Answer, Effect, Propagation};
 use crate::discovery::Kind;
 use crate::managed_fields::{desired_digest, take_over};
 use crate::plan::{Action, Applied, Change, Deletion, Live};
@@ -57,7 +57,7 @@ impl Executor {
         }
         self.kinds.learn(&answer.object);
         self.live.observe(answer.object.clone());
-        self.live.start(std::slice::from_ref(&kind));
+        self.live.start(std::slice::from_ref(&kind), context.policy.owner.kind.labels());
         Ok(done(action, answer, effect, context))
     }
 
@@ -95,7 +95,7 @@ impl Executor {
         let Live::Present(live) = &action.live else { return Ok(()) };
         let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
         let place = place_of(&action.id, kind);
-        match self.api.delete(place, uid.as_deref(), context.deadline).await {
+        match self.api.delete(place, uid.as_deref(), Propagation::Background, context.deadline).await {
             Err(refusal) if !refusal.is_not_found() => return Err(refusal.explain(&action.id)),
             Ok(_) | Err(_) => {}
         }

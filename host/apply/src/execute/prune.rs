@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{AT_ONCE, Executor, Pruned, place_of};
+use crate::api_server::Propagation;
 use crate::discovery::{Kind, KindError};
 use crate::plan::{Deletion, Keep, Live, LiveState, Owner, may_prune};
 use crate::refusal::{Failure, FailureKind, Refusal};
@@ -18,6 +19,14 @@ const LAST_POLL: Duration = Duration::from_secs(2);
 
 /// A kind that turns out not to be served as was thought is looked up anew once.
 const ATTEMPTS_TO_REACH: usize = 2;
+
+/// How to delete.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    owner: &'a Owner,
+    propagation: Propagation,
+    deadline: Instant,
+}
 
 /// What became of one deletion.
 enum Deleted {
@@ -37,9 +46,15 @@ impl Deleted {
 impl Executor {
     /// Deletes objects, begun in the order given. An object that is gone already counts as deleted; one that was made anew by somebody
     /// else, or is no longer `owner`'s, is kept. One whose API server does not answer has failed: it may still be there.
-    pub async fn prune(&self, deletions: &[Deletion], owner: &Owner, deadline: Instant) -> Pruned {
-        let one =
-            |deletion| async move { (deletion, Box::pin(self.delete_one(deletion, owner, deadline)).await) };
+    pub async fn prune(
+        &self,
+        deletions: &[Deletion],
+        owner: &Owner,
+        propagation: Propagation,
+        deadline: Instant,
+    ) -> Pruned {
+        let how = How { owner, propagation, deadline };
+        let one = |deletion| async move { (deletion, Box::pin(self.delete_one(deletion, how)).await) };
         // Collected, because a closure that lives on in the stream would have to work for every lifetime.
         let deletions: Vec<_> = deletions.iter().map(one).collect();
         let mut results = stream::iter(deletions).buffered(AT_ONCE);
@@ -64,15 +79,12 @@ impl Executor {
         join_all(waits).await.into_iter().filter_map(Result::err).collect()
     }
 
-    async fn delete_one(
-        &self,
-        deletion: &Deletion,
-        owner: &Owner,
-        deadline: Instant,
-    ) -> Result<Deleted, Failure> {
+    async fn delete_one(&self, deletion: &Deletion, how: How<'_>) -> Result<Deleted, Failure> {
         for _ in 0..ATTEMPTS_TO_REACH {
-            let Some(kind) = self.kind_to_delete(deletion, deadline).await? else { return Ok(Deleted::Gone) };
-            match self.delete_as(&kind, deletion, owner, deadline).await {
+            let Some(kind) = self.kind_to_delete(deletion, how.deadline).await? else {
+                return Ok(Deleted::Gone);
+            };
+            match self.delete_as(&kind, deletion, how).await {
                 // It may still be there in another version.
                 Err(refusal) if refusal.is_not_served() => self.kinds.forget(&kind.gvk()),
                 Err(refusal) if refusal.is_not_found() => return Ok(Deleted::Gone),
@@ -86,16 +98,11 @@ impl Executor {
         })
     }
 
-    async fn delete_as(
-        &self,
-        kind: &Kind,
-        deletion: &Deletion,
-        owner: &Owner,
-        deadline: Instant,
-    ) -> Result<Deleted, Refusal> {
+    async fn delete_as(&self, kind: &Kind, deletion: &Deletion, how: How<'_>) -> Result<Deleted, Refusal> {
+        let How { owner, propagation, deadline } = how;
         let place = place_of(&deletion.id, kind);
         if let Some(uid) = &deletion.uid {
-            match self.api.delete(place, Some(uid), deadline).await {
+            match self.api.delete(place, Some(uid), propagation, deadline).await {
                 // The object that was seen is gone, and another has its name: whose is that?
                 Err(refusal) if refusal.code() == 409 => {}
                 answer => return answer.map(|object| Deleted::as_answered(object.as_ref())),
@@ -109,7 +116,7 @@ impl Executor {
         if Terminating::of(&found).is_some() {
             return Ok(Deleted::as_answered(Some(&found)));
         }
-        let left = self.api.delete(place, uid_of(&found).as_deref(), deadline).await?;
+        let left = self.api.delete(place, uid_of(&found).as_deref(), propagation, deadline).await?;
         Ok(Deleted::as_answered(left.as_ref()))
     }
 

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use kube::runtime::watcher::Event;
-use plumb_api::{Object, ObjectId};
+use plumb_api::{Object, ObjectId, OwnerLabels};
 use serde_json::Value;
 
 use super::changes::{LiveChange, LiveChangeKind};
-use crate::FIELD_MANAGER;
 use crate::managed_fields::{OverrideManagers, Writer};
 use crate::plan::Owner;
+use crate::{FIELD_MANAGER, RELEASE_FIELD_MANAGER};
 
-/// The objects of one kind.
-#[derive(Default)]
+/// The objects of one kind that carry these labels.
 pub(super) struct Store {
+    labels: OwnerLabels,
     /// Whose managed fields are kept, besides ours and kubectl's.
     overridden: OverrideManagers,
     objects: HashMap<ObjectId, Kept>,
@@ -38,9 +38,14 @@ pub(super) struct Kept {
 
 impl Kept {
     /// `None` is never the case: every object can be written.
-    fn new(object: &Object) -> Option<Self> {
+    fn new(object: &Object, labels: OwnerLabels) -> Option<Self> {
         let text = serde_json::to_vec(object).ok()?;
-        Some(Self { text: text.into(), version: version(object), owner: Owner::of(object) })
+        Some(Self { text: text.into(), version: version(object), owner: labels.owner(object) })
+    }
+
+    /// Of two states of an object the newer one.
+    pub(super) fn newer(self, other: Self) -> Self {
+        if self.is_newer_than(&other) { self } else { other }
     }
 
     /// The object. `None` is never the case: the text was an object.
@@ -63,8 +68,8 @@ impl Kept {
 }
 
 impl Store {
-    pub(super) fn new(overridden: OverrideManagers) -> Self {
-        Self { overridden, ..Self::default() }
+    pub(super) fn new(labels: OwnerLabels, overridden: OverrideManagers) -> Self {
+        Self { labels, overridden, objects: HashMap::new(), listing: None, is_complete: false, seen: 0 }
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -91,14 +96,14 @@ impl Store {
                 if let (Some(listing), Some(object)) =
                     (&mut self.listing, slim(object, resource, &self.overridden))
                 {
-                    listing.extend(Kept::new(&object).map(|kept| (object.id(), kept)));
+                    listing.extend(Kept::new(&object, self.labels).map(|kept| (object.id(), kept)));
                 }
                 Vec::new()
             }
             Event::InitDone => self.complete(),
             Event::Apply(object) => {
                 let Some(object) = slim(object, resource, &self.overridden) else { return Vec::new() };
-                let Some(kept) = Kept::new(&object) else { return Vec::new() };
+                let Some(kept) = Kept::new(&object, self.labels) else { return Vec::new() };
                 self.seen = self.seen.max(kept.version.unwrap_or_default());
                 self.apply(object.id(), kept)
             }
@@ -115,7 +120,7 @@ impl Store {
     /// ahead already, it may have told that the object is gone again, and is right. Of the same version the answer counts: for a
     /// moment after a CRD has changed, its watch still shows objects by the old schema, without the new fields.
     pub(super) fn observe(&mut self, object: &Object) {
-        let (id, Some(kept)) = (object.id(), Kept::new(object)) else { return };
+        let (id, Some(kept)) = (object.id(), Kept::new(object, self.labels)) else { return };
         let is_known = self.objects.get(&id).is_some_and(|known| known.version == kept.version);
         let is_ahead = kept.version.is_some_and(|version| version > self.seen);
         if is_known || (is_ahead && self.is_news(&id, &kept)) {
@@ -203,8 +208,12 @@ pub(super) fn slim_answer(object: Object, overridden: &OverrideManagers) -> Opti
 fn slim_metadata(value: &mut Value, overridden: &OverrideManagers) {
     if let Some(entries) = value.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut) {
         entries.retain(|entry| {
-            let writer = entry.as_object().map(|entry| overridden.writer_of(entry, FIELD_MANAGER));
-            writer.is_some_and(|writer| writer != Writer::Nobody)
+            // Whoever has the object now, another kind of applier may take it over.
+            let is_read = |manager| {
+                let writer = entry.as_object().map(|entry| overridden.writer_of(entry, manager));
+                writer.is_some_and(|writer| writer != Writer::Nobody)
+            };
+            [FIELD_MANAGER, RELEASE_FIELD_MANAGER].into_iter().any(is_read)
         });
     }
     if let Some(annotations) = value.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
@@ -235,7 +244,7 @@ mod tests {
     }
 
     fn listed(objects: &[DynamicObject]) -> (Store, Vec<LiveChange>) {
-        let mut store = Store::default();
+        let mut store = Store::new(OwnerLabels::Kustomize, OverrideManagers::default());
         let changes = list(&mut store, objects);
         (store, changes)
     }
@@ -258,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_first_list_is_no_news_and_is_complete_only_at_its_end() {
-        let mut store = Store::default();
+        let mut store = Store::new(OwnerLabels::Kustomize, OverrideManagers::default());
         store.handle(Event::Init, &resource());
         store.handle(Event::InitApply(config_map("a", 1, "apps")), &resource());
         assert!(!store.is_complete());

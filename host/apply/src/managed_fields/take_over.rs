@@ -41,6 +41,12 @@ impl OverrideManagers {
         if names.iter().any(|name| name.trim().is_empty()) { Err(InvalidManager) } else { Ok(Self(names)) }
     }
 
+    /// These and Helm, by whichever name and in whichever way it wrote: for releases that were Helm's, or those of an older Flux.
+    #[must_use]
+    pub fn with_helm(&self) -> Self {
+        Self(self.0.iter().cloned().chain(["helm".to_owned()]).collect())
+    }
+
     /// Whether what an entry says becomes ours: whatever kubectl did, what was there before the first apply, and what `manager` wrote
     /// without server-side apply, as in Flux; and whatever the managers of this list did.
     pub(crate) fn take_over(&self, entry: &Map<String, Value>, manager: &str) -> bool {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use plumb_api::annotations::force_enabled;
 use plumb_api::{Object, ObjectId, SsaPolicy};
 
-use super::{Action, Applied, Apply, ApplyReason, Change, Conflict, Live, Owner, Policy, as_sent};
+use super::{Action, Applied, Apply, ApplyReason, Change, Conflict, Fields, Live, Owner, Policy, as_sent};
 use crate::managed_fields::{desired_digest, owned_as_desired, take_over};
 use crate::terminating::{Terminating, would_release};
 
@@ -36,6 +36,7 @@ pub fn plan_object(
                     Some(going) if !would_release(&sent, live, &policy.manager) => {
                         Change::BeingDeleted(going)
                     }
+                    _ if policy.fields == Fields::Left => Change::Unchanged,
                     _ => compare(&desired, live, applied, policy),
                 }
             }
@@ -44,7 +45,7 @@ pub fn plan_object(
     Ok(Action { id, desired, sent, live, change })
 }
 
-/// The other Kustomization that an object belongs to. One that the labels name but that no longer lists the object has let go of
+/// Who else an object belongs to. One that the labels name but that no longer lists the object has let go of
 /// it: so objects move from one Kustomization to another.
 fn other_holder(
     live: &Object,
@@ -52,7 +53,7 @@ fn other_holder(
     is_claimed: &dyn Fn(&Owner, &ObjectId) -> bool,
     policy: &Policy,
 ) -> Option<Owner> {
-    Owner::of(live).filter(|holder| *holder != policy.owner && is_claimed(holder, id))
+    Owner::all_of(live).find(|holder| *holder != policy.owner && is_claimed(holder, id))
 }
 
 fn compare(desired: &Arc<Object>, live: &Arc<Object>, applied: Option<&Applied>, policy: &Policy) -> Change {

@@ -1,5 +1,5 @@
-use plumb_api::annotations::prune_disabled;
-use plumb_api::{GroupVersionKind, Inventory, InventoryEntry, Object, ObjectId};
+use plumb_api::annotations::{prune_disabled, resource_policy_keep};
+use plumb_api::{ApplierKind, GroupVersionKind, Inventory, InventoryEntry, Object, ObjectId};
 
 use super::{Inputs, Live, LiveState, Owner};
 use crate::order::Stages;
@@ -32,7 +32,8 @@ pub enum Keep {
     /// `spec.prune` is off.
     #[error("pruning is off")]
     PruneOff,
-    /// The object has the annotation `kustomize.toolkit.fluxcd.io/prune: disabled`, or one that says it is to be left alone.
+    /// The object has the annotation `kustomize.toolkit.fluxcd.io/prune: disabled`, or of a release `helm.sh/resource-policy: keep`, or one that says
+    /// it is to be left alone.
     #[error("an annotation of the object says so")]
     Annotated,
     /// The ownership labels name somebody else.
@@ -54,12 +55,11 @@ pub enum Keep {
 
 /// Whether an object that its owner no longer wants may be deleted.
 pub fn may_prune(live: &Object, owner: &Owner) -> Result<(), Keep> {
-    match Owner::of(live) {
-        None => Err(Keep::NotLabelled),
-        Some(other) if other != *owner => Err(Keep::BelongsTo(other)),
-        Some(_) if prune_disabled(live) => Err(Keep::Annotated),
-        Some(_) => Ok(()),
+    if !Owner::all_of(live).any(|named| named == *owner) {
+        return Err(Owner::of(live).map_or(Keep::NotLabelled, Keep::BelongsTo));
     }
+    let is_kept = owner.kind == ApplierKind::HelmRelease && resource_policy_keep(live);
+    if is_kept || prune_disabled(live) { Err(Keep::Annotated) } else { Ok(()) }
 }
 
 /// The end of a Kustomization: every object of its inventory that may be deleted, in the order in which to do so, and those

@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use plumb_api::annotations::{OWNER_NAME, OWNER_NAMESPACE};
 use plumb_api::{GroupKind, GroupVersionKind, ObjectId};
 use plumb_apply::{
-    ApiServer, CountRequests, Deletion, Executor, FailureKind, Keep, Kinds, LiveCache, Owner, Pruned, Verb,
+    ApiServer, CountRequests, Deletion, Executor, FailureKind, Keep, Kinds, LiveCache, Owner, Propagation,
+    Pruned, Verb,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -136,13 +137,18 @@ fn deletion(kind: &str) -> Deletion {
 }
 
 async fn prune(cluster: &Cluster) -> Pruned {
-    cluster.executor().prune(&[deletion("Widget")], &owner("apps"), Instant::now() + MOMENT).await
+    cluster
+        .executor()
+        .prune(&[deletion("Widget")], &owner("apps"), Propagation::Background, Instant::now() + MOMENT)
+        .await
 }
 
 #[tokio::test]
 async fn an_object_whose_api_server_is_down_is_not_gone() {
     let executor = Cluster::silent().executor();
-    let pruned = executor.prune(&[deletion("Widget")], &owner("apps"), Instant::now() + MOMENT).await;
+    let pruned = executor
+        .prune(&[deletion("Widget")], &owner("apps"), Propagation::Background, Instant::now() + MOMENT)
+        .await;
     let [failure] = pruned.failed.as_slice() else { panic!("{pruned:?}") };
     insta::assert_snapshot!(failure, @"Widget/default/a: cannot ask the cluster which kinds it serves: the API server of example.com/v1 does not answer; see APIService v1.example.com");
     assert_eq!(failure.kind, FailureKind::Unavailable);
@@ -154,7 +160,14 @@ async fn an_object_whose_api_server_is_down_is_not_gone() {
 async fn an_object_whose_definition_is_gone_went_with_it() {
     let executor = Cluster::serving("v1", None).executor();
     let gadget = deletion("Gadget");
-    let pruned = executor.prune(std::slice::from_ref(&gadget), &owner("apps"), Instant::now() + MOMENT).await;
+    let pruned = executor
+        .prune(
+            std::slice::from_ref(&gadget),
+            &owner("apps"),
+            Propagation::Background,
+            Instant::now() + MOMENT,
+        )
+        .await;
     assert_eq!(pruned.deleted, std::slice::from_ref(&gadget.id));
     assert_eq!(executor.wait_gone(&[gadget], Instant::now() + MOMENT).await, []);
 }
@@ -171,11 +184,15 @@ async fn an_object_is_deleted_in_whichever_version_is_served() {
 async fn an_object_is_deleted_in_the_version_that_has_replaced_its_own() {
     let cluster = Cluster::serving("v1", None);
     let executor = cluster.executor();
-    executor.prune(&[deletion("Widget")], &owner("apps"), Instant::now() + MOMENT).await;
+    executor
+        .prune(&[deletion("Widget")], &owner("apps"), Propagation::Background, Instant::now() + MOMENT)
+        .await;
     let later = Cluster::serving("v2", Some(widget("old", "apps")));
     *cluster.version.lock() = later.version.lock().clone();
     *cluster.widget.lock() = later.widget.lock().clone();
-    let pruned = executor.prune(&[deletion("Widget")], &owner("apps"), Instant::now() + MOMENT).await;
+    let pruned = executor
+        .prune(&[deletion("Widget")], &owner("apps"), Propagation::Background, Instant::now() + MOMENT)
+        .await;
     assert_eq!(pruned.deleted, [deletion("Widget").id]);
     assert_eq!(*cluster.widget.lock(), None);
 }

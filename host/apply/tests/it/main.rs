@@ -12,6 +12,7 @@ mod nothing_desired_is_ever_pruned;
 mod objects_are_applied_in_the_order_of_flux;
 mod objects_as_they_should_be_cost_no_request;
 mod the_difference_is_told_without_secrets;
+mod the_objects_of_a_release_are_its_own;
 mod the_plan_says_what_to_do;
 mod what_is_being_deleted_is_waited_for;
 mod what_others_may_change_is_left_to_them;

@@ -1,4 +1,4 @@
-//! Who a Kustomization acts as, and on which cluster.
+//! Who an applier acts as, and on which cluster.
 
 use std::sync::Arc;
 
@@ -7,8 +7,10 @@ use kube::api::Api;
 use plumb_api::{Reason, is_object_name};
 use plumb_pipeline::Spec;
 
+use super::ApplierId;
 use super::failure::{Failure, Retry};
-use super::{ApplierId, Run};
+use super::run::Run;
+use super::state::ApplierStatus;
 use crate::clusters::{Actor, Cluster, ClusterId, ServiceAccount};
 use crate::inputs::Input;
 use crate::kubeconfig::{self, Reference};
@@ -32,7 +34,7 @@ impl From<NoActor> for Failure {
 }
 
 /// Who acts, on which cluster.
-pub(super) async fn actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor> {
+pub(super) async fn actor(run: &mut Run<'_, impl ApplierStatus>) -> Result<Arc<Actor>, NoActor> {
     let cluster = match ClusterId::of(&run.object) {
         ClusterId::Host => run.context.clusters.host().clone(),
         ClusterId::Remote(reference) => remote(run, &reference).await?,
@@ -49,7 +51,7 @@ pub(super) async fn actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor> {
     Ok(actor)
 }
 
-async fn remote(run: &Run<'_>, reference: &Reference) -> Result<Arc<Cluster>, NoActor> {
+async fn remote(run: &Run<'_, impl ApplierStatus>, reference: &Reference) -> Result<Arc<Cluster>, NoActor> {
     let context = run.context;
     let data = match context.inputs.get(&reference.input).await {
         Input::Present { data, .. } => data,
@@ -73,14 +75,14 @@ async fn remote(run: &Run<'_>, reference: &Reference) -> Result<Arc<Cluster>, No
     Ok(context.clusters.add(reference, made_from, connection))
 }
 
-/// The service account that acts for a Kustomization, on whichever cluster; `None` for the controller, or the kubeconfig's user.
+/// The service account that acts for an applier, on whichever cluster; `None` for the controller, or the kubeconfig's user.
 fn account(spec: &Spec, key: &Key, tenancy: &Tenancy) -> Option<ServiceAccount> {
     let name = spec.apply.service_account_name.as_ref().or(tenancy.default_service_account.as_ref())?;
     Some(ServiceAccount { namespace: key.namespace.clone(), name: name.clone() })
 }
 
 /// As [`actor`], for the last act: an account that is gone may do nothing, and its objects cannot be deleted as it.
-pub(super) async fn last_actor(run: &mut Run<'_>) -> Result<Arc<Actor>, NoActor> {
+pub(super) async fn last_actor(run: &mut Run<'_, impl ApplierStatus>) -> Result<Arc<Actor>, NoActor> {
     let account = account(&run.spec, &run.id.key, &run.context.config.tenancy);
     let account = account.filter(|account| is_object_name(&account.name));
     if let (Some(account), None) = (account, &run.spec.apply.kube_config) {

@@ -5,19 +5,20 @@ use std::time::{Duration, Instant as Clock};
 
 use futures::future::join_all;
 use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT};
-use plumb_api::{GroupVersionKind, Inventory, KustomizationStatus, ObjectId, Reason};
+use plumb_api::{ApplierKind, GroupVersionKind, Inventory, KustomizationStatus, ObjectId, Reason};
 use plumb_apply::{
     Action, Applied, AppliedAction, Apply, ApplyReason, Change, Context as PlanContext, Deletion,
-    FIELD_MANAGER, FailureKind, Inputs, Keep, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, PruneLimit,
-    Terminating, diff_fields, plan, plan_deletion,
+    FailureKind, Inputs, Keep, Kind, Live, LiveView, Outcome, Owner, Plan, Policy, Propagation, PruneLimit,
+    Terminating, diff_fields, field_manager, plan, plan_deletion,
 };
 use tokio::time::Instant;
 
 use super::ApplierId;
-use super::Run;
 use super::expressions::Expressions;
 use super::failure::{Failure, Retry};
 use super::render::Desired;
+use super::run::Run;
+use super::state::ApplierStatus;
 use crate::clusters::Actor;
 use crate::events::Severity;
 use crate::status::said;
@@ -37,15 +38,14 @@ const FIELDS: usize = 3;
 
 /// Brings the cluster to what is desired.
 pub(super) async fn apply(
-    run: &mut Run<'_>,
+    run: &mut Run<'_, impl ApplierStatus>,
     actor: &Actor,
-    expressions: &Expressions,
     desired: &Desired,
+    policy: &Policy,
 ) -> Result<(), Failure> {
     let context = run.context;
-    let inventory = run.status.inventory.clone().unwrap_or_default();
+    let inventory = run.status.pruned();
     let view = watch(run, actor, desired, &inventory).await;
-    let policy = policy(run, expressions)?;
     let is_claimed =
         |owner: &Owner, id: &ObjectId| context.is_listed_by(&ApplierId::from(owner), &actor.cluster.id, id);
     let mut plan = plan(Inputs {
@@ -56,7 +56,7 @@ pub(super) async fn apply(
         is_claimed: &is_claimed,
         deferred: desired.deferred.clone(),
         heir: &|id| context.wanted_by_other(&run.id, &actor.cluster.id, id).map(|heir| heir.owner()),
-        policy: &policy,
+        policy,
     })
     .map_err(|error| Failure::new(Reason::ReconciliationFailed, Retry::Interval, error.to_string()))?;
     let pruned = hold_prune(run, &mut plan);
@@ -67,15 +67,14 @@ pub(super) async fn apply(
         return expect_all(run, actor, &plan, &[]);
     }
     // Putting an object back that is listed already needs no announcement, and does not make the Kustomization less ready.
-    let is_new = run.written.last_applied_revision != run.revision
-        || run.written.observed_generation != run.object.meta().generation;
+    let is_new = run.written.is_behind(run.revision.as_deref(), run.object.meta().generation);
     // A single request is over before anybody could read that it has begun.
     if inventory != plan.inventory_before || (is_new && !plan.is_one_request()) {
         announce(run, &plan).await?;
     }
     let deadline = Instant::now() + run.spec.timeout().min(LONGEST_APPLY);
     let plan_context =
-        PlanContext { policy: &policy, applied: &run.memory.applied, is_claimed: &is_claimed, deadline };
+        PlanContext { policy, applied: &run.memory.applied, is_claimed: &is_claimed, deadline };
     let outcome = actor.executor.execute(&plan, &plan_context).await;
     remember(&mut run.memory.applied, desired, &outcome);
     tell_of_drift(run, &drifted, &outcome).await;
@@ -94,7 +93,7 @@ pub(super) async fn apply(
 
 /// Fails while something of the plan has to wait for somebody else.
 fn expect_all(
-    run: &mut Run<'_>,
+    run: &mut Run<'_, impl ApplierStatus>,
     actor: &Actor,
     plan: &Plan,
     being_deleted: &[Terminating],
@@ -120,7 +119,12 @@ fn expect_all(
 }
 
 /// Watches everything that is, or was, applied.
-async fn watch(run: &Run<'_>, actor: &Actor, desired: &Desired, inventory: &Inventory) -> LiveView {
+pub(super) async fn watch(
+    run: &Run<'_, impl ApplierStatus>,
+    actor: &Actor,
+    desired: &Desired,
+    inventory: &Inventory,
+) -> LiveView {
     let gvks = desired
         .types
         .iter()
@@ -132,13 +136,18 @@ async fn watch(run: &Run<'_>, actor: &Actor, desired: &Desired, inventory: &Inve
             kinds.push(kind);
         }
     }
-    for not_watched in actor.cluster.live.ensure(&kinds, Instant::now() + LISTING).await {
+    for not_watched in actor.cluster.live.ensure(&kinds, run.id.kind.labels(), Instant::now() + LISTING).await
+    {
         tracing::debug!(object = %run.id, kind = not_watched.gvk.kind, why = %not_watched.why, "not watched");
     }
     actor.cluster.live.view(&kinds)
 }
 
-fn policy(run: &Run<'_>, expressions: &Expressions) -> Result<Policy, Failure> {
+/// How the objects of a Kustomization or Pipeline are applied.
+pub(super) fn policy(
+    run: &Run<'_, KustomizationStatus>,
+    expressions: &Expressions,
+) -> Result<Policy, Failure> {
     let annotation = |name| run.object.annotation(name);
     let prune_limit = match annotation(PRUNE_LIMIT).map(|text| text.parse()) {
         None => PruneLimit::default(),
@@ -162,10 +171,11 @@ fn policy(run: &Run<'_>, expressions: &Expressions) -> Result<Policy, Failure> {
 
 /// Lets the others that render the same source do so first, for a moment: an object that has moved to one of them is then let go
 /// rather than deleted. An error means that the plan is to be carried out without its deletions.
-fn hold_prune(run: &mut Run<'_>, plan: &mut Plan) -> Result<(), Failure> {
+fn hold_prune(run: &mut Run<'_, impl ApplierStatus>, plan: &mut Plan) -> Result<(), Failure> {
     let revision = run.revision.as_deref().unwrap_or_default();
     // What is withheld may be what others are about to take over, too.
     let is_settled = plan.prune.is_empty() && plan.withheld.is_none()
+        || run.id.kind == ApplierKind::HelmRelease
         || run.context.all_others_rendered(&run.id, &run.source(), revision);
     if is_settled || run.memory.prune_held.get_or_insert_with(Clock::now).elapsed() >= PRUNE_HELD {
         run.memory.prune_held = None;
@@ -178,7 +188,7 @@ fn hold_prune(run: &mut Run<'_>, plan: &mut Plan) -> Result<(), Failure> {
 }
 
 /// Remembers who waits for objects that are let go.
-fn hand_over(run: &mut Run<'_>, plan: &Plan) {
+fn hand_over(run: &mut Run<'_, impl ApplierStatus>, plan: &Plan) {
     for kept in &plan.kept {
         if let Keep::HandedOver(heir) = &kept.reason {
             tracing::info!(object = %run.id, handed_over = kept.entry.id, to = %heir, "handed over");
@@ -188,7 +198,7 @@ fn hand_over(run: &mut Run<'_>, plan: &Plan) {
 }
 
 /// An object that was put back again and again has to wait for the next time. Returns the others that have drifted.
-fn postpone_fights(run: &mut Run<'_>, plan: &mut Plan) -> Vec<Drift> {
+fn postpone_fights(run: &mut Run<'_, impl ApplierStatus>, plan: &mut Plan) -> Vec<Drift> {
     let now = Clock::now();
     let mut drifted = Vec::new();
     for action in plan.stages.iter_mut().flat_map(|stage| &mut stage.actions) {
@@ -200,7 +210,10 @@ fn postpone_fights(run: &mut Run<'_>, plan: &mut Plan) -> Vec<Drift> {
             run.postponed = Some(run.postponed.map_or(wait, |before| before.min(wait)));
             run.fought_over.push(action.id.clone());
         } else {
-            drifted.push(Drift { id: action.id.clone(), what: what_drifted(action) });
+            drifted.push(Drift {
+                id: action.id.clone(),
+                what: what_drifted(action, field_manager(run.id.kind)),
+            });
         }
     }
     drifted
@@ -217,7 +230,7 @@ fn is_drifted(action: &Action) -> bool {
 }
 
 /// Whether we have applied the object as it is desired, and it is there no longer.
-fn is_missing(run: &Run<'_>, action: &Action) -> bool {
+fn is_missing(run: &Run<'_, impl ApplierStatus>, action: &Action) -> bool {
     matches!(action.change, Change::Look | Change::Create)
         && run
             .memory
@@ -226,9 +239,9 @@ fn is_missing(run: &Run<'_>, action: &Action) -> bool {
             .is_some_and(|applied| applied.desired == plumb_apply::desired_digest(&action.desired))
 }
 
-fn what_drifted(action: &Action) -> String {
+fn what_drifted(action: &Action, manager: &str) -> String {
     let Live::Present(live) = &action.live else { return "it was deleted".to_owned() };
-    let changes = diff_fields(live, &action.sent, FIELD_MANAGER);
+    let changes = diff_fields(live, &action.sent, manager);
     let show =
         |value: &Option<serde_json::Value>| value.as_ref().map_or("nothing".to_owned(), ToString::to_string);
     let fields: Vec<String> = changes
@@ -245,9 +258,9 @@ fn what_drifted(action: &Action) -> String {
 }
 
 /// Writes the inventory before anything is applied, so that a crash between two requests leaks no object.
-async fn announce(run: &mut Run<'_>, plan: &Plan) -> Result<(), Failure> {
+async fn announce(run: &mut Run<'_, impl ApplierStatus>, plan: &Plan) -> Result<(), Failure> {
     let report = run.report();
-    run.status.inventory = Some(plan.inventory_before.clone());
+    run.status.set_inventory(plan.inventory_before.clone());
     report.begin(&mut run.status, "Reconciliation in progress");
     run.write_status().await.map_err(|error| {
         let message = format!(
@@ -273,7 +286,7 @@ fn remember(memory: &mut HashMap<ObjectId, Applied>, desired: &Desired, outcome:
     memory.retain(|id, _| desired.contains(id));
 }
 
-async fn tell_of_drift(run: &mut Run<'_>, drifted: &[Drift], outcome: &Outcome) {
+async fn tell_of_drift(run: &mut Run<'_, impl ApplierStatus>, drifted: &[Drift], outcome: &Outcome) {
     let was_repaired = |drift: &&Drift| {
         outcome
             .applied
@@ -298,7 +311,7 @@ async fn tell_of_drift(run: &mut Run<'_>, drifted: &[Drift], outcome: &Outcome) 
 
 /// What the outcome means for the status: the inventory afterwards, and every failure. `listed` is the inventory from before the plan.
 fn conclude(
-    status: &mut KustomizationStatus,
+    status: &mut impl ApplierStatus,
     listed: Inventory,
     plan: &Plan,
     outcome: &Outcome,
@@ -308,14 +321,14 @@ fn conclude(
         let is_known = outcome.failed.iter().all(|failure| failure.kind != FailureKind::Unavailable);
         if outcome.applied.is_empty() && is_known {
             // Nothing was changed. What never came to be must not have to be deleted later: who may not create it may not either.
-            status.inventory = Some(listed);
+            status.set_inventory(listed);
         }
         let retry = if unavailable { Retry::Backoff } else { Retry::Interval };
         let failures = outcome.failed.iter().map(ToString::to_string);
         let conflicts = outcome.conflicts.iter().map(ToString::to_string);
         return Err(Failure::new(Reason::ReconciliationFailed, retry, lines(failures.chain(conflicts))));
     }
-    status.inventory = Some(outcome.inventory_after(plan));
+    status.set_inventory(outcome.inventory_after(plan));
     if !outcome.pruned.failed.is_empty() {
         let message = lines(outcome.pruned.failed.iter().map(ToString::to_string));
         return Err(Failure::new(Reason::PruneFailed, Retry::Backoff, message));
@@ -348,7 +361,11 @@ fn verb(action: AppliedAction) -> &'static str {
 }
 
 /// What a Kustomization that is being deleted has to delete.
-pub(super) async fn deletions(run: &Run<'_>, actor: &Actor, inventory: &Inventory) -> Vec<Deletion> {
+pub(super) async fn deletions(
+    run: &Run<'_, impl ApplierStatus>,
+    actor: &Actor,
+    inventory: &Inventory,
+) -> Vec<Deletion> {
     let deadline = Instant::now() + LISTING;
     let types: HashSet<GroupVersionKind> =
         inventory.entries.iter().filter_map(|entry| Some(entry.parse()?.1)).collect();
@@ -366,9 +383,14 @@ pub(super) async fn deletions(run: &Run<'_>, actor: &Actor, inventory: &Inventor
 }
 
 /// Deletes; returns why not, for each object that could not be deleted.
-pub(super) async fn delete(run: &Run<'_>, actor: &Actor, deletions: &[Deletion]) -> Vec<String> {
+pub(super) async fn delete(
+    run: &Run<'_, impl ApplierStatus>,
+    actor: &Actor,
+    deletions: &[Deletion],
+    propagation: Propagation,
+) -> Vec<String> {
     let deadline = Instant::now() + run.spec.timeout().min(LONGEST_APPLY);
-    let pruned = actor.executor.prune(deletions, &run.id.owner(), deadline).await;
+    let pruned = actor.executor.prune(deletions, &run.id.owner(), propagation, deadline).await;
     pruned.failed.iter().map(ToString::to_string).collect()
 }
 

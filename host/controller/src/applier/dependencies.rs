@@ -21,18 +21,15 @@ pub(crate) struct Standing {
 
 impl Standing {
     pub(crate) fn of(object: &Applier) -> Self {
-        let (status, generation) = (object.status(), object.meta().generation);
-        let applied = status.and_then(|status| status.last_applied_revision.clone());
-        let rest = status.map(|status| {
-            let conditions = status.conditions.iter();
-            let conditions: Vec<_> = conditions
-                .map(|one| (&one.type_, &one.status, &one.reason, one.observed_generation))
-                .collect();
-            format!("{conditions:?} {:?} {applied:?}", status.last_attempted_revision)
-        });
+        let (generation, applied) = (object.meta().generation, object.applied_revision());
+        let conditions: Vec<_> = object
+            .conditions()
+            .iter()
+            .map(|one| (&one.type_, &one.status, &one.reason, one.observed_generation))
+            .collect();
         Self {
-            readiness: is_ready(object).then_some((generation, applied)),
-            rest: format!("{generation:?} {rest:?}"),
+            readiness: is_ready(object).then(|| (generation, applied.map(str::to_owned))),
+            rest: format!("{generation:?} {conditions:?} {:?} {applied:?}", object.attempted_revision()),
         }
     }
 
@@ -174,8 +171,12 @@ impl Waiting<'_> {
         if !is_ready(&found) {
             return Some(format!("{name} is not ready"));
         }
-        let applied = found.status().and_then(|status| status.last_applied_revision.as_deref());
-        if self.object.source() == found.source() && applied != Some(self.revision) {
+        // A release tells the version of its chart, not the revision of the source.
+        let of_releases = wanted.kind == ApplierKind::HelmRelease || self.id.kind == ApplierKind::HelmRelease;
+        if !of_releases
+            && self.object.source() == found.source()
+            && found.applied_revision() != Some(self.revision)
+        {
             return Some(format!("{name} has not applied revision {} yet", self.revision));
         }
         None
@@ -229,10 +230,10 @@ impl Ready<'_> {
 }
 
 fn is_ready(object: &Applier) -> bool {
-    let Some(status) = object.status() else { return false };
     !object.is_being_deleted()
-        && status.observed_generation == object.meta().generation
-        && conditions::is_true(&status.conditions, ConditionType::Ready)
+        && object.observed_generation().is_some()
+        && object.observed_generation() == object.meta().generation
+        && conditions::is_true(object.conditions(), ConditionType::Ready)
 }
 
 #[cfg(test)]

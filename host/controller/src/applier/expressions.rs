@@ -9,7 +9,7 @@ use futures::future::join_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 use kube::api::Api;
-use plumb_api::{ApplierKind, GroupVersionKind, Kustomization, Pipeline, Reason};
+use plumb_api::{ApplierKind, GroupVersionKind, HelmRelease, Kustomization, Pipeline, Reason};
 use plumb_apply::IgnoreRules;
 use plumb_cel::{HealthExpressions, ReadyExpression};
 use plumb_pipeline::{Spec, Steps};
@@ -89,6 +89,7 @@ fn in_its_place(message: &str, own: ApplierKind) -> String {
             "spec.apply.ignore",
             1,
         ),
+        ApplierKind::HelmRelease => message.replacen("spec.ignore", "spec.driftDetection.ignore", 1),
     }
 }
 
@@ -110,9 +111,11 @@ fn schema(kind: ApplierKind) -> &'static Value {
     // To make one takes milliseconds.
     static KUSTOMIZATION: LazyLock<Value> = LazyLock::new(|| schema_or_any(&Kustomization::crd()));
     static PIPELINE: LazyLock<Value> = LazyLock::new(|| schema_or_any(&Pipeline::crd()));
+    static HELM_RELEASE: LazyLock<Value> = LazyLock::new(|| schema_or_any(&HelmRelease::crd()));
     match kind {
         ApplierKind::Kustomization => &KUSTOMIZATION,
         ApplierKind::Pipeline => &PIPELINE,
+        ApplierKind::HelmRelease => &HELM_RELEASE,
     }
 }
 

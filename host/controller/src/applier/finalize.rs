@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plumb_api::{OnDeletion, Reason};
-use plumb_apply::Deletion;
+use plumb_api::{KustomizationStatus, OnDeletion, Reason};
+use plumb_apply::{Deletion, Propagation};
 
 use super::actor::{self, NoActor};
+use super::apply;
 use super::failure::{Failure, Retry};
-use super::{Run, apply, inputs_of};
+use super::run::{Run, inputs_of};
+use super::state::ApplierStatus;
 use crate::clusters::Actor;
 use crate::events::Severity;
 use crate::finalizers::{CATCH_UP, Finalizers};
@@ -19,7 +21,7 @@ use crate::status::said;
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Makes sure that the Kustomization cannot go before its objects. An action means that this has to be tried again first.
-pub(super) async fn add_finalizer(run: &Run<'_>) -> Option<Action> {
+pub(super) async fn add_finalizer(run: &Run<'_, impl ApplierStatus>) -> Option<Action> {
     match run.object.add_finalizer(&run.context.client).await {
         Ok(Finalizers::Set) => None,
         Ok(Finalizers::Outdated) => Some(Action::requeue(CATCH_UP)),
@@ -31,7 +33,7 @@ pub(super) async fn add_finalizer(run: &Run<'_>) -> Option<Action> {
 }
 
 /// Deletes the objects, or leaves them, and lets the Kustomization go.
-pub(super) async fn finalize(run: &mut Run<'_>) -> Action {
+pub(super) async fn finalize(run: &mut Run<'_, KustomizationStatus>) -> Action {
     if !run.object.has_finalizer() {
         return Action::await_change();
     }
@@ -62,7 +64,7 @@ pub(super) async fn finalize(run: &mut Run<'_>) -> Action {
 }
 
 /// Deletes the objects, if there still is somebody who can.
-async fn end(run: &mut Run<'_>, ending: OnDeletion) -> Result<(), Failure> {
+async fn end(run: &mut Run<'_, KustomizationStatus>, ending: OnDeletion) -> Result<(), Failure> {
     if run.status.inventory.as_ref().is_none_or(|inventory| inventory.entries.is_empty()) {
         return Ok(());
     }
@@ -83,10 +85,10 @@ async fn end(run: &mut Run<'_>, ending: OnDeletion) -> Result<(), Failure> {
     }
 }
 
-async fn delete(run: &Run<'_>, actor: &Actor) -> Result<Vec<Deletion>, Failure> {
+async fn delete(run: &Run<'_, KustomizationStatus>, actor: &Actor) -> Result<Vec<Deletion>, Failure> {
     let inventory = run.status.inventory.clone().unwrap_or_default();
     let deletions = apply::deletions(run, actor, &inventory).await;
-    let failures = apply::delete(run, actor, &deletions).await;
+    let failures = apply::delete(run, actor, &deletions, Propagation::Background).await;
     if failures.is_empty() {
         return Ok(deletions);
     }
@@ -94,7 +96,11 @@ async fn delete(run: &Run<'_>, actor: &Actor) -> Result<Vec<Deletion>, Failure> 
 }
 
 /// Until nothing is left, or `spec.timeout` has passed since the Kustomization was deleted.
-async fn wait_until_gone(run: &Run<'_>, actor: &Actor, deletions: &[Deletion]) -> Result<(), Failure> {
+async fn wait_until_gone(
+    run: &Run<'_, KustomizationStatus>,
+    actor: &Actor,
+    deletions: &[Deletion],
+) -> Result<(), Failure> {
     let remaining = apply::remaining(actor, deletions).await;
     if remaining.is_empty() {
         return Ok(());
@@ -112,7 +118,7 @@ async fn wait_until_gone(run: &Run<'_>, actor: &Actor, deletions: &[Deletion]) -
     Ok(())
 }
 
-async fn release(run: &Run<'_>) -> Result<Finalizers, Failure> {
+pub(super) async fn release(run: &Run<'_, impl ApplierStatus>) -> Result<Finalizers, Failure> {
     run.object.remove_finalizer(&run.context.client).await.map_err(|error| {
         let message = format!("could not remove the finalizer: {}", said(&error));
         Failure::new(Reason::ReconciliationFailed, Retry::Backoff, message)

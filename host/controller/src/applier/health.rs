@@ -15,13 +15,15 @@ use plumb_pipeline::Spec;
 use super::failure::{Failure, Retry};
 use super::render::Desired;
 use super::report::Healthy;
-use super::{DISCOVERY, Run, judging};
+use super::run::Run;
+use super::state::ApplierStatus;
+use super::{DISCOVERY, judging};
 use crate::clusters::Actor;
 
 /// How many objects a message names.
 const NAMED: usize = 5;
 /// The pods of unhealthy workloads are asked for this often, for so many workloads.
-const PODS_EVERY: Duration = Duration::from_secs(10);
+pub(super) const PODS_EVERY: Duration = Duration::from_secs(10);
 const WORKLOADS: usize = 5;
 /// An object that is on its way is given this long before its pods are asked what is the matter.
 const PODS_AFTER: Duration = Duration::from_secs(5);
@@ -42,7 +44,7 @@ pub(super) struct Assessment {
 
 /// Looks at everything that was applied, and at what `spec.healthChecks` names.
 pub(super) async fn assess(
-    run: &mut Run<'_>,
+    run: &mut Run<'_, impl ApplierStatus>,
     actor: &Actor,
     checks: &Checks,
     desired: &Desired,
@@ -105,7 +107,7 @@ enum Found {
 
 /// The health of all, in the same order.
 async fn judge(
-    run: &Run<'_>,
+    run: &Run<'_, impl ApplierStatus>,
     checks: &Checks,
     objects: Vec<(ObjectId, Found)>,
     now: Timestamp,
@@ -134,11 +136,11 @@ fn checked(spec: &Spec, namespace: &str) -> Vec<(ObjectId, GroupVersionKind)> {
 }
 
 impl Assessment {
-    fn is_well(&self) -> bool {
+    pub(super) fn is_well(&self) -> bool {
         self.objects.iter().all(|(_, health)| health.status == HealthStatus::Current)
     }
 
-    fn unwell(&self) -> impl Iterator<Item = &(ObjectId, Health)> {
+    pub(super) fn unwell(&self) -> impl Iterator<Item = &(ObjectId, Health)> {
         self.objects.iter().filter(|(_, health)| health.status != HealthStatus::Current)
     }
 
@@ -162,7 +164,11 @@ impl Assessment {
 }
 
 /// Fails until what the spec waits for is well.
-pub(super) fn expect(run: &Run<'_>, assessment: &Assessment, revision: &str) -> Result<(), Failure> {
+pub(super) fn expect(
+    run: &Run<'_, impl ApplierStatus>,
+    assessment: &Assessment,
+    revision: &str,
+) -> Result<(), Failure> {
     let spec = &run.spec;
     let checks = checked(spec, &run.id.key.namespace);
     let is_awaited = |id: &ObjectId| spec.health.wait || checks.iter().any(|(check, _)| check == id);
@@ -192,14 +198,14 @@ pub(super) fn expect(run: &Run<'_>, assessment: &Assessment, revision: &str) -> 
     Err(Failure::new(Reason::Progressing, retry, message))
 }
 
-fn describe(id: &ObjectId, health: &Health) -> String {
+pub(super) fn describe(id: &ObjectId, health: &Health) -> String {
     let status = format!("{} status: '{:?}'", id.human(), health.status);
     if health.message.is_empty() { status } else { format!("{status}: {}", health.message) }
 }
 
 /// Adds what the pods of unhealthy workloads say, so that a crash loop is visible to those who never look at pods.
 async fn ask_pods(
-    run: &mut Run<'_>,
+    run: &mut Run<'_, impl ApplierStatus>,
     actor: &Actor,
     desired: &Desired,
     objects: &mut [(ObjectId, Health)],

@@ -12,8 +12,9 @@ use plumb_pipeline::{Parameters, PluginName, StepSpec};
 use plumb_plugin::Plugin;
 use serde_json::Map;
 
-use super::Run;
 use super::expressions::Expressions;
+use super::run::Run;
+use super::state::ApplierStatus;
 use crate::clusters::Actor;
 use crate::context::Context;
 use crate::plugins::{Asking, Runs, resolve};
@@ -22,7 +23,11 @@ use crate::plugins::{Asking, Runs, resolve};
 const ALL: Duration = Duration::from_secs(30);
 
 /// The plugins that the spec chooses for some kinds, those that Plugins of the namespace are, and the rules that come with Plumbline.
-pub(super) async fn checks(run: &Run<'_>, actor: &Arc<Actor>, expressions: &Expressions) -> Checks {
+pub(super) async fn checks(
+    run: &Run<'_, impl ApplierStatus>,
+    actor: &Arc<Actor>,
+    expressions: &Expressions,
+) -> Checks {
     let context = run.context;
     let mut checks = Checks::new(expressions.health.clone(), context.health_rules.clone());
     for entry in &run.spec.health.plugins {
@@ -37,7 +42,7 @@ pub(super) async fn checks(run: &Run<'_>, actor: &Arc<Actor>, expressions: &Expr
 }
 
 /// Adds a plugin that was chosen, if it is there and policies allow it, with as much as it may use.
-async fn add(checks: &mut Checks, choice: Choice<'_>, run: &Run<'_>, actor: &Arc<Actor>) {
+async fn add(checks: &mut Checks, choice: Choice<'_>, run: &Run<'_, impl ApplierStatus>, actor: &Arc<Actor>) {
     let (plugin, limits) = match resolve_check(&choice, run, actor).await {
         Ok((plugin, limits)) => (Ok(plugin), limits),
         Err(why) => (Err(why), PluginLimits::default()),
@@ -49,7 +54,7 @@ async fn add(checks: &mut Checks, choice: Choice<'_>, run: &Run<'_>, actor: &Arc
 /// It is handed nothing but objects.
 async fn resolve_check(
     choice: &Choice<'_>,
-    run: &Run<'_>,
+    run: &Run<'_, impl ApplierStatus>,
     actor: &Arc<Actor>,
 ) -> Result<(Plugin, PluginLimits), String> {
     let step = StepSpec {

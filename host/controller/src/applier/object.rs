@@ -4,27 +4,26 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::Api;
 use kube::{Client, Resource as _};
 use plumb_api::{
-    ApplierKind, CrossNamespaceSourceReference, DependencyReference, KubeConfigReference, Kustomization,
-    KustomizationStatus, Pipeline,
+    ApplierKind, Condition, DependencyReference, HelmRelease, Inventory, KubeConfigReference, Kustomization,
+    Pipeline,
 };
 use plumb_lint::{Finding, lint_kustomization};
 use plumb_pipeline::{Spec, kustomization};
 use serde_json::Value;
 
-use super::ApplierId;
+use super::{ApplierId, helm};
 use crate::Key;
 use crate::finalizers::{self, Finalizers};
 use crate::sources::SourceId;
-use crate::status::{self, Written};
 
 /// An applier as the watch brought it.
 #[derive(Clone, Debug)]
 pub(crate) enum Applier {
     Kustomization(Arc<Kustomization>),
     Pipeline(Arc<Pipeline>),
+    HelmRelease(Arc<HelmRelease>),
 }
 
 impl Applier {
@@ -32,6 +31,7 @@ impl Applier {
         match self {
             Self::Kustomization(_) => ApplierKind::Kustomization,
             Self::Pipeline(_) => ApplierKind::Pipeline,
+            Self::HelmRelease(_) => ApplierKind::HelmRelease,
         }
     }
 
@@ -39,6 +39,7 @@ impl Applier {
         let key = match self {
             Self::Kustomization(object) => Key::of(object.as_ref()),
             Self::Pipeline(object) => Key::of(object.as_ref()),
+            Self::HelmRelease(object) => Key::of(object.as_ref()),
         };
         ApplierId { kind: self.kind(), key }
     }
@@ -47,6 +48,7 @@ impl Applier {
         match self {
             Self::Kustomization(object) => &object.metadata,
             Self::Pipeline(object) => &object.metadata,
+            Self::HelmRelease(object) => &object.metadata,
         }
     }
 
@@ -58,22 +60,49 @@ impl Applier {
         self.meta().deletion_timestamp.is_some()
     }
 
-    /// The status as the API server has it.
-    pub(crate) fn status(&self) -> Option<&KustomizationStatus> {
+    /// The conditions, as the API server has them.
+    pub(crate) fn conditions(&self) -> &[Condition] {
+        let conditions = match self {
+            Self::Kustomization(object) => object.status.as_ref().map(|status| &status.conditions),
+            Self::Pipeline(object) => object.status.as_ref().map(|status| &status.conditions),
+            Self::HelmRelease(object) => object.status.as_ref().map(|status| &status.conditions),
+        };
+        conditions.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The objects that it has applied, as the API server has them; none while there is no status.
+    pub(crate) fn inventory(&self) -> Option<&Inventory> {
         match self {
-            Self::Kustomization(object) => object.status.as_ref(),
-            Self::Pipeline(object) => object.status.as_ref(),
+            Self::Kustomization(object) => object.status.as_ref()?.inventory.as_ref(),
+            Self::Pipeline(object) => object.status.as_ref()?.inventory.as_ref(),
+            Self::HelmRelease(object) => object.status.as_ref()?.inventory.as_ref(),
         }
     }
 
-    /// The newest status that is known.
-    pub(super) fn newest_status(
-        &self,
-        written: Option<&Written<KustomizationStatus>>,
-    ) -> KustomizationStatus {
+    /// The generation that it was last looked at in.
+    pub(crate) fn observed_generation(&self) -> Option<i64> {
         match self {
-            Self::Kustomization(object) => Written::newest(written, object.as_ref(), self.status()),
-            Self::Pipeline(object) => Written::newest(written, object.as_ref(), self.status()),
+            Self::Kustomization(object) => object.status.as_ref()?.observed_generation,
+            Self::Pipeline(object) => object.status.as_ref()?.observed_generation,
+            Self::HelmRelease(object) => object.status.as_ref()?.observed_generation,
+        }
+    }
+
+    /// The revision of its source that it has applied, where the status tells.
+    pub(crate) fn applied_revision(&self) -> Option<&str> {
+        match self {
+            Self::Kustomization(object) => object.status.as_ref()?.last_applied_revision.as_deref(),
+            Self::Pipeline(object) => object.status.as_ref()?.last_applied_revision.as_deref(),
+            Self::HelmRelease(_) => None,
+        }
+    }
+
+    /// The revision of its source that it tried last, of a HelmRelease the version of the chart.
+    pub(crate) fn attempted_revision(&self) -> Option<&str> {
+        match self {
+            Self::Kustomization(object) => object.status.as_ref()?.last_attempted_revision.as_deref(),
+            Self::Pipeline(object) => object.status.as_ref()?.last_attempted_revision.as_deref(),
+            Self::HelmRelease(object) => object.status.as_ref()?.last_attempted_revision.as_deref(),
         }
     }
 
@@ -81,19 +110,17 @@ impl Applier {
         match self {
             Self::Kustomization(object) => Spec::from(&object.spec),
             Self::Pipeline(object) => Spec::from(&object.spec),
-        }
-    }
-
-    fn source_ref(&self) -> &CrossNamespaceSourceReference {
-        match self {
-            Self::Kustomization(object) => &object.spec.source_ref,
-            Self::Pipeline(object) => &object.spec.source_ref,
+            Self::HelmRelease(object) => helm::spec_of(object),
         }
     }
 
     /// The source that it renders.
     pub(crate) fn source(&self) -> SourceId {
-        let reference = self.source_ref();
+        let reference = match self {
+            Self::Kustomization(object) => &object.spec.source_ref,
+            Self::Pipeline(object) => &object.spec.source_ref,
+            Self::HelmRelease(object) => return helm::source_of(object),
+        };
         let own = self.meta().namespace.as_deref().unwrap_or_default();
         let key = Key { namespace: reference.namespace_or(own).to_owned(), name: reference.name.clone() };
         SourceId { kind: reference.kind, key }
@@ -103,6 +130,7 @@ impl Applier {
         match self {
             Self::Kustomization(object) => &object.spec.depends_on,
             Self::Pipeline(object) => &object.spec.depends_on,
+            Self::HelmRelease(object) => &object.spec.depends_on,
         }
     }
 
@@ -110,6 +138,7 @@ impl Applier {
         match self {
             Self::Kustomization(object) => object.spec.kube_config.as_ref(),
             Self::Pipeline(object) => object.spec.apply.kube_config.as_ref(),
+            Self::HelmRelease(object) => object.spec.kube_config.as_ref(),
         }
     }
 
@@ -120,6 +149,7 @@ impl Applier {
                 !object.spec.suspend && kustomization::not_honoured(&object.spec).is_empty()
             }
             Self::Pipeline(object) => !object.spec.suspend,
+            Self::HelmRelease(object) => !object.spec.suspend,
         };
         can_be_honoured && !self.is_being_deleted()
     }
@@ -128,7 +158,7 @@ impl Applier {
     pub(super) fn has_dropped_fields(&self) -> bool {
         match self {
             Self::Kustomization(object) => object.spec.validation.is_some(),
-            Self::Pipeline(_) => false,
+            Self::Pipeline(_) | Self::HelmRelease(_) => false,
         }
     }
 
@@ -136,7 +166,7 @@ impl Applier {
     pub(super) fn lint(&self) -> Vec<Finding> {
         match self {
             Self::Kustomization(object) => lint_kustomization(object),
-            Self::Pipeline(_) => Vec::new(),
+            Self::Pipeline(_) | Self::HelmRelease(_) => Vec::new(),
         }
     }
 
@@ -145,6 +175,7 @@ impl Applier {
         let value = match self {
             Self::Kustomization(object) => serde_json::to_value(object.as_ref()),
             Self::Pipeline(object) => serde_json::to_value(object.as_ref()),
+            Self::HelmRelease(object) => serde_json::to_value(object.as_ref()),
         };
         value.unwrap_or_default()
     }
@@ -154,6 +185,7 @@ impl Applier {
         match self {
             Self::Kustomization(object) => object.object_ref(&()),
             Self::Pipeline(object) => object.object_ref(&()),
+            Self::HelmRelease(object) => object.object_ref(&()),
         }
     }
 
@@ -161,6 +193,7 @@ impl Applier {
         match self {
             Self::Kustomization(object) => finalizers::has(object.as_ref()),
             Self::Pipeline(object) => finalizers::has(object.as_ref()),
+            Self::HelmRelease(object) => finalizers::has(object.as_ref()),
         }
     }
 
@@ -168,6 +201,7 @@ impl Applier {
         match self {
             Self::Kustomization(object) => finalizers::add(client, object.as_ref()).await,
             Self::Pipeline(object) => finalizers::add(client, object.as_ref()).await,
+            Self::HelmRelease(object) => finalizers::add(client, object.as_ref()).await,
         }
     }
 
@@ -175,27 +209,7 @@ impl Applier {
         match self {
             Self::Kustomization(object) => finalizers::remove(client, object.as_ref()).await,
             Self::Pipeline(object) => finalizers::remove(client, object.as_ref()).await,
-        }
-    }
-
-    /// Patches the status from what it was to what it is; `None` when they are equal.
-    pub(super) async fn write_status(
-        &self,
-        client: &Client,
-        before: &KustomizationStatus,
-        after: &KustomizationStatus,
-    ) -> kube::Result<Option<Written<KustomizationStatus>>> {
-        let Key { namespace, name } = self.id().key;
-        let client = client.clone();
-        match self {
-            Self::Kustomization(_) => {
-                let api: Api<Kustomization> = Api::namespaced(client, &namespace);
-                status::write(&api, &name, before, after).await
-            }
-            Self::Pipeline(_) => {
-                let api: Api<Pipeline> = Api::namespaced(client, &namespace);
-                status::write(&api, &name, before, after).await
-            }
+            Self::HelmRelease(object) => finalizers::remove(client, object.as_ref()).await,
         }
     }
 }

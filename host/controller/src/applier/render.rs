@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use plumb_api::{ApplierKind, GroupVersionKind, Object, ObjectId, Reason};
+use plumb_api::{ApplierKind, GroupVersionKind, KustomizationStatus, Object, ObjectId, Reason};
 use plumb_apply::{Deferred, Kind};
 use plumb_pipeline::{Origin, Rendered, Request, Situation, stamp};
 use plumb_plugin::{Call, ClusterQuery, Limits};
@@ -12,7 +12,9 @@ use tokio::time::Instant;
 use super::expressions::Expressions;
 use super::failure::{Failure, Retry};
 use super::providing::Providing;
-use super::{DISCOVERY, Run, values};
+use super::run::Run;
+use super::state::ApplierStatus;
+use super::{DISCOVERY, values};
 use crate::artifacts::Artifact;
 use crate::clusters::Actor;
 use crate::events::Severity;
@@ -38,7 +40,7 @@ impl Desired {
 
 /// Renders the artifact, or finds that nothing it is made from has changed, and makes known what is wanted.
 pub(super) async fn render(
-    run: &mut Run<'_>,
+    run: &mut Run<'_, KustomizationStatus>,
     actor: &Arc<Actor>,
     expressions: &Arc<Expressions>,
     artifact: &Artifact,
@@ -58,7 +60,7 @@ pub(super) async fn render(
 }
 
 async fn attempt(
-    run: &Run<'_>,
+    run: &Run<'_, KustomizationStatus>,
     actor: &Arc<Actor>,
     expressions: &Arc<Expressions>,
     artifact: &Artifact,
@@ -91,7 +93,7 @@ fn build_failed(message: &str) -> Failure {
 }
 
 /// What expressions of steps may look at.
-fn situation(run: &Run<'_>, artifact: &Artifact) -> Situation {
+fn situation(run: &Run<'_, KustomizationStatus>, artifact: &Artifact) -> Situation {
     let source = run.source();
     Situation {
         kind: run.id.kind.to_string(),
@@ -122,7 +124,7 @@ async fn reads(actor: &Actor, asked: &[ClusterQuery]) -> Vec<(ObjectId, Kind)> {
 }
 
 /// The ids under which the objects will be in the cluster, as far as their kinds are known already.
-fn ids(run: &Run<'_>, actor: &Actor, objects: &[Object]) -> HashSet<ObjectId> {
+fn ids(run: &Run<'_, KustomizationStatus>, actor: &Actor, objects: &[Object]) -> HashSet<ObjectId> {
     let id = |object: &Object| match actor.cluster.kinds.known(&object.gvk()) {
         Some(kind) => {
             let mut id = object.id();
@@ -141,8 +143,12 @@ fn ids(run: &Run<'_>, actor: &Actor, objects: &[Object]) -> HashSet<ObjectId> {
 }
 
 /// Makes of what was rendered what can be applied. It is not kept: that would be a second copy of every object, and it is soon made.
-pub(super) async fn prepare(run: &Run<'_>, actor: &Actor, rendered: &Rendered) -> Result<Desired, Failure> {
-    let mut objects = rendered.objects.clone();
+pub(super) async fn prepare(
+    run: &Run<'_, impl ApplierStatus>,
+    actor: &Actor,
+    mut objects: Vec<Object>,
+    digest: &str,
+) -> Result<Desired, Failure> {
     stamp(&mut objects, &run.spec.apply, &run.id.owner());
     let deferred = place(run, actor, &mut objects).await?;
     let types: HashSet<GroupVersionKind> = objects.iter().map(Object::gvk).collect();
@@ -150,23 +156,27 @@ pub(super) async fn prepare(run: &Run<'_>, actor: &Actor, rendered: &Rendered) -
         objects: objects.into_iter().map(Arc::new).collect(),
         types: types.into_iter().collect(),
         deferred,
-        digest: rendered.digest.clone(),
+        digest: digest.to_owned(),
     })
 }
 
 /// Where all objects go that have a namespace. Kustomize has seen to that for a Kustomization.
-fn imposed_namespace<'a>(run: &'a Run<'_>) -> Option<&'a str> {
+fn imposed_namespace<'a>(run: &'a Run<'_, KustomizationStatus>) -> Option<&'a str> {
     let target = run.spec.apply.target_namespace.as_deref();
     target.filter(|_| run.id.kind == ApplierKind::Pipeline)
 }
 
 /// Where objects go that name no namespace, if their kind has one.
-fn default_namespace<'a>(run: &'a Run<'_>) -> &'a str {
+fn default_namespace<'a>(run: &'a Run<'_, impl ApplierStatus>) -> &'a str {
     run.spec.apply.target_namespace.as_deref().unwrap_or("default")
 }
 
 /// Gives every object the namespace in which the API server will see it, and takes out those whose kind the cluster does not know.
-async fn place(run: &Run<'_>, actor: &Actor, objects: &mut Vec<Object>) -> Result<Vec<Deferred>, Failure> {
+async fn place(
+    run: &Run<'_, impl ApplierStatus>,
+    actor: &Actor,
+    objects: &mut Vec<Object>,
+) -> Result<Vec<Deferred>, Failure> {
     let placed =
         actor.cluster.kinds.place_all(objects, default_namespace(run), Instant::now() + DISCOVERY).await;
     placed.map(|placed| placed.deferred).map_err(|errors| {

@@ -9,6 +9,7 @@ use plumb_api::{
 };
 
 use super::failure::{Failure, Retry};
+use super::state::ApplierStatus;
 
 /// A reconciliation as the status tells of it.
 pub(super) struct Report {
@@ -29,9 +30,9 @@ pub(super) struct Healthy {
 
 impl Report {
     /// Something is about to be changed.
-    pub(super) fn begin(&self, status: &mut KustomizationStatus, message: &str) {
+    pub(super) fn begin(&self, status: &mut impl ApplierStatus, message: &str) {
         self.attempted(status);
-        conditions::remove(&mut status.conditions, ConditionType::Stalled);
+        conditions::remove(status.conditions_mut(), ConditionType::Stalled);
         self.set(status, ConditionType::Reconciling, ConditionStatus::True, Reason::Progressing, message);
         self.set(status, ConditionType::Ready, ConditionStatus::Unknown, Reason::Progressing, message);
     }
@@ -55,18 +56,18 @@ impl Report {
     }
 
     /// The cluster is not, or not yet, what the source says.
-    pub(super) fn fail(&self, status: &mut KustomizationStatus, failure: &Failure) {
+    pub(super) fn fail(&self, status: &mut impl ApplierStatus, failure: &Failure) {
         self.attempted(status);
         let Failure { reason, message, retry } = failure;
         if failure.is_progress() {
             return self.begin(status, message);
         }
         if *retry == Retry::Never {
-            status.observed_generation = self.generation;
-            conditions::remove(&mut status.conditions, ConditionType::Reconciling);
+            status.observe(self.generation);
+            conditions::remove(status.conditions_mut(), ConditionType::Reconciling);
             self.set(status, ConditionType::Stalled, ConditionStatus::True, *reason, message);
         } else {
-            conditions::remove(&mut status.conditions, ConditionType::Stalled);
+            conditions::remove(status.conditions_mut(), ConditionType::Stalled);
             let why = Reason::ProgressingWithRetry;
             self.set(status, ConditionType::Reconciling, ConditionStatus::True, why, message);
         }
@@ -105,21 +106,21 @@ impl Report {
         });
     }
 
-    fn attempted(&self, status: &mut KustomizationStatus) {
-        if self.revision.is_some() {
-            status.last_attempted_revision = self.revision.clone();
+    fn attempted(&self, status: &mut impl ApplierStatus) {
+        if let Some(revision) = &self.revision {
+            status.attempted(revision);
         }
     }
 
-    fn set(
+    pub(super) fn set(
         &self,
-        status: &mut KustomizationStatus,
+        status: &mut impl ApplierStatus,
         type_: ConditionType,
         holds: ConditionStatus,
         reason: Reason,
         message: &str,
     ) {
-        set_condition(&mut status.conditions, type_, holds, reason, message, self.generation, self.now);
+        set_condition(status.conditions_mut(), type_, holds, reason, message, self.generation, self.now);
     }
 }
 

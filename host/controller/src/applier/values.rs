@@ -1,10 +1,10 @@
 //! The ConfigMaps and Secrets that steps are made from.
 
-use plumb_api::Reason;
+use plumb_api::{KustomizationStatus, Reason};
 use plumb_pipeline::{Spec, Values};
 
-use super::Run;
 use super::failure::{Failure, Retry};
+use super::run::Run;
 use crate::Config;
 use crate::inputs::{Input, InputId};
 use crate::plugins::listing;
@@ -22,7 +22,7 @@ pub(super) fn of_operator(spec: &Spec, config: &Config) -> impl Iterator<Item = 
 }
 
 /// All that there are. Whether one that is not there matters is for its step to say.
-pub(super) async fn gather(run: &Run<'_>) -> Result<Values, Failure> {
+pub(super) async fn gather(run: &Run<'_, KustomizationStatus>) -> Result<Values, Failure> {
     let (mut values, mut mistakes) = (Values::default(), Vec::new());
     for input in run.spec.inputs() {
         let id = InputId::new(input.kind(), run.id.key.namespace.clone(), input.name.to_owned());

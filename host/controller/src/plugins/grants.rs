@@ -7,13 +7,28 @@ pub(crate) mod vault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plumb_api::{Capabilities, Capability, Sensitive};
+use plumb_api::{Capabilities, Capability, ClusterReadGrant, Sensitive};
 use plumb_plugin::{Grants, SystemClock, SystemRandom};
 
 use crate::clusters::Actor;
 use crate::context::Context;
 use cluster::Reader;
 use http::Sender;
+
+/// What a chart is handed: everything that whoever releases it may read, as Helm's `lookup` has it, and the clock.
+pub(crate) fn of_releases(actor: Arc<Actor>) -> Grants {
+    let everything = ClusterReadGrant {
+        api_version: "*".to_owned(),
+        kind: "*".to_owned(),
+        namespaces: vec!["*".to_owned()],
+    };
+    Grants {
+        clock: Some(Arc::new(SystemClock)),
+        random: Some(Arc::new(SystemRandom)),
+        cluster: Some(Arc::new(Reader::new(actor, vec![everything]))),
+        ..Grants::default()
+    }
+}
 
 /// Hands over what was granted.
 pub(super) fn of(

@@ -40,6 +40,7 @@ use image::{Image, Repository};
 use policies::Policies;
 use policy::{Signatures, Subject};
 
+pub(crate) use grants::of_releases as grants_of_releases;
 pub(crate) use grants::vault::listing;
 pub(crate) use reconcile::run;
 pub(crate) use resolve::{Asking, Resolved, Runs, Unresolved, resolve};

@@ -315,6 +315,11 @@ impl Sources {
         Ok((sources, writers))
     }
 
+    /// Where what is not Git is kept.
+    pub(crate) fn content(&self) -> &ContentStore {
+        &self.content
+    }
+
     /// Ends the fetches that are under way.
     pub(crate) fn call_off(&self) {
         self.cancel.cancel();

@@ -4,6 +4,7 @@
 
 mod apply_engine;
 mod migration;
+mod releases;
 mod scene;
 mod servers;
 
@@ -16,6 +17,10 @@ mod a_field_that_is_not_honoured_stalls;
 mod a_git_repository_is_taken_in_part_and_put_together;
 mod a_git_server_that_goes_down_and_comes_back;
 mod a_helm_chart_is_a_source;
+mod a_helm_release_is_installed_and_upgraded;
+mod a_helm_release_is_kept_as_it_is;
+mod a_helm_release_runs_its_hooks_and_tests;
+mod a_helm_release_that_fails_is_remediated;
 mod a_kustomization_shapes_what_it_applies;
 mod a_pipeline_acts_as_its_service_account;
 mod a_pipeline_and_a_kustomization_of_one_name_are_two;

@@ -89,7 +89,7 @@ impl Engine {
         }
         let placed = self.kinds.place_all(&mut objects, &self.namespace, deadline).await;
         let placed = placed.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-        self.live.ensure(&placed.kinds, deadline).await;
+        self.live.ensure(&placed.kinds, plumb_api::OwnerLabels::Kustomize, deadline).await;
         let view = self.live.view(&placed.kinds);
         Ok(plan(Inputs {
             desired: objects.into_iter().map(Arc::new).collect(),

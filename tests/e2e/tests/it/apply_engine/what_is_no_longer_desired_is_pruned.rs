@@ -53,7 +53,15 @@ async fn an_object_of_the_same_name_made_by_somebody_else_stays() -> Result<()> 
     let theirs = serde_json::from_value(json!({"metadata": {"name": "a"}, "data": {"theirs": "1"}}))?;
     engine.config_maps().create(&PostParams::default(), &theirs).await?;
 
-    let pruned = engine.executor.prune(&[deletion], &engine.policy.owner, Instant::now() + PATIENCE).await;
+    let pruned = engine
+        .executor
+        .prune(
+            &[deletion],
+            &engine.policy.owner,
+            plumb_apply::Propagation::Background,
+            Instant::now() + PATIENCE,
+        )
+        .await;
     let kept: Vec<_> = pruned.kept.iter().map(|(id, reason)| (id.name.as_str(), reason.clone())).collect();
     assert_eq!(kept, [("a", Keep::NotLabelled)]);
     let left = engine.config_maps().get("a").await?;

@@ -1,0 +1,122 @@
+//! The HelmChart that is made of `spec.chart`: in the namespace of its source, named after the HelmRelease.
+
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use plumb_api::{HelmChartTemplate, HelmRelease, Object, Reason};
+use plumb_apply::RELEASE_FIELD_MANAGER;
+use serde_json::{Map, Value, json};
+
+use super::Turn;
+use crate::applier::failure::{Failure, Retry};
+use crate::status::{bounded, said};
+use crate::{Key, Tenancy};
+
+/// Creates, updates or deletes the HelmChart, as the spec says. What is as it should be costs no request.
+pub(super) async fn keep(run: &mut Turn<'_>, release: &HelmRelease) -> Result<(), Failure> {
+    let wanted = release.spec.chart.as_ref().map(|template| (key(release, template), template));
+    let name = wanted.as_ref().map(|(key, _)| key.to_string());
+    if run.status.helm_chart.is_some() && run.status.helm_chart != name {
+        delete(run).await?;
+    }
+    let Some((key, template)) = wanted else { return Ok(()) };
+    allow(run, &key)?;
+    let object = helm_chart(release, template, &key)?;
+    let digest = plumb_apply::desired_digest(&object);
+    if run.memory.own.helm_chart == Some(digest) && run.context.sources.exists(&run.object.source()) {
+        return Ok(());
+    }
+    let api = charts(run, &key.namespace);
+    let params = PatchParams::apply(RELEASE_FIELD_MANAGER).force();
+    let applied = bounded(api.patch(&key.name, &params, &Patch::Apply(object.fields()))).await;
+    applied.map_err(|error| failed(&format!("could not apply HelmChart '{key}'"), &error))?;
+    run.memory.own.helm_chart = Some(digest);
+    run.status.helm_chart = name;
+    Ok(())
+}
+
+/// Deletes the HelmChart that was made, if there is one.
+pub(super) async fn delete(run: &mut Turn<'_>) -> Result<(), Failure> {
+    let Some((namespace, name)) = run.status.helm_chart.as_deref().and_then(|chart| chart.split_once('/'))
+    else {
+        run.status.helm_chart = None;
+        return Ok(());
+    };
+    let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+    allow(run, &key)?;
+    let api = charts(run, &key.namespace);
+    match bounded(api.delete(&key.name, &DeleteParams::background())).await {
+        Err(error) if !matches!(&error, kube::Error::Api(status) if status.is_not_found()) => {
+            Err(failed(&format!("could not delete HelmChart '{key}'"), &error))
+        }
+        Ok(_) | Err(_) => {
+            run.status.helm_chart = None;
+            run.memory.own.helm_chart = None;
+            Ok(())
+        }
+    }
+}
+
+/// Where the HelmChart of a release is.
+pub(super) fn key(release: &HelmRelease, template: &HelmChartTemplate) -> Key {
+    let own = release.metadata.namespace.as_deref().unwrap_or_default();
+    Key { namespace: template.spec.source_ref.namespace_or(own).to_owned(), name: release.helm_chart_name() }
+}
+
+/// Attack 21 (multi-tenancy): a HelmChart in another namespace is a way to its sources.
+fn allow(run: &Turn<'_>, key: &Key) -> Result<(), Failure> {
+    allowed(&run.context.config.tenancy, &run.id.key.namespace, key)
+}
+
+fn allowed(tenancy: &Tenancy, own: &str, key: &Key) -> Result<(), Failure> {
+    if !tenancy.no_cross_namespace_refs || key.namespace == own {
+        return Ok(());
+    }
+    let message = format!("can't access HelmChart '{key}': cross-namespace references have been blocked");
+    Err(Failure::new(Reason::AccessDenied, Retry::Never, message))
+}
+
+fn charts(run: &Turn<'_>, namespace: &str) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("source.toolkit.fluxcd.io", "v1", "HelmChart"),
+        "helmcharts",
+    );
+    Api::namespaced_with(run.context.client.clone(), namespace, &resource)
+}
+
+/// The HelmChart as it is applied.
+fn helm_chart(release: &HelmRelease, template: &HelmChartTemplate, key: &Key) -> Result<Object, Failure> {
+    let spec = &template.spec;
+    let mut fields = match serde_json::to_value(spec) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    fields
+        .insert("sourceRef".to_owned(), json!({"kind": spec.source_ref.kind, "name": spec.source_ref.name}));
+    let interval = spec.interval.as_ref().unwrap_or(&release.spec.interval);
+    fields.insert("interval".to_owned(), json!(interval));
+    let metadata = template.metadata.clone().unwrap_or_default();
+    let mut labels = metadata.labels;
+    labels.insert(
+        plumb_api::annotations::RELEASE_OWNER_NAME.to_owned(),
+        release.metadata.name.clone().unwrap_or_default(),
+    );
+    labels.insert(
+        plumb_api::annotations::RELEASE_OWNER_NAMESPACE.to_owned(),
+        release.metadata.namespace.clone().unwrap_or_default(),
+    );
+    let mut meta = json!({"name": key.name, "namespace": key.namespace, "labels": labels});
+    if !metadata.annotations.is_empty()
+        && let Some(meta) = meta.as_object_mut()
+    {
+        meta.insert("annotations".to_owned(), json!(metadata.annotations));
+    }
+    let object = json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmChart", "metadata": meta, "spec": fields,
+    });
+    Object::new(object)
+        .map_err(|error| Failure::new(Reason::ReconciliationFailed, Retry::Never, error.to_string()))
+}
+
+fn failed(what: &str, error: &kube::Error) -> Failure {
+    Failure::new(Reason::ReconciliationFailed, Retry::Backoff, format!("{what}: {}", said(error)))
+}

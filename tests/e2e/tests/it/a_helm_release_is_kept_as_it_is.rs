@@ -1,0 +1,90 @@
+use serde_json::{Value, json};
+
+use crate::releases::{release, released, scene, wait_for};
+
+#[tokio::test]
+async fn what_is_deleted_comes_back_and_fields_do_where_the_spec_says_so() -> anyhow::Result<()> {
+    let scene = scene("helm-drift", &[]).await?;
+    let web = release(&scene, "web", json!({}));
+    released(&scene, &web, 1).await?;
+    let settings = scene.config_map("web-settings");
+
+    // The interval is an hour: only the watch can tell.
+    let before = scene.cluster.get(&settings).await?.unwrap_or_default();
+    scene.cluster.delete(&settings).await?;
+    let is_new = |live: &Value| live["metadata"]["uid"] != before["metadata"]["uid"];
+    scene.wait(&settings, "the object is back", is_new).await?;
+
+    scene.cluster.edit(&settings, &json!({"data": {"key": "by hand"}})).await?;
+    scene.request(&web, "one").await?;
+    let is_handled = |object: &Value| object["status"]["lastHandledReconcileAt"] == "one";
+    scene.wait(&web, "it was looked at", is_handled).await?;
+    let live = scene.cluster.get(&settings).await?.unwrap_or_default();
+    assert_eq!(live["data"]["key"], "by hand", "drift detection is off");
+
+    scene.cluster.edit(&web, &json!({"spec": {"driftDetection": {"mode": "warn"}}})).await?;
+    let message = wait_for(&scene, &web, "Drifted", "True", "DriftDetected").await?;
+    assert!(message.contains("web-settings changed (/data/key)"), "{message}");
+    let live = scene.cluster.get(&settings).await?.unwrap_or_default();
+    assert_eq!(live["data"]["key"], "by hand", "it is only told");
+
+    let ignore = json!([{"paths": ["/data/key"], "target": {"kind": "ConfigMap"}}]);
+    let drift = json!({"spec": {"driftDetection": {"mode": "enabled", "ignore": ignore}}});
+    scene.cluster.edit(&web, &drift).await?;
+    wait_for(&scene, &web, "Drifted", "False", "NoDriftDetected").await?;
+    scene
+        .cluster
+        .edit(&web, &json!({"spec": {"driftDetection": {"mode": "enabled", "ignore": null}}}))
+        .await?;
+    scene.wait(&settings, "the field is put back", |live| live["data"]["key"] == "one").await?;
+    scene.cluster.edit(&settings, &json!({"data": {"key": "again"}})).await?;
+    scene.wait(&settings, "the field is put back at once", |live| live["data"]["key"] == "one").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn and_waits_for_what_it_depends_on() -> anyhow::Result<()> {
+    use crate::scene::config_map;
+    let scene = scene(
+        "helm-depends",
+        &[
+            ("apps/kustomization.yaml", "resources: [a.yaml]"),
+            ("apps/a.yaml", &config_map("a", "b")),
+            ("later/kustomization.yaml", "resources: [b.yaml]"),
+            ("later/b.yaml", &config_map("b", "c")),
+        ],
+    )
+    .await?;
+    let on = json!({"dependsOn": [{"kind": "Kustomization", "name": "apps"}]});
+    let web = release(&scene, "web", on);
+    scene.cluster.apply(&web).await?;
+    let message = scene.wait_condition(&web, "False", "DependencyNotReady").await?;
+    assert!(message.contains("does not exist"), "{message}");
+    let after = json!({"path": "./later", "dependsOn": [{"kind": "HelmRelease", "name": "web"}]});
+    let apps = scene.kustomization("apps", json!({"path": "./apps"}));
+    scene.cluster.apply(&apps).await?;
+    released(&scene, &web, 1).await?;
+    // And the other way round.
+    let later = scene.kustomization("later", after);
+    scene.cluster.apply(&later).await?;
+    scene.wait(&later, "it is ready", plumb_test_support::cluster::is_ready).await?;
+    Ok(())
+}
+
+// Attack 21 (multi-tenancy): a release in the name of somebody who may not.
+#[tokio::test]
+async fn and_does_what_its_service_account_may() -> anyhow::Result<()> {
+    let scene = scene("helm-tenant", &[]).await?;
+    let rules = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]}]);
+    scene.service_account("robot", rules).await?;
+    let web = release(&scene, "web", json!({"serviceAccountName": "robot"}));
+    scene.cluster.apply(&web).await?;
+    let message = wait_for(&scene, &web, "Released", "False", "InstallFailed").await?;
+    assert!(message.contains("configmaps \"web-settings\" is forbidden"), "{message}");
+    assert!(scene.cluster.get(&scene.config_map("web-settings")).await?.is_none());
+    // Its account is gone, and nobody can uninstall it: it goes all the same.
+    scene.cluster.delete(&scene.object("v1", "ServiceAccount", "robot")).await?;
+    scene.cluster.delete(&web).await?;
+    scene.cluster.wait_gone(&web).await?;
+    Ok(())
+}
