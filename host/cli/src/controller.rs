@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use kube::core::Selector;
-use plumb_api::ByteSize;
+use plumb_api::{ApplierKind, ByteSize};
 use plumb_apply::{InvalidSelector, OverrideManagers, Stages, label_selector};
 use plumb_controller::{Config, Election, Kind, KubeConfigPolicy, Tenancy};
 use plumb_source::transport::AddressPolicy;
@@ -183,7 +183,12 @@ impl Controller {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         self.start_logs()?;
         let config = self.config()?;
-        prepare::prepare(&config.cache_dir, &config.plugin_dir);
+        prepare::prepare(prepare::RENDERER, &config.cache_dir, &config.plugin_dir);
+        if config.kinds.contains(&Kind::Applier(ApplierKind::HelmRelease)) {
+            // The first release waits for it, and nothing else does.
+            let (cache, plugins) = (config.cache_dir.clone(), config.plugin_dir.clone());
+            std::thread::spawn(move || prepare::prepare("helm", &cache, &plugins));
+        }
         cluster::block_on(async {
             let client = cluster::client(cluster::Pace::Watching).await?;
             let stop = CancellationToken::new();
