@@ -115,3 +115,23 @@ async fn and_uninstalled_with_its_object() -> anyhow::Result<()> {
     })
     .await
 }
+
+#[tokio::test]
+async fn and_changed_by_post_renderers() -> anyhow::Result<()> {
+    let scene = scene("helm-post", &[]).await?;
+    let renderers = |value: &str| {
+        let patch = format!("- op: add\n  path: /data/patched\n  value: {value}\n");
+        json!([{"kustomize": {"patches": [{"patch": patch, "target": {"kind": "ConfigMap"}}]}}])
+    };
+    let labels = json!({"labels": {"team": "shop"}});
+    let web = release(&scene, "web", json!({"commonMetadata": labels, "postRenderers": renderers("first")}));
+    released(&scene, &web, 1).await?;
+    let settings = scene.cluster.get(&scene.config_map("web-settings")).await?.unwrap_or_default();
+    assert_eq!(settings["data"], json!({"key": "one", "revision": "1", "patched": "first"}));
+    assert_eq!(settings["metadata"]["labels"]["team"], "shop");
+    scene.cluster.edit(&web, &json!({"spec": {"postRenderers": renderers("second")}})).await?;
+    wait_released(&scene, &web, 2).await?;
+    let settings = scene.cluster.get(&scene.config_map("web-settings")).await?.unwrap_or_default();
+    assert_eq!(settings["data"]["patched"], "second");
+    Ok(())
+}

@@ -19,6 +19,7 @@ mod a_git_server_that_goes_down_and_comes_back;
 mod a_helm_chart_is_a_source;
 mod a_helm_release_is_installed_and_upgraded;
 mod a_helm_release_is_kept_as_it_is;
+mod a_helm_release_is_taken_over;
 mod a_helm_release_runs_its_hooks_and_tests;
 mod a_helm_release_that_fails_is_remediated;
 mod a_kustomization_shapes_what_it_applies;
