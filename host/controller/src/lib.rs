@@ -168,7 +168,7 @@ pub async fn run(client: kube::Client, config: Config, stop: CancellationToken) 
     };
     let probes = Probes { metrics: metrics.clone(), ready: ready.clone() };
     let serving = listener.map(|listener| tokio::spawn(server::serve(listener, probes, stop.clone())));
-    let result = lead(client, config, metrics, &ready, &stop).await;
+    let result = Box::pin(lead(client, config, metrics, &ready, &stop)).await;
     stop.cancel();
     if let Some(serving) = serving {
         serving.await.context("the server of probes and metrics broke down")??;
@@ -189,7 +189,7 @@ async fn lead(
     // A replica that waits is ready: it is there to take over.
     ready.store(true, Ordering::Relaxed);
     let Some(election) = context.config.election.clone() else {
-        return reconcile(context, writers, stop.clone()).await;
+        return Box::pin(reconcile(context, writers, stop.clone())).await;
     };
     let Some(leadership) = leader::acquire(client, election, stop).await? else {
         return Ok(());

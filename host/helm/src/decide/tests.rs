@@ -495,12 +495,9 @@ proptest! {
         let mut fates = fates.into_iter().chain(std::iter::repeat(Fate::Works));
         let mut ended = None;
         for _ in 0..40 {
-            match world.turn(&mut fates) {
-                Some(step @ (Step::Done | Step::Stalled { .. })) => {
-                    ended = Some(step);
-                    break;
-                }
-                Some(_) | None => {}
+            if let Some(step @ (Step::Done | Step::Stalled { .. })) = world.turn(&mut fates) {
+                ended = Some(step);
+                break;
             }
         }
         let ended = ended.unwrap_or_else(|| panic!("it does not come to rest: {:#?}", world.status));
