@@ -104,7 +104,7 @@ impl Emitter {
         }
         let outer = self.indent;
         // A sequence in a mapping is not indented.
-        if !(place == Place::Value && !self.after_indention) {
+        if place != Place::Value || self.after_indention {
             self.indent = Some(outer.map_or(0, |outer| outer + INDENT));
         }
         for item in items {
@@ -241,8 +241,8 @@ impl Emitter {
             0xa0 => "_".to_owned(),
             0x2028 => "L".to_owned(),
             0x2029 => "P".to_owned(),
-            0..=0xff => format!("x{code:02X}"),
-            0x100..=0xffff => format!("u{code:04X}"),
+            _ if code <= 0xff => format!("x{code:02X}"),
+            _ if code <= 0xffff => format!("u{code:04X}"),
             _ => format!("U{code:08X}"),
         };
         self.put('\\');

@@ -103,7 +103,7 @@ pub fn put_back(
     for object in found {
         match hook_of(&object) {
             IsHook::No => objects.push(object),
-            IsHook::Yes(hook) => hooks.push(RenderedHook { hook, object: object.object }),
+            IsHook::Yes(hook) => hooks.push(RenderedHook { hook: *hook, object: object.object }),
             IsHook::OfNoEvent => {}
         }
     }
@@ -154,7 +154,7 @@ fn kind(object: &Value) -> &str {
 
 enum IsHook {
     No,
-    Yes(Hook),
+    Yes(Box<Hook>),
     /// It names an event that there is none of: Helm leaves it out altogether.
     OfNoEvent,
 }
@@ -169,7 +169,7 @@ fn hook_of(object: &RenderedObject) -> IsHook {
     let policies = |key: &str| -> Vec<String> {
         annotation(key).map(|policies| words(policies).collect()).unwrap_or_default()
     };
-    IsHook::Yes(Hook {
+    IsHook::Yes(Box::new(Hook {
         name: metadata("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
         kind: kind(&object.object).to_owned(),
         path: object.source.clone(),
@@ -179,7 +179,7 @@ fn hook_of(object: &RenderedObject) -> IsHook {
         delete_policies: policies(DELETE_POLICY),
         output_log_policies: policies(OUTPUT_LOG_POLICY),
         last_run: HookRun::default(),
-    })
+    }))
 }
 
 fn words(list: &str) -> impl Iterator<Item = String> {

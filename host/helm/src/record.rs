@@ -382,7 +382,7 @@ fn decompress(bytes: &[u8], name: &str) -> Result<Vec<u8>, RecordError> {
 
 /// Which records to delete before a new one is written, so that there are no more than `max_history` with it: the oldest first, and never the
 /// one that is deployed. `None` keeps all.
-pub fn to_prune<'a>(records: &'a [Release], max_history: Option<usize>) -> Vec<&'a Release> {
+pub fn to_prune(records: &[Release], max_history: Option<usize>) -> Vec<&Release> {
     let Some(room) = max_history.map(|most| most.saturating_sub(1)) else { return Vec::new() };
     let mut oldest_first: Vec<&Release> = records.iter().collect();
     oldest_first.sort_by_key(|release| release.version());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ServiceAccount as ServiceAccountObject;
 use kube::api::Api;
-use plumb_api::{Reason, is_object_name};
+use plumb_api::{ApplierKind, Reason, is_object_name};
 use plumb_pipeline::Spec;
 
 use super::ApplierId;
@@ -107,7 +107,8 @@ pub(super) fn refuse_cross_namespace(spec: &Spec, own: &ApplierId, tenancy: &Ten
     let source = &spec.source_ref;
     let is_other = |namespace: &str| namespace != own.key.namespace;
     let denied = if is_other(source.namespace_or(&own.key.namespace)) {
-        Some(format!("spec.sourceRef {source}"))
+        let field = if own.kind == ApplierKind::HelmRelease { "chart" } else { "spec.sourceRef" };
+        Some(format!("{field} {source}"))
     } else {
         // That another Kustomization is ready may be known; what it says otherwise may not.
         let reads = |dependency: &&plumb_api::DependencyReference| {
@@ -142,7 +143,7 @@ mod tests {
     }
 
     fn id() -> ApplierId {
-        ApplierId { kind: plumb_api::ApplierKind::Kustomization, key: key() }
+        ApplierId { kind: ApplierKind::Kustomization, key: key() }
     }
 
     fn key() -> Key {

@@ -46,9 +46,7 @@ pub(super) fn read(text: &str) -> Result<Map<String, Value>, NotYaml> {
         Some(Ok(Yaml(_))) => Err(NotYaml::NoObject("a single value")),
         Some(Err(error)) => {
             let line = error.location().map(|location| location.line());
-            Err(NotYaml::Syntax {
-                line: line.and_then(|line| u64::try_from(line).ok()).filter(|line| *line > 0),
-            })
+            Err(NotYaml::Syntax { line: line.filter(|line| *line > 0) })
         }
     }
 }
@@ -65,7 +63,7 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Map<String, Value>>, NotYaml> 
             Ok(Yaml(_)) => return Err(NotYaml::NoObject("a single value")),
             Err(error) => {
                 let line = error.location().map(|location| location.line());
-                let line = line.and_then(|line| u64::try_from(line).ok()).filter(|line| *line > 0);
+                let line = line.filter(|line| *line > 0);
                 return Err(NotYaml::Syntax { line });
             }
         }

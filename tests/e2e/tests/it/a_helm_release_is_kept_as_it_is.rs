@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
-use crate::releases::{release, released, scene, wait_for};
+use crate::releases::{CHART, SETTINGS, VALUES, release, released, scene, wait_for};
+use crate::scene::Scene;
 
 #[tokio::test]
 async fn what_is_deleted_comes_back_and_fields_do_where_the_spec_says_so() -> anyhow::Result<()> {
@@ -86,5 +87,48 @@ async fn and_does_what_its_service_account_may() -> anyhow::Result<()> {
     scene.cluster.delete(&scene.object("v1", "ServiceAccount", "robot")).await?;
     scene.cluster.delete(&web).await?;
     scene.cluster.wait_gone(&web).await?;
+    Ok(())
+}
+
+// Attack 21 (multi-tenancy): charts and values of somebody else, and a kubeconfig that runs a program.
+#[tokio::test]
+async fn and_reaches_nothing_of_other_namespaces() -> anyhow::Result<()> {
+    let files = [
+        ("charts/web/Chart.yaml", CHART),
+        ("charts/web/values.yaml", VALUES),
+        ("charts/web/templates/settings.yaml", SETTINGS),
+    ];
+    let scene = Scene::with_files_and("helm-locked", &files, &["--no-cross-namespace-refs"]).await?;
+    let source = json!({"kind": "GitRepository", "name": "source", "namespace": "default"});
+    let foreign = json!({"spec": {"chart": "./charts/web", "sourceRef": source}});
+    let chart_ref = json!({"kind": "HelmChart", "name": "web", "namespace": "default"});
+    for spec in [json!({"chart": foreign}), json!({"chartRef": chart_ref})] {
+        let mut web = release(&scene, "web", json!({}));
+        web["spec"] = spec;
+        web["spec"]["interval"] = "1h".into();
+        scene.cluster.apply(&web).await?;
+        let message = scene.wait_condition(&web, "False", "AccessDenied").await?;
+        assert!(message.contains("cross-namespace references have been blocked"), "{message}");
+        scene.cluster.delete(&web).await?;
+        scene.cluster.wait_gone(&web).await?;
+    }
+    let elsewhere = json!([{"kind": "Secret", "name": "../default/values"}]);
+    let web = release(&scene, "values", json!({"valuesFrom": elsewhere}));
+    scene.cluster.apply(&web).await?;
+    scene.wait_condition(&web, "False", "ValuesError").await?;
+
+    let mut secret = scene.object("v1", "Secret", "hostile");
+    let user = json!({"name": "u", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch"}}});
+    let cluster = json!({"name": "c", "cluster": {"server": "https://127.0.0.1:1"}});
+    let context = json!({"name": "x", "context": {"cluster": "c", "user": "u"}});
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "x",
+        "clusters": [cluster], "users": [user], "contexts": [context]});
+    secret["stringData"] = json!({"value": kubeconfig.to_string()});
+    scene.cluster.apply(&secret).await?;
+    let kubeconfig = json!({"secretRef": {"name": "hostile"}});
+    let web = release(&scene, "elsewhere", json!({"kubeConfig": kubeconfig}));
+    scene.cluster.apply(&web).await?;
+    let message = scene.wait_condition(&web, "False", "ReconciliationFailed").await?;
+    assert!(message.contains("(exec)"), "{message}");
     Ok(())
 }

@@ -166,7 +166,11 @@ impl Turn<'_> {
             let (decision, drifted) = self.decide(&look, forced).await?;
             forced = false;
             tracing::debug!(object = %self.id, state = ?decision.state, why = decision.why, step = ?decision.step, "decided");
-            if let Some(told) = self.told(&look).decided(&decision, &drifted) {
+            let drift = conditions::find(&self.status.conditions, ConditionType::Drifted);
+            let known = drift.map(|drift| drift.message.clone());
+            if let Some(told) = self.told(&look).decided(&decision, &drifted)
+                && known.as_ref() != Some(&told.message)
+            {
                 self.publish_told(&told, &look.desired.chart_version).await;
             }
             let end = match decision.step {
