@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::releases::{release, released, scene, status_of, wait_for, wait_released};
+use crate::releases::{is_waiting, release, released, scene, status_of, wait_for, wait_released};
 use crate::scene::Scene;
 
 /// A ConfigMap that is a hook.
@@ -22,7 +22,7 @@ fn pod(name: &str, event: &str, policy: &str) -> String {
 
 async fn ends(scene: &Scene, name: &str, phase: &str) -> anyhow::Result<()> {
     let pod = scene.object("v1", "Pod", name);
-    scene.wait(&pod, "the hook runs", |_| true).await?;
+    scene.wait(&pod, "the hook runs", is_waiting).await?;
     scene.cluster.edit_status(&pod, &json!({"status": {"phase": phase}})).await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::releases::{release, released, scene, status_of, wait_for, wait_released};
+use crate::releases::{is_waiting, release, released, scene, status_of, wait_for, wait_released};
 
 /// A ConfigMap that the API server refuses where the value says so.
 const REFUSED: &str = "{{- if .Values.broken }}\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: broken}\nno: such field\n{{- end }}\n";
@@ -63,7 +63,8 @@ async fn a_release_that_was_interrupted_is_finished_after_a_restart() -> anyhow:
     scene.controller.start_again().await?;
     // The record is unlocked, and the upgrade that follows runs the hook anew.
     let first = scene.cluster.get(&slow).await?.unwrap_or_default();
-    let is_new = |pod: &Value| pod["metadata"]["uid"] != first["metadata"]["uid"];
+    // What the node says of it comes a moment later, and would be the last word.
+    let is_new = |pod: &Value| pod["metadata"]["uid"] != first["metadata"]["uid"] && is_waiting(pod);
     scene.wait(&slow, "the hook runs again", is_new).await?;
     scene.cluster.edit_status(&slow, &json!({"status": {"phase": "Succeeded"}})).await?;
     wait_released(&scene, &web, 2).await?;

@@ -79,3 +79,8 @@ pub(crate) async fn wait_for(
     let (_, _, message) = condition(&found, type_).context("the condition has gone")?;
     Ok(message.to_owned())
 }
+
+/// Whether the node of a pod has said that it waits.
+pub(crate) fn is_waiting(pod: &Value) -> bool {
+    pod["status"]["containerStatuses"][0]["state"]["waiting"].is_object()
+}
