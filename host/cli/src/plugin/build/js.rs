@@ -1,4 +1,6 @@
 //! JavaScript, by ComponentizeJS: the source and the engine SpiderMonkey become one component.
+//!
+//! `package.json` names `preview2-shim` because ComponentizeJS imports it without saying so, and works with some versions only.
 
 use std::fs;
 use std::process::Command;
