@@ -123,7 +123,7 @@ fn default_timeout() -> Duration {
 #[serde(rename_all = "camelCase")]
 pub struct BucketSts {
     /// What the service is: `aws` is AWS STS, for the provider `aws`; `ldap` is that of MinIO with LDAP, for the
-    /// provider `generic`, and is not supported yet.
+    /// provider `generic`.
     pub provider: BucketStsProvider,
     /// The address of the service, for example `https://sts.eu-central-1.amazonaws.com`.
     #[schemars(regex(pattern = "^(http|https)://.*$"))]

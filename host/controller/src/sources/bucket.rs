@@ -6,12 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use plumb_api::{Artifact as ArtifactStatus, Bucket, BucketStatus, LocalObjectReference, Reason, SourceKind};
-use plumb_source::bucket::{BucketFetch, BucketFetched, Provider};
+use plumb_source::bucket::{Access, BucketFetch, BucketFetched, Provider};
 use plumb_source::content::Stored;
 use plumb_source::transport::Transport;
 
 use super::failure::{Failure, Stage};
 use super::kept::{self, Kept};
+use super::workload::workload;
 use super::{All, Fetch, Fetched, Recalled, Schedule, Signature, Source, Sources, Standing, secrets};
 use crate::artifacts::Artifact;
 use crate::context::Context;
@@ -116,22 +117,16 @@ async fn request(
     known: Option<&Artifact>,
 ) -> Result<BucketFetch, Failure> {
     let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
-    // Without this, the identity of the controller would be used in its place.
-    if spec.service_account_name.is_some() {
-        let message = "spec.serviceAccountName is not supported yet; use spec.secretRef, or let Flux's source-controller \
-                       reconcile this object";
-        return Err(Failure::stalled(Stage::Fetch, Reason::UnsupportedField, message));
-    }
-    let secret = secrets::find(context, &namespace, spec.secret_ref.as_ref(), &secrets::CREDENTIALS).await?;
-    let provider = Provider::of_spec(spec, secret.as_ref())?;
-    let certificates =
-        secrets::find(context, &namespace, spec.cert_secret_ref.as_ref(), &secrets::CERTIFICATES).await?;
-    let transport = Transport::from_secret(&certificates.unwrap_or_default());
-    let transport = Transport {
+    let way = Transport {
         proxy: secrets::proxy(context, &namespace, spec.proxy_secret_ref.as_ref()).await?,
         addresses: context.config.addresses.clone(),
-        ..transport.map_err(|error| secrets::unusable(&error))?
+        ..Transport::default()
     };
+    let access = access(object, &namespace, &way, context).await?;
+    let provider = Provider::of_spec(spec, access)?;
+    let certificates =
+        secrets::find(context, &namespace, spec.cert_secret_ref.as_ref(), &secrets::CERTIFICATES).await?;
+    let transport = with_certificates(way, certificates)?;
     Ok(BucketFetch {
         owner: object.uid().unwrap_or_default(),
         provider,
@@ -142,4 +137,32 @@ async fn request(
         timeout: spec.timeout.to_std().min(context.config.longest_fetch),
         known: known.map(|artifact| artifact.revision.clone()),
     })
+}
+
+/// What the store is signed in to with: the Secrets that the spec names, or else the identity of its service account, or of this controller.
+async fn access(
+    object: &Bucket,
+    namespace: &str,
+    way: &Transport,
+    context: &Context,
+) -> Result<Access, Failure> {
+    let (spec, sts) = (&object.spec, object.spec.sts.as_ref());
+    let sts_secret = sts.and_then(|sts| sts.secret_ref.as_ref());
+    let certificates = sts.and_then(|sts| sts.cert_secret_ref.as_ref());
+    let certificates = secrets::find(context, namespace, certificates, &secrets::STS_CERTIFICATES).await?;
+    let account = spec.service_account_name.as_deref();
+    Ok(Access {
+        secret: secrets::find(context, namespace, spec.secret_ref.as_ref(), &secrets::CREDENTIALS).await?,
+        sts_secret: secrets::find(context, namespace, sts_secret, &secrets::STS_CREDENTIALS).await?,
+        workload: workload(context, namespace.to_owned(), account).await?,
+        tokens: Arc::clone(&context.sources.tokens),
+        transport: with_certificates(way.clone(), certificates)?,
+    })
+}
+
+/// The same way, with the certificates of a Secret, if there is one.
+fn with_certificates(way: Transport, data: Option<secrets::Data>) -> Result<Transport, Failure> {
+    let read = Transport::from_secret(&data.unwrap_or_default());
+    let Transport { ca, client_certificate, .. } = read.map_err(|error| secrets::unusable(&error))?;
+    Ok(Transport { ca, client_certificate, ..way })
 }

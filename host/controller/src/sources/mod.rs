@@ -259,7 +259,7 @@ pub(crate) struct Sources {
     content: Arc<ContentStore>,
     recall: Recall,
     /// Of identities that sign in without a password.
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
     /// Bounds the fetches of all kinds.
     permits: Permits,
     /// End the fetches when the controller stops.
@@ -299,7 +299,7 @@ impl Sources {
             content: Arc::new(content),
             git: GitStore::open(&storage.join("git"), Limits::default()).with_context(failed)?,
             recall: Recall::open(&storage.join("revisions")).with_context(failed)?,
-            tokens: Tokens::new(),
+            tokens: Arc::new(Tokens::new()),
             permits: Permits::new(FETCHES),
             cancel: Cancel::new(),
             called_off: CancellationToken::new(),

@@ -24,6 +24,10 @@ pub(super) struct Purpose {
 
 pub(super) const CREDENTIALS: Purpose = Purpose { field: "spec.secretRef", content: "the credentials" };
 pub(super) const CERTIFICATES: Purpose = Purpose { field: "spec.certSecretRef", content: "the certificates" };
+pub(super) const STS_CREDENTIALS: Purpose =
+    Purpose { field: "spec.sts.secretRef", content: "the user name and the password for the token service" };
+pub(super) const STS_CERTIFICATES: Purpose =
+    Purpose { field: "spec.sts.certSecretRef", content: "the certificates of the token service" };
 pub(super) const SIGNERS: Purpose =
     Purpose { field: "spec.verify", content: "the keys of those who may sign" };
 pub(super) const TRUSTED_ROOT: Purpose =

@@ -1,6 +1,7 @@
 use plumb_api::Reason;
 
 use crate::content::ContentError;
+use crate::identity::IdentityError;
 use crate::ignore::InvalidIgnore;
 use crate::transport::{InvalidSecret, TransportError};
 
@@ -33,6 +34,14 @@ pub enum BucketError {
         bucket: String,
         /// Why not.
         reason: String,
+    },
+    /// Nobody says who one is, towards the cloud or the token service of `spec.sts`.
+    #[error("cannot sign in to bucket {bucket:?}: {error}")]
+    Identity {
+        /// The bucket.
+        bucket: String,
+        /// Why not.
+        error: IdentityError,
     },
     /// `spec.ignore` cannot be used.
     #[error(transparent)]
@@ -92,9 +101,10 @@ impl BucketError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::InvalidEndpoint { .. } => Reason::URLInvalid,
-            Self::Secret(_) | Self::AuthenticationFailed { .. } | Self::Transport(_) => {
-                Reason::AuthenticationFailed
-            }
+            Self::Secret(_)
+            | Self::AuthenticationFailed { .. }
+            | Self::Identity { .. }
+            | Self::Transport(_) => Reason::AuthenticationFailed,
             Self::Sts(_) => Reason::InvalidSTSConfiguration,
             Self::Provider { .. } => Reason::InvalidProviderConfiguration,
             Self::Ignore(_) => Reason::SourceIgnoreError,

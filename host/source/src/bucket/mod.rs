@@ -6,8 +6,10 @@
 //! or has an empty part, a backslash or an unprintable character, refuses the bucket: it is never taken for the name of a file. Objects that stand for directories are passed over, and so
 //! are those whose key begins with a slash.
 
+mod access;
 mod error;
 mod http;
+mod identity;
 mod index;
 mod provider;
 
@@ -26,8 +28,9 @@ use crate::download::{Interrupted, blocking, receive};
 use crate::foreign::{printable, with_causes};
 use crate::transport::{AddressRefused, Transport, TransportError};
 
+pub use access::Access;
 pub use error::BucketError;
-pub use provider::{AzureIdentity, Provider, S3Identity};
+pub use provider::Provider;
 
 use index::{Content, Index, Note, Object, SOURCEIGNORE};
 use provider::Store;
@@ -270,6 +273,9 @@ impl Run<'_> {
             return TransportError::from(refused.clone()).into();
         }
         let bucket = self.fetch.bucket.clone();
+        if let Some(error) = access::refusal(&error) {
+            return BucketError::Identity { bucket, error: error.clone() };
+        }
         let answer = Answer::in_error(&error);
         let reason = answer.as_ref().map_or_else(|| with_causes(&error), Answer::told);
         match (error, answer.as_ref().map_or("", |answer| answer.code.as_str())) {

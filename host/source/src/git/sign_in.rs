@@ -130,16 +130,20 @@ mod tests {
     }
 
     #[rstest]
-    #[case(GitProvider::Azure, "https://dev.azure.com/o/p/_git/r", "AZURE_TENANT_ID")]
-    #[case(GitProvider::Azure, "https://o.visualstudio.com/p/_git/r", "AZURE_TENANT_ID")]
-    #[case(GitProvider::Aws, "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/r", "AWS_ROLE_ARN")]
+    #[case(GitProvider::Azure, "https://dev.azure.com/o/p/_git/r")]
+    #[case(GitProvider::Azure, "https://o.visualstudio.com/p/_git/r")]
+    #[case(GitProvider::Aws, "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/r")]
     #[tokio::test]
-    async fn a_controller_without_an_identity_is_told(
-        #[case] provider: GitProvider,
-        #[case] url: &str,
-        #[case] variable: &str,
-    ) {
-        let error = sign(provider, url, &[]).await.unwrap_err();
-        assert!(error.contains(&format!("the variable {variable} of the controller is not set")), "{error}");
+    async fn a_controller_without_an_identity_is_told(#[case] provider: GitProvider, #[case] url: &str) {
+        let variables = [("AZURE_FEDERATED_TOKEN_FILE", "/token"), ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let workload = Workload::Controller(variables.into_iter().collect());
+        let (url, tokens) = (GitUrl::parse(url).unwrap(), Tokens::new());
+        let error = sign_in(provider, &url, None, &workload, &Transport::default(), &tokens).await;
+        let error = error.err().unwrap().to_string();
+        assert!(
+            error.contains("_ID of the controller is not set") || error.contains("AWS_ROLE_ARN"),
+            "{error}"
+        );
     }
 }

@@ -22,7 +22,7 @@ const WHAT: &str = "a token of the registry";
 
 /// A registry of Azure.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acr {
+pub(crate) struct Acr {
     host: String,
     scope: &'static str,
     exchange: Url,
@@ -30,7 +30,7 @@ pub struct Acr {
 
 impl Acr {
     /// The one at a host, without a port; `None` when the host is none of Azure.
-    pub fn of_host(host: &str) -> Option<Self> {
+    pub(crate) fn of_host(host: &str) -> Option<Self> {
         let (name, scope) =
             CLOUDS.iter().find_map(|(domain, scope)| Some((host.strip_suffix(domain)?, *scope)))?;
         let is_name = |part: &str| {
@@ -46,7 +46,7 @@ impl Acr {
 
 impl Tokens {
     /// A token that the token server of a registry exchanges for others, for some three hours. Source: Azure, "Authenticate with Azure Container Registry", `POST /oauth2/exchange`.
-    pub async fn acr(
+    pub(crate) async fn acr(
         &self,
         workload: &Workload,
         registry: &Acr,

@@ -5,30 +5,36 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::identity::Tokens;
+use crate::identity::aws_local::{Own, given};
 use crate::identity::azure::whose;
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
 use crate::identity::exchange::Endpoint;
 use crate::identity::signature::{Signer, time_of};
-use crate::identity::workload::{Environment, Workload};
+use crate::identity::workload::{Environment, ServiceAccount, Workload};
 use crate::transport::Transport;
 
 /// Whom the tokens of service accounts are for.
 const AUDIENCE: &str = "sts.amazonaws.com";
 const ROLE: &str = "eks.amazonaws.com/role-arn";
-const HINT: &str = "EKS sets it in pods whose service account has the annotation eks.amazonaws.com/role-arn";
+/// The variable that names the file with the token of this controller.
+pub(super) const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+pub(super) const HINT: &str =
+    "EKS sets it in pods whose service account has the annotation eks.amazonaws.com/role-arn";
+/// What is asked for.
+pub(super) const KEYS: &str = "keys of AWS";
 /// Of the name of a session.
 const MAX_NAME: usize = 64;
 
-/// Keys of AWS that are good for some time.
+/// Keys of AWS.
 #[derive(Clone)]
 pub struct AwsCredentials {
     /// The name of the key.
     pub access_key_id: String,
     /// The key.
     pub secret_access_key: Sensitive<String>,
-    /// What has to be sent along with everything that the key signs.
-    pub session_token: Sensitive<String>,
+    /// What has to be sent along with everything that the key signs; keys that do not end have none.
+    pub session_token: Option<Sensitive<String>>,
     /// When they are over.
     pub expires: Timestamp,
 }
@@ -61,33 +67,30 @@ impl AwsPartition {
 struct Role {
     arn: String,
     session: String,
-    endpoint: Url,
 }
 
 impl Role {
-    fn of(workload: &Workload, region: &str) -> Result<Self, IdentityError> {
-        let (arn, session, environment) = match workload {
-            Workload::Controller(environment) => {
-                let session = environment.get("AWS_ROLE_SESSION_NAME").unwrap_or("plumbline");
-                (environment.need("AWS_ROLE_ARN", HINT)?, session.to_owned(), environment)
-            }
-            // As Flux calls it: policies may ask for the name.
-            Workload::ServiceAccount(account) => (
-                account.annotation(ROLE)?,
-                format!("{}.{}.{region}.fluxcd.io", account.name, account.namespace),
-                &account.environment,
-            ),
-        };
-        if !is_region(region) {
-            return Err(IdentityError::Malformed { what: "the name of the region" });
-        }
-        let endpoint = sts_endpoint(environment, region)?;
-        Ok(Self { arn: arn.to_owned(), session: session.chars().take(MAX_NAME).collect(), endpoint })
+    fn of_controller(environment: &Environment) -> Result<Self, IdentityError> {
+        let session = environment.get("AWS_ROLE_SESSION_NAME").unwrap_or("plumbline");
+        Ok(Self::new(environment.need("AWS_ROLE_ARN", HINT)?, session))
+    }
+
+    fn of_account(account: &ServiceAccount, region: &str) -> Result<Self, IdentityError> {
+        // As Flux calls it: policies may ask for the name.
+        let session = format!("{}.{}.{region}.fluxcd.io", account.name, account.namespace);
+        Ok(Self::new(account.annotation(ROLE)?, &session))
+    }
+
+    fn new(arn: &str, session: &str) -> Self {
+        Self { arn: arn.to_owned(), session: session.chars().take(MAX_NAME).collect() }
     }
 }
 
 /// Where AWS says who one is, in a region.
 pub(super) fn sts_endpoint(environment: &Environment, region: &str) -> Result<Url, IdentityError> {
+    if !is_region(region) {
+        return Err(IdentityError::Malformed { what: "the name of the region" });
+    }
     let endpoint = match environment.get("AWS_ENDPOINT_URL_STS") {
         Some(endpoint) => endpoint.to_owned(),
         None => format!("https://sts.{region}.{}/", AwsPartition::of_region(region).domain()),
@@ -97,28 +100,51 @@ pub(super) fn sts_endpoint(environment: &Environment, region: &str) -> Result<Ur
 }
 
 impl Tokens {
-    /// Keys for the role that the identity has, in a region. Source: AWS, `AssumeRoleWithWebIdentity`.
+    /// Keys for the identity, to be used in a region.
+    ///
+    /// A service account has a role, as its annotation tells. The controller has what AWS's own libraries find, in their order: keys in `AWS_ACCESS_KEY_ID` and
+    /// `AWS_SECRET_ACCESS_KEY`, a role by the token in a file (`AWS_WEB_IDENTITY_TOKEN_FILE`), what the agent beside its container gives (EKS Pod Identity), or
+    /// the role of the machine that it runs on. The agent and the machine are asked whatever `transport` refuses, and for nobody but the controller.
+    /// Source: AWS, "Standardized credential providers".
     pub async fn aws(
         &self,
         workload: &Workload,
         region: &str,
         transport: &Transport,
     ) -> Result<AwsCredentials, IdentityError> {
-        let (now, role) = (Timestamp::now(), Role::of(workload, region)?);
+        let sts = sts_endpoint(workload.environment(), region)?;
+        self.aws_by(&sts, workload, region, transport).await
+    }
+
+    /// The same, where roles are taken at another token service than that of the region.
+    pub(crate) async fn aws_by(
+        &self,
+        sts: &Url,
+        workload: &Workload,
+        region: &str,
+        transport: &Transport,
+    ) -> Result<AwsCredentials, IdentityError> {
+        let role = match workload {
+            Workload::ServiceAccount(account) => Role::of_account(account, region)?,
+            Workload::Controller(environment) => match Own::of(environment)? {
+                Own::Given(keys) => return Ok(keys),
+                Own::Local(local) => return self.aws_of_machine(&local).await,
+                Own::Role => Role::of_controller(environment)?,
+            },
+        };
+        let now = Timestamp::now();
         let key = Key::of(&[
             b"aws",
             whose(workload).as_bytes(),
             role.arn.as_bytes(),
             role.session.as_bytes(),
-            role.endpoint.as_str().as_bytes(),
+            sts.as_str().as_bytes(),
         ]);
         if let Some(credentials) = self.aws.get(&key, now) {
             return Ok(credentials);
         }
         let token = match workload {
-            Workload::Controller(environment) => {
-                environment.token("AWS_WEB_IDENTITY_TOKEN_FILE", HINT).await?
-            }
+            Workload::Controller(environment) => environment.token(TOKEN_FILE, HINT).await?,
             Workload::ServiceAccount(account) => account.token(AUDIENCE).await?,
         };
         let form = [
@@ -130,7 +156,7 @@ impl Tokens {
         ];
         // Without the header, it answers in XML.
         let answer: Assumed = Endpoint::new(transport)?
-            .ask(Method::POST, role.endpoint, "keys of AWS", |request| {
+            .ask(Method::POST, sts.clone(), KEYS, |request| {
                 request.header("accept", "application/json").form(&form)
             })
             .await?;
@@ -139,7 +165,7 @@ impl Tokens {
         let credentials = AwsCredentials {
             access_key_id,
             secret_access_key: Sensitive::new(secret_access_key),
-            session_token: Sensitive::new(session_token),
+            session_token: given(session_token),
             // Seconds since 1970, with a fraction. What is no time is over at once.
             expires: Timestamp::from_second(expiration as i64).unwrap_or(now),
         };
@@ -175,12 +201,12 @@ struct Keys {
     expiration: f64,
 }
 
-pub(super) fn is_region(name: &str) -> bool {
+pub(crate) fn is_region(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '-')
 }
 
 /// The region of a repository of CodeCommit; `None` when the URL is not that of one.
-pub fn code_commit_region(url: &Url) -> Option<&str> {
+pub(crate) fn code_commit_region(url: &Url) -> Option<&str> {
     let host = url.host_str().filter(|_| url.scheme() == "https" && url.port().is_none())?;
     let rest = host.strip_prefix("git-codecommit.").or_else(|| host.strip_prefix("git-codecommit-fips."))?;
     let (region, domain) = rest.split_once('.')?;
@@ -188,7 +214,7 @@ pub fn code_commit_region(url: &Url) -> Option<&str> {
 }
 
 /// The user name and the password with which CodeCommit lets one in for some 15 minutes: a signature (SigV4) of a request that only has a host and a path.
-pub fn code_commit_login(
+pub(crate) fn code_commit_login(
     url: &Url,
     region: &str,
     credentials: &AwsCredentials,
@@ -197,7 +223,8 @@ pub fn code_commit_login(
     let time = time_of(now);
     let request = format!("GIT\n{}\n\nhost:{}\n\nhost\n", url.path(), url.host_str().unwrap_or_default());
     let signature = Signer { credentials, region, service: "codecommit", time: time.clone() }.sign(&request);
-    let username = format!("{}%{}", credentials.access_key_id, credentials.session_token.expose());
+    let session = credentials.session_token.as_ref().map(|token| format!("%{}", token.expose()));
+    let username = format!("{}{}", credentials.access_key_id, session.unwrap_or_default());
     (username, Sensitive::new(format!("{time}Z{signature}")))
 }
 
@@ -230,7 +257,7 @@ mod tests {
         let credentials = AwsCredentials {
             access_key_id: "ASIAEXAMPLE".to_owned(),
             secret_access_key: Sensitive::new("secret".to_owned()),
-            session_token: Sensitive::new("session".to_owned()),
+            session_token: Some(Sensitive::new("session".to_owned())),
             expires: Timestamp::MAX,
         };
         let now = "2026-11-23T08:09:10.5Z".parse().unwrap();

@@ -16,6 +16,9 @@ pub const DEVOPS_SCOPE: &str = "499b84ac-1321-427f-aa17-267ca6975798/.default";
 /// Whom the tokens of service accounts are for.
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com/";
+/// What the controller shows that it is its application.
+const SECRET: &str = "AZURE_CLIENT_SECRET";
+const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 const HINT: &str =
     "the webhook of Azure Workload Identity sets it in pods with the label azure.workload.identity/use";
 
@@ -63,14 +66,52 @@ fn authority(environment: &Environment) -> Result<Url, IdentityError> {
     url.ok_or(IdentityError::Malformed { what: "the URL in AZURE_AUTHORITY_HOST" })
 }
 
+/// How an application shows who it is.
+enum Proof {
+    Secret(Sensitive<String>),
+    /// A token of somebody whom it trusts.
+    Token(Sensitive<String>),
+}
+
+impl Proof {
+    async fn of(workload: &Workload) -> Result<Self, IdentityError> {
+        match workload {
+            Workload::Controller(environment) => match environment.get(SECRET) {
+                Some(secret) => Ok(Self::Secret(Sensitive::new(secret.to_owned()))),
+                None => environment.token(TOKEN_FILE, HINT).await.map(Self::Token),
+            },
+            Workload::ServiceAccount(account) => account.token(AUDIENCE).await.map(Self::Token),
+        }
+    }
+
+    fn fields(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Secret(secret) => vec![("client_secret", secret.expose().as_str())],
+            Self::Token(token) => vec![
+                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+                ("client_assertion", token.expose().as_str()),
+            ],
+        }
+    }
+}
+
 impl Tokens {
-    /// A token of Azure for a scope, for example [`DEVOPS_SCOPE`]. Source: Microsoft identity platform, client credentials with a federated credential.
+    /// A token of Azure for a scope, for example [`DEVOPS_SCOPE`]. Source: Microsoft identity platform, client credentials, also with a federated credential.
+    ///
+    /// A service account is an application, as its annotations tell. The controller is what Azure's own libraries find, in their order: an application with the secret in
+    /// `AZURE_CLIENT_SECRET`, one by the token in a file (`AZURE_FEDERATED_TOKEN_FILE`), or the managed identity of the machine that it runs on; where that has several,
+    /// `AZURE_CLIENT_ID` tells which. The machine is asked whatever `transport` refuses, and for nobody but the controller.
     pub async fn azure(
         &self,
         workload: &Workload,
         scope: &str,
         transport: &Transport,
     ) -> Result<Token, IdentityError> {
+        if let Workload::Controller(environment) = workload
+            && [SECRET, TOKEN_FILE].iter().all(|variable| environment.get(variable).is_none())
+        {
+            return self.azure_managed(environment, environment.get("AZURE_CLIENT_ID"), scope).await;
+        }
         let (now, application) = (Timestamp::now(), Application::of(workload)?);
         let key = Key::of(&[
             b"azure",
@@ -82,19 +123,13 @@ impl Tokens {
         if let Some(token) = self.tokens.get(&key, now) {
             return Ok(token);
         }
-        let assertion = match workload {
-            Workload::Controller(environment) => {
-                environment.token("AZURE_FEDERATED_TOKEN_FILE", HINT).await?
-            }
-            Workload::ServiceAccount(account) => account.token(AUDIENCE).await?,
-        };
-        let form = [
+        let proof = Proof::of(workload).await?;
+        let mut form = vec![
             ("grant_type", "client_credentials"),
             ("client_id", application.client.as_str()),
             ("scope", scope),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-            ("client_assertion", assertion.expose()),
         ];
+        form.extend(proof.fields());
         let answer: AccessToken = Endpoint::new(transport)?
             .ask(Method::POST, application.token_url(), "a token of Azure", |request| request.form(&form))
             .await?;

@@ -23,7 +23,7 @@ const WHAT: &str = "a token of ECR";
 
 /// A registry of Amazon ECR.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ecr {
+pub(crate) enum Ecr {
     /// That of an account: `ACCOUNT.dkr.ecr.REGION.amazonaws.com`.
     Private {
         /// Its region.
@@ -37,7 +37,7 @@ pub enum Ecr {
 
 impl Ecr {
     /// The one at a host, without a port; `None` when the host is none of AWS.
-    pub fn of_host(host: &str) -> Option<Self> {
+    pub(crate) fn of_host(host: &str) -> Option<Self> {
         if host == PUBLIC_HOST {
             return Some(Self::Public);
         }
@@ -96,7 +96,7 @@ impl Ecr {
 
 impl Tokens {
     /// The password for a registry of ECR. Source: AWS, `GetAuthorizationToken` of ECR and of ECR Public.
-    pub async fn ecr(
+    pub(crate) async fn ecr(
         &self,
         workload: &Workload,
         registry: &Ecr,
@@ -109,7 +109,7 @@ impl Tokens {
         let key = Key::of(&[
             b"ecr",
             credentials.access_key_id.as_bytes(),
-            credentials.session_token.expose().as_bytes(),
+            credentials.session_token.as_ref().map(|token| token.expose().as_bytes()).unwrap_or_default(),
             registry.target().as_bytes(),
             endpoint.as_str().as_bytes(),
         ]);

@@ -34,12 +34,14 @@ pub enum IdentityError {
         reason: &'static str,
     },
     /// Nothing tells who this machine is.
-    #[error(
-        "the metadata server of Google Cloud cannot be reached: {reason}; elsewhere set GOOGLE_APPLICATION_CREDENTIALS for the controller, or the annotation gcp.auth.fluxcd.io/workload-identity-provider for a service account"
-    )]
-    NotOnGoogleCloud {
+    #[error("the metadata service of {of} cannot be reached: {reason}; {hint}")]
+    NoMetadata {
+        /// Whose service it is.
+        of: &'static str,
         /// Why not.
         reason: String,
+        /// What to do.
+        hint: &'static str,
     },
     /// The service account does not say which identity of the cloud it has.
     #[error(

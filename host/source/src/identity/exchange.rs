@@ -11,6 +11,8 @@ use crate::transport::{AddressPolicy, AddressRefused, Transport};
 
 /// How long an endpoint may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long something on the machine itself may take, which is there at once or not at all.
+const TIMEOUT_OF_MACHINE: Duration = Duration::from_secs(10);
 /// Tokens have a few KiB.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// GitHub answers nobody without a name.
@@ -41,7 +43,7 @@ impl Endpoint {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .user_agent(AGENT)
-            .timeout(TIMEOUT);
+            .timeout(TIMEOUT_OF_MACHINE);
         Ok(Self { client: transport.build(builder)?, transport })
     }
 

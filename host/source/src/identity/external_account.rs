@@ -4,11 +4,20 @@ use url::Url;
 
 use crate::identity::error::IdentityError;
 use crate::identity::gcp::Federation;
+use crate::identity::google_key::{GoogleKey, KeyFile};
 use crate::identity::workload::Environment;
 
 /// The variable that names the file.
 pub(super) const CONFIGURATION: &str = "GOOGLE_APPLICATION_CREDENTIALS";
-const HINT: &str = "mount the file that gcloud iam workload-identity-pools create-cred-config has made";
+const HINT: &str = "mount the file that gcloud iam workload-identity-pools create-cred-config has made, or the key of a service account";
+
+/// Who this controller is, as the file says that `GOOGLE_APPLICATION_CREDENTIALS` names.
+pub(super) enum Configured {
+    /// Somebody whom Google Cloud trusts.
+    External(ExternalAccount),
+    /// Who has a key.
+    Key(GoogleKey),
+}
 
 /// Who this controller is outside of Google Cloud: a token in a file, and what becomes of it. Source: Google, AIP-4117.
 pub(super) struct ExternalAccount {
@@ -17,8 +26,16 @@ pub(super) struct ExternalAccount {
 }
 
 #[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum File {
+    ExternalAccount(Configuration),
+    ServiceAccount(KeyFile),
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
 struct Configuration {
-    r#type: String,
     #[serde(default)]
     audience: String,
     #[serde(default)]
@@ -48,21 +65,24 @@ struct FileSource {
     field: Option<String>,
 }
 
-impl ExternalAccount {
+impl Configured {
     pub(super) async fn read(environment: &Environment) -> Result<Self, IdentityError> {
         let text = environment.token(CONFIGURATION, HINT).await?;
-        let configuration = serde_json::from_str::<Configuration>(text.expose());
-        // What is wrong is told without a value: other kinds of this file hold keys.
-        Self::of(configuration.map_err(|_| unusable("it is not the JSON of an identity"))?)
+        // What is wrong is told without a value: the file may hold a key.
+        match serde_json::from_str(text.expose()) {
+            Ok(File::ExternalAccount(configuration)) => {
+                ExternalAccount::of(configuration).map(Self::External)
+            }
+            Ok(File::ServiceAccount(file)) => GoogleKey::of(file).map(Self::Key),
+            Ok(File::Other) => Err(unusable("its type is neither external_account nor service_account")),
+            Err(_) => Err(unusable("it is not the JSON of an identity")),
+        }
     }
+}
 
+impl ExternalAccount {
     fn of(configuration: Configuration) -> Result<Self, IdentityError> {
         let Configuration { audience, subject_token_type, token_url, credential_source, .. } = configuration;
-        if configuration.r#type != "external_account" {
-            return Err(unusable(
-                "its type is not external_account; only workload identity federation is supported, not keys",
-            ));
-        }
         let exchange = token_url.ok_or_else(|| unusable("it has no token_url"))?;
         let source = credential_source
             .and_then(|source| Some((source.file?, source.format)))
@@ -96,6 +116,6 @@ impl ExternalAccount {
     }
 }
 
-fn unusable(reason: &'static str) -> IdentityError {
+pub(super) fn unusable(reason: &'static str) -> IdentityError {
     IdentityError::Configuration { variable: CONFIGURATION, reason }
 }

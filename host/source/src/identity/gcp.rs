@@ -9,21 +9,21 @@ use crate::identity::azure::whose;
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
 use crate::identity::exchange::Endpoint;
-use crate::identity::external_account::{CONFIGURATION, ExternalAccount};
+use crate::identity::external_account::{CONFIGURATION, Configured};
 use crate::identity::metadata::Metadata;
 use crate::identity::workload::{Environment, ServiceAccount, Workload};
 use crate::identity::{Token, Tokens};
 use crate::transport::Transport;
 
 /// What tokens are for. As in Flux; what they let one do is told by IAM.
-const SCOPES: [&str; 2] =
+pub(super) const SCOPES: [&str; 2] =
     ["https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email"];
 const ACCOUNT: &str = "iam.gke.io/gcp-service-account";
 const PROVIDER: &str = "gcp.auth.fluxcd.io/workload-identity-provider";
 const STS: &str = "https://sts.googleapis.com/";
 const IAM: &str = "https://iamcredentials.googleapis.com/";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
-const WHAT: &str = "a token of Google Cloud";
+pub(super) const WHAT: &str = "a token of Google Cloud";
 
 /// How a token of Kubernetes, or of somebody else, becomes one of Google Cloud. Source: Google, "Workload Identity Federation".
 pub(super) struct Federation {
@@ -128,8 +128,8 @@ impl Federation {
 impl Tokens {
     /// A token of Google Cloud. Registries take it as the password of `oauth2accesstoken`.
     ///
-    /// The controller has the identity of the file that `GOOGLE_APPLICATION_CREDENTIALS` names, which has to be one of workload identity federation (`external_account`),
-    /// or else that which the metadata server of Google Cloud tells. That server is asked whatever `transport` refuses.
+    /// The controller has the identity of the file that `GOOGLE_APPLICATION_CREDENTIALS` names, which is one of workload identity federation (`external_account`) or the key of
+    /// a service account (`service_account`), or else that which the metadata server of Google Cloud tells. That server is asked whatever `transport` refuses.
     pub async fn gcp(&self, workload: &Workload, transport: &Transport) -> Result<Token, IdentityError> {
         match workload {
             Workload::Controller(environment) => {
@@ -162,13 +162,23 @@ impl Tokens {
                 None => Ok(self.keep(key, metadata.token().await?)),
             };
         }
-        let account = ExternalAccount::read(environment).await?;
-        let key = key(workload, &account.federation);
-        if let Some(token) = self.tokens.get(&key, now) {
-            return Ok(token);
+        match Configured::read(environment).await? {
+            Configured::External(account) => {
+                let key = key(workload, &account.federation);
+                if let Some(token) = self.tokens.get(&key, now) {
+                    return Ok(token);
+                }
+                let subject = account.subject().await?;
+                Ok(self.keep(key, account.federation.token(&subject, transport).await?))
+            }
+            Configured::Key(account) => {
+                let key = Key::of(&[b"gcp key", account.email.as_bytes()]);
+                match self.tokens.get(&key, now) {
+                    Some(token) => Ok(token),
+                    None => Ok(self.keep(key, account.token(transport).await?)),
+                }
+            }
         }
-        let subject = account.subject().await?;
-        Ok(self.keep(key, account.federation.token(&subject, transport).await?))
     }
 
     fn keep(&self, key: Key, token: Token) -> Token {

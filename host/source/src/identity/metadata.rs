@@ -91,7 +91,11 @@ fn flavor(request: RequestBuilder) -> RequestBuilder {
 
 fn not_there(error: IdentityError) -> IdentityError {
     match error {
-        IdentityError::Unreachable { reason, .. } => IdentityError::NotOnGoogleCloud { reason },
+        IdentityError::Unreachable { reason, .. } => IdentityError::NoMetadata {
+            of: "Google Cloud",
+            reason,
+            hint: "elsewhere set GOOGLE_APPLICATION_CREDENTIALS for the controller, or the annotation gcp.auth.fluxcd.io/workload-identity-provider for a service account",
+        },
         other => other,
     }
 }

@@ -4,7 +4,9 @@
 
 mod acr;
 mod aws;
+mod aws_local;
 mod azure;
+mod azure_managed;
 mod cache;
 mod cluster;
 mod ecr;
@@ -13,6 +15,8 @@ mod exchange;
 mod external_account;
 mod gcp;
 mod github;
+mod google_key;
+mod ldap;
 mod metadata;
 mod signature;
 mod workload;
@@ -20,16 +24,17 @@ mod workload;
 use jiff::Timestamp;
 use plumb_api::Sensitive;
 
-pub use acr::Acr;
-pub use aws::{AwsCredentials, AwsPartition, code_commit_login, code_commit_region};
+pub use aws::{AwsCredentials, AwsPartition};
 pub use azure::DEVOPS_SCOPE;
 pub use cluster::{CloudCluster, ClusterEndpoint};
-pub use ecr::Ecr;
 pub use error::IdentityError;
 pub use github::GitHubApp;
 pub use workload::{Environment, ServiceAccount, ServiceAccountTokens, Workload};
 
-pub(crate) use ecr::ECR_USER;
+pub(crate) use acr::Acr;
+pub(crate) use aws::{code_commit_login, code_commit_region, is_region};
+pub(crate) use ecr::{ECR_USER, Ecr};
+pub(crate) use ldap::LdapLogin;
 
 use cache::Cache;
 

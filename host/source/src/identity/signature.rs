@@ -48,25 +48,24 @@ impl Signer<'_> {
     ) -> Vec<(&'static str, Sensitive<String>)> {
         let host = &url[Position::BeforeHost..Position::AfterPort];
         // In the order of the alphabet, as they are signed.
-        let signed = [
-            ("content-type", "application/x-amz-json-1.1"),
-            ("host", host),
-            ("x-amz-date", &self.time),
-            ("x-amz-security-token", self.credentials.session_token.expose()),
-            ("x-amz-target", target),
-        ];
+        let mut signed =
+            vec![("content-type", "application/x-amz-json-1.1"), ("host", host), ("x-amz-date", &self.time)];
+        signed.extend(self.session("x-amz-security-token"));
+        signed.push(("x-amz-target", target));
         self.authorized("POST", url, &signed, body)
     }
 
     /// The headers of a `GET` of `url`, which has no query.
     pub(super) fn get_headers(&self, url: &Url) -> Vec<(&'static str, Sensitive<String>)> {
         let host = &url[Position::BeforeHost..Position::AfterPort];
-        let signed = [
-            ("host", host),
-            ("x-amz-date", &self.time),
-            ("x-amz-security-token", self.credentials.session_token.expose()),
-        ];
+        let mut signed = vec![("host", host), ("x-amz-date", &self.time)];
+        signed.extend(self.session("x-amz-security-token"));
         self.authorized("GET", url, &signed, "")
+    }
+
+    /// What keys of a session have to be sent along with, under this name.
+    fn session(&self, name: &'static str) -> Option<(&'static str, &str)> {
+        self.credentials.session_token.as_ref().map(|token| (name, token.expose().as_str()))
     }
 
     /// These headers, and the one that signs them. They are in the order of the alphabet.
@@ -102,14 +101,14 @@ impl Signer<'_> {
     ) -> Sensitive<String> {
         let (lines, names) = canonical(headers);
         let credential = format!("{}/{}", self.credentials.access_key_id, self.scope());
-        let of_signature = [
+        let mut of_signature = vec![
             ("X-Amz-Algorithm", ALGORITHM),
             ("X-Amz-Credential", &credential),
             ("X-Amz-Date", &self.time),
             ("X-Amz-Expires", seconds),
-            ("X-Amz-Security-Token", self.credentials.session_token.expose()),
-            ("X-Amz-SignedHeaders", &names),
         ];
+        of_signature.extend(self.session("X-Amz-Security-Token"));
+        of_signature.push(("X-Amz-SignedHeaders", &names));
         let encoded = |(name, value): &(&str, &str)| {
             format!("{name}={}", percent_encoding::utf8_percent_encode(value, RESERVED))
         };
@@ -159,7 +158,7 @@ mod tests {
         let credentials = AwsCredentials {
             access_key_id: "AKIDEXAMPLE".to_owned(),
             secret_access_key: Sensitive::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned()),
-            session_token: Sensitive::new(String::new()),
+            session_token: None,
             expires: Timestamp::MAX,
         };
         let time = format!("{}Z", time_of("2015-08-30T12:36:00.9Z".parse().unwrap()));
@@ -196,7 +195,7 @@ mod tests {
         AwsCredentials {
             access_key_id: "ASIAEXAMPLE".to_owned(),
             secret_access_key: Sensitive::new("secret".to_owned()),
-            session_token: Sensitive::new("session/token==".to_owned()),
+            session_token: Some(Sensitive::new("session/token==".to_owned())),
             expires: Timestamp::MAX,
         }
     }

@@ -17,6 +17,8 @@ use plumb_tree::{EntryKind, TreePath};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::workloads::with_secret;
+
 struct Bench {
     server: S3,
     bucket: AmazonS3,
@@ -46,7 +48,7 @@ impl Bench {
         let spec = spec(self.server.host(), self.server.origin().starts_with("http:"));
         BucketFetch {
             owner: "uid".to_owned(),
-            provider: Provider::of_spec(&spec, Some(&keys(S3::SECRET_KEY))).unwrap(),
+            provider: Provider::of_spec(&spec, with_secret(Some(keys(S3::SECRET_KEY)))).unwrap(),
             bucket: "apps".to_owned(),
             prefix: None,
             ignore: None,
@@ -180,7 +182,9 @@ async fn more_than_a_page_is_listed() {
 #[tokio::test]
 async fn wrong_credentials_and_names_are_told_of() {
     let bench = Bench::new().await;
-    let wrong = Provider::of_spec(&spec(bench.server.host(), true), Some(&keys("not-the-secret"))).unwrap();
+    let wrong =
+        Provider::of_spec(&spec(bench.server.host(), true), with_secret(Some(keys("not-the-secret"))))
+            .unwrap();
     let error = BucketFetch { provider: wrong, ..bench.fetch() }.fetch(&bench.store).await.unwrap_err();
     assert!(matches!(error, BucketError::AuthenticationFailed { .. }), "{error}");
     assert_eq!(error.reason(), Reason::AuthenticationFailed);
@@ -190,7 +194,7 @@ async fn wrong_credentials_and_names_are_told_of() {
     );
     assert!(!error.to_string().contains("not-the-secret"), "{error}");
 
-    let nobody = Provider::of_spec(&spec(bench.server.host(), true), None).unwrap();
+    let nobody = Provider::of_spec(&spec(bench.server.host(), true), with_secret(None)).unwrap();
     let error = BucketFetch { provider: nobody, ..bench.fetch() }.fetch(&bench.store).await.unwrap_err();
     assert!(matches!(error, BucketError::AuthenticationFailed { .. }), "{error}");
 

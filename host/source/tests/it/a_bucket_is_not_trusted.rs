@@ -16,6 +16,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::web::{Web, bytes, endless, status};
+use crate::workloads::with_secret;
 
 /// A bucket as an S3 server shows it: what is listed, and what can be had.
 #[derive(Clone, Default)]
@@ -91,7 +92,7 @@ fn fetch(web: &Web) -> BucketFetch {
     let spec = spec(json!({"endpoint": web.host(), "insecure": true}));
     BucketFetch {
         owner: "uid".to_owned(),
-        provider: Provider::of_spec(&spec, None).unwrap(),
+        provider: Provider::of_spec(&spec, with_secret(None)).unwrap(),
         bucket: "apps".to_owned(),
         prefix: None,
         ignore: None,
@@ -238,7 +239,7 @@ async fn a_listing_without_end_is_left() {
 #[tokio::test]
 async fn credentials_of_the_machine_are_not_asked_for() {
     let spec = spec(json!({"endpoint": "169.254.169.254", "insecure": true}));
-    let provider = Provider::of_spec(&spec, None).unwrap();
+    let provider = Provider::of_spec(&spec, with_secret(None)).unwrap();
     let web = serving(Shown::default()).await;
     let error = BucketFetch { provider, ..fetch(&web) }.fetch(&Bench::new().store).await.unwrap_err();
     assert!(matches!(error, BucketError::Transport(TransportError::Refused(_))), "{error}");
@@ -258,9 +259,8 @@ fn secret(keys: &[&str]) -> BTreeMap<String, Vec<u8>> {
 #[case::azure_tenant(json!({"provider": "azure", "endpoint": "https://a.blob.core.windows.net"}), Some(&["tenantId", "clientId"] as &[&str]), "no key \"clientSecret\"")]
 #[case::azure_certificate(json!({"provider": "azure", "endpoint": "https://a.blob.core.windows.net"}), Some(&["tenantId", "clientId", "clientCertificate"] as &[&str]), "is not supported; use clientSecret")]
 #[case::azure_http(json!({"provider": "azure", "endpoint": "http://a.blob.core.windows.net"}), Some(&["accountKey"] as &[&str]), "needs https")]
-#[case::azure_elsewhere(json!({"provider": "azure", "endpoint": "https://evil.example.com"}), None, "the identity of this controller is shown to no other")]
-#[case::azure_elsewhere_with_client(json!({"provider": "azure", "endpoint": "https://evil.example.com"}), Some(&["clientId"] as &[&str]), "the identity of this controller is shown to no other")]
-#[case::ldap(json!({"sts": {"provider": "ldap", "endpoint": "https://sts.example.com"}}), None, "the provider ldap is not supported yet")]
+#[case::azure_elsewhere(json!({"provider": "azure", "endpoint": "https://evil.example.com"}), None, "the identity of a workload is shown to no other")]
+#[case::azure_elsewhere_with_client(json!({"provider": "azure", "endpoint": "https://evil.example.com"}), Some(&["clientId"] as &[&str]), "the identity of a workload is shown to no other")]
 #[case::sts_generic(json!({"sts": {"provider": "aws", "endpoint": "https://sts.amazonaws.com"}}), None, "needs the bucket provider aws")]
 #[case::sts_elsewhere(json!({"provider": "aws", "sts": {"provider": "aws", "endpoint": "https://sts.evil.com"}}), None, "amazonaws.com")]
 #[case::sts_path(json!({"provider": "aws", "sts": {"provider": "aws", "endpoint": "https://evil.com/sts.amazonaws.com"}}), None, "amazonaws.com")]
@@ -271,7 +271,7 @@ fn what_cannot_work_is_told_before_anything_is_sent(
     #[case] expected: &str,
 ) {
     let data = keys.map(secret);
-    let Err(error) = Provider::of_spec(&spec(fields), data.as_ref()) else { panic!("it was accepted") };
+    let Err(error) = Provider::of_spec(&spec(fields), with_secret(data)) else { panic!("it was accepted") };
     assert!(error.to_string().contains(expected), "{error}");
     assert!(!error.to_string().contains("content-of") && !error.to_string().contains("pass"), "{error}");
     assert!(error.needs_a_change());
@@ -285,7 +285,7 @@ fn what_cannot_work_is_told_before_anything_is_sent(
 #[case(json!({"provider": "azure", "endpoint": "https://a.example.com"}), Some(&["sasKey"] as &[&str]))]
 #[case(json!({"provider": "azure", "endpoint": "https://a.example.com"}), Some(&["tenantId", "clientId", "clientSecret"] as &[&str]))]
 fn what_flux_accepts_is_accepted(#[case] fields: serde_json::Value, #[case] keys: Option<&[&str]>) {
-    Provider::of_spec(&spec(fields), keys.map(secret).as_ref()).map(drop).unwrap();
+    Provider::of_spec(&spec(fields), with_secret(keys.map(secret))).map(drop).unwrap();
 }
 
 #[tokio::test]
@@ -318,7 +318,7 @@ async fn azure_and_google_are_read_too() {
     .await;
     let fields = json!({"provider": "azure", "endpoint": azure.url(""), "insecure": true});
     let data = BTreeMap::from([("sasKey".to_owned(), b"?sv=2026&sig=c2VjcmV0".to_vec())]);
-    let provider = Provider::of_spec(&spec(fields), Some(&data)).unwrap();
+    let provider = Provider::of_spec(&spec(fields), with_secret(Some(data))).unwrap();
     let fetch_azure = BucketFetch { provider, ..fetch(&azure) };
     let stored = bench.new_tree(&fetch_azure).await;
     assert_eq!(stored.tree.read(&TreePath::new("a").unwrap(), 9).unwrap(), b"1");
@@ -333,7 +333,7 @@ async fn azure_and_google_are_read_too() {
         "gcs_base_url": google.url(""), "disable_oauth": true,
     });
     let data = BTreeMap::from([("serviceaccount".to_owned(), key.to_string().into_bytes())]);
-    let provider = Provider::of_spec(&spec(json!({"provider": "gcp"})), Some(&data)).unwrap();
+    let provider = Provider::of_spec(&spec(json!({"provider": "gcp"})), with_secret(Some(data))).unwrap();
     let stored = bench.new_tree(&BucketFetch { provider, ..fetch(&google) }).await;
     assert_eq!(stored.tree.read(&TreePath::new("a").unwrap(), 9).unwrap(), b"one");
 }

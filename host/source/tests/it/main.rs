@@ -3,10 +3,12 @@
 
 mod a_bucket_is_a_tree;
 mod a_bucket_is_not_trusted;
+mod a_bucket_is_signed_in_to;
 mod a_chart_becomes_a_tree;
 mod a_damaged_store_is_fetched_anew;
 mod a_fetch_ends_in_time;
 mod a_helm_repository_is_not_trusted;
+mod a_machine_tells_the_controller_who_it_is;
 mod a_selection_is_what_users_see;
 mod a_snapshot_reads_the_commit;
 mod an_archive_is_unpacked_or_refused;

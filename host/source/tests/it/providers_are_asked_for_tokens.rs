@@ -257,7 +257,7 @@ fn aws_gives_keys_for_the_token_of_a_service_account() {
     let workload = account(&kubernetes, "ada", &role, environment.clone());
     let keys = block_on(tokens.aws(&workload, "eu-west-1", &Transport::default())).unwrap();
     assert_eq!(keys.access_key_id, "key of arn:aws:iam::1:role/tenant");
-    assert_eq!(keys.session_token.expose(), "ada.apps.eu-west-1.fluxcd.io");
+    assert_eq!(keys.session_token.unwrap().expose(), "ada.apps.eu-west-1.fluxcd.io");
     assert_eq!(kubernetes.audiences(), ["sts.amazonaws.com"]);
     let without = account(&kubernetes, "ada", &[], environment);
     let error = block_on(tokens.aws(&without, "eu-west-1", &Transport::default())).err().unwrap();

@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use plumb_api::Sensitive;
-use plumb_source::identity::{Environment, ServiceAccount, ServiceAccountTokens, Workload};
+use plumb_source::bucket::Access;
+use plumb_source::identity::{Environment, ServiceAccount, ServiceAccountTokens, Tokens, Workload};
 
 /// Kubernetes, which notes for whom tokens are.
 #[derive(Default)]
@@ -45,4 +47,10 @@ pub(crate) fn account(
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// What a Bucket refers to that has nothing but a Secret, or not even that.
+pub(crate) fn with_secret(secret: Option<BTreeMap<String, Vec<u8>>>) -> Access {
+    let nobody = Workload::Controller(Environment::default());
+    Access { secret, ..Access::of(nobody, Arc::new(Tokens::new())) }
 }

@@ -66,10 +66,18 @@ async fn a_service_account_is_not_replaced_by_that_of_the_controller() -> anyhow
     let scene = Scene::set("bucket-account").await?;
     let mut source = scene.object("source.toolkit.fluxcd.io/v1", "Bucket", "manifests");
     source["spec"] = json!({
-        "interval": "1h", "provider": "aws", "bucketName": "apps", "endpoint": "s3.example", "serviceAccountName": "tenant",
+        "interval": "1h", "provider": "aws", "bucketName": "apps", "endpoint": "s3.example", "region": "eu-west-1",
+        "serviceAccountName": "tenant",
     });
     scene.cluster.apply(&source).await?;
-    let message = scene.wait_condition(&source, "False", "UnsupportedField").await?;
-    assert!(message.contains("spec.serviceAccountName"), "{message}");
+    let message = scene.wait_condition(&source, "False", "AuthenticationFailed").await?;
+    assert!(message.contains(&format!("the service account {}/tenant", scene.namespace)), "{message}");
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "tenant", "namespace": scene.namespace},
+    });
+    scene.cluster.apply(&account).await?;
+    scene.request(&source, "now").await?;
+    let is_told = |object: &Value| object.to_string().contains("eks.amazonaws.com/role-arn");
+    scene.wait(&source, "it is told what the service account lacks", is_told).await?;
     Ok(())
 }

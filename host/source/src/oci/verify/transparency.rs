@@ -39,7 +39,7 @@ impl Logs {
         let id = entry.log_id.as_ref().map(|id| hex::encode(&id.key_id)).unwrap_or_default();
         let key = self.0.get(&id).ok_or("its transparency log is not a known one")?;
         let promise = entry.inclusion_promise.as_ref().ok_or(
-            "its transparency log has not signed the time of its entry, as Rekor 2 does not, which is not supported yet",
+            "its transparency log has not signed the time of its entry, as Rekor 2 does not; sign with Rekor 1 or with a key",
         )?;
         let signed = signed_form(&entry.canonicalized_body, entry.integrated_time, &id, entry.log_index);
         key.verify_signature(Signature::Raw(&promise.signed_entry_timestamp), signed.as_bytes())

@@ -3,11 +3,13 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use plumb_api::{CloudProvider, Reason};
 use plumb_source::identity::{Environment, Tokens, Workload};
 use plumb_source::oci::{OciError, OciFetch, OciLogin};
 use plumb_source::transport::{AddressPolicy, Transport};
 use plumb_test_support::{ApiRequest, ApiServer};
+use rcgen::{KeyPair, PKCS_RSA_SHA256};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -252,6 +254,42 @@ fn google_takes_the_token_of_a_controller_elsewhere(
     }
 }
 
+#[test]
+fn google_takes_the_word_of_a_key() {
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let public = DecodingKey::from_rsa_der(key.public_key_raw());
+    let google = ApiServer::start(move |request: &ApiRequest| {
+        let form = form(request);
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.set_issuer(&["reader@p.iam.gserviceaccount.com"]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        validation.validate_aud = false;
+        let word = jsonwebtoken::decode::<Value>(form["assertion"].as_bytes(), &public, &validation);
+        let is_right = form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+            && word.is_ok_and(|word| word.header.kid.as_deref() == Some("1") && word.claims["scope"] != "");
+        (if is_right { 200 } else { 401 }, json!({ "access_token": "of the reader", "expires_in": 3599 }))
+    })
+    .unwrap();
+    let file = |key: &KeyPair| {
+        let text = json!({
+            "type": "service_account", "client_email": "reader@p.iam.gserviceaccount.com", "private_key_id": "1",
+            "private_key": key.serialize_pem(), "token_uri": format!("{}/token", google.origin()),
+        });
+        file_of(&text.to_string())
+    };
+    let (own, tokens) = (file(&key), Tokens::new());
+    for _ in 0..2 {
+        let login = sign_in(CloudProvider::Gcp, GOOGLE, &with_configuration(&own), &tokens).unwrap();
+        assert_eq!(login, "oauth2accesstoken:of the reader");
+    }
+    assert_eq!(google.seen().len(), 1);
+    let other = file(&KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap());
+    let error = sign_in(CloudProvider::Gcp, GOOGLE, &with_configuration(&other), &Tokens::new());
+    assert!(
+        error.unwrap_err().to_string().ends_with("answers 401 to the request for a token of Google Cloud")
+    );
+}
+
 // Attack 6 (sources): no source leads to the metadata server, but the controller itself asks it who it is, and nothing else.
 #[test]
 fn the_metadata_server_is_asked_whatever_sources_may_not_reach() {
@@ -333,9 +371,13 @@ fn whom_google_does_not_let_in_is_told(#[case] annotations: &[(&str, &str)], #[c
 }
 
 #[rstest]
-#[case::key(
+#[case::no_key(
     r#"{"type": "service_account", "private_key": "hunter2"}"#,
-    "its type is not external_account; only workload identity federation is supported, not keys"
+    "its private_key is not an RSA key in PEM"
+)]
+#[case::user(
+    r#"{"type": "authorized_user", "refresh_token": "hunter2"}"#,
+    "its type is neither external_account nor service_account"
 )]
 #[case::garbage(r#"{"private_key": "hunter2"}"#, "it is not the JSON of an identity")]
 #[case::nowhere(r#"{"type": "external_account"}"#, "it has no token_url")]
@@ -399,14 +441,16 @@ fn the_generic_provider_leaves_the_login_as_it_is() {
 }
 
 #[rstest]
-#[case(CloudProvider::Aws, PRIVATE, "AWS_ROLE_ARN")]
-#[case(CloudProvider::Azure, "oci://myorg.azurecr.io/app", "AZURE_TENANT_ID")]
+#[case(CloudProvider::Aws, PRIVATE, &[("AWS_EC2_METADATA_DISABLED", "true")], "AWS_WEB_IDENTITY_TOKEN_FILE")]
+#[case(CloudProvider::Aws, PRIVATE, &[("AWS_WEB_IDENTITY_TOKEN_FILE", "/token")], "AWS_ROLE_ARN")]
+#[case(CloudProvider::Azure, "oci://myorg.azurecr.io/app", &[("AZURE_FEDERATED_TOKEN_FILE", "/token")], "AZURE_TENANT_ID")]
 fn a_controller_without_an_identity_is_told(
     #[case] provider: CloudProvider,
     #[case] url: &str,
+    #[case] set: &[(&str, &str)],
     #[case] variable: &str,
 ) {
-    let workload = Workload::Controller(Environment::default());
+    let workload = Workload::Controller(environment(set));
     let error = sign_in(provider, url, &workload, &Tokens::new()).unwrap_err().to_string();
     assert!(error.contains(&format!("the variable {variable} of the controller is not set")), "{error}");
 }
