@@ -121,6 +121,7 @@ impl Language {
                 "plugins/Cargo.lock",
                 "plugins/sdk",
                 "host/cel",
+                "host/yaml",
             ],
         }
     }

@@ -1,7 +1,8 @@
 //! Reads the Kubernetes objects of one file, as kubectl and Flux would read it.
 
+use plumb_yaml11::options;
 use serde_json::{Map, Number, Value};
-use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
 /// What kind of mistake an error reports, in the words of the plugin contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +46,6 @@ impl Error {
     }
 }
 
-/// How deeply the values of a document may be nested. CustomResourceDefinitions come to about 60.
-const DEEPEST: usize = 128;
-/// How many values a file may hold; a bound against files that grow when they are read.
-const MOST_NODES: usize = 1_000_000;
-/// How many values aliases may stand for in a file.
-const MOST_ALIASED: usize = 100_000;
-
 /// Appends the objects of a file, each as the text of a JSON object, and everything that is wrong with the file.
 ///
 /// JSON is YAML, so both are read the same way. An empty document counts for nothing. A document that has `items` is a list, whose
@@ -61,7 +55,7 @@ const MOST_ALIASED: usize = 100_000;
 /// After an error of syntax the rest of the file is not looked at.
 pub fn read(text: &[u8], objects: &mut Vec<String>, errors: &mut Vec<Error>) {
     let mut reader = text;
-    for document in serde_saphyr::read_with_options::<_, Spanned<Value>>(&mut reader, options()) {
+    for document in serde_saphyr::read_with_options::<_, Spanned<Value>>(&mut reader, options(DuplicateKeyPolicy::Error)) {
         match document {
             Ok(document) => {
                 let line = u32::try_from(document.referenced.line()).ok().filter(|line| *line > 0);
@@ -73,23 +67,6 @@ pub fn read(text: &[u8], objects: &mut Vec<String>, errors: &mut Vec<Error>) {
             }
         }
     }
-}
-
-fn options() -> serde_saphyr::Options {
-    let mut options = serde_saphyr::Options::default();
-    options.duplicate_keys = DuplicateKeyPolicy::Error;
-    options.merge_keys = MergeKeyPolicy::Merge;
-    options.legacy_octal_numbers = true;
-    options.strict_booleans = false;
-    options.non_finite_float_policy = NonFiniteFloatPolicy::Reject;
-    options.with_snippet = false;
-    options.alias_limits.max_total_replayed_events = MOST_ALIASED;
-    if let Some(budget) = &mut options.budget {
-        budget.max_depth = DEEPEST;
-        budget.max_nodes = MOST_NODES;
-        budget.max_events = 2 * MOST_NODES;
-    }
-    options
 }
 
 /// The error's own words on one line, without the place, which is reported beside them.

@@ -3,9 +3,10 @@
 
 use std::fmt;
 
+use plumb_yaml11::options;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
+use serde_saphyr::DuplicateKeyPolicy;
 
 use crate::go::float_g;
 
@@ -27,17 +28,11 @@ fn at_line(line: Option<u64>) -> String {
     line.map_or_else(String::new, |line| format!(": line {line}"))
 }
 
-/// How deeply values may be nested.
-const DEEPEST: usize = 100;
-/// How many values a text may hold; a Secret can hold about a third of them.
-const MOST_NODES: usize = 1_000_000;
-/// How many values aliases may stand for in a text.
-const MOST_ALIASED: usize = 100_000;
-
 /// Reads the object that a text holds. A text of nothing holds an empty one.
 pub(super) fn read(text: &str) -> Result<Map<String, Value>, NotYaml> {
     let mut reader = text.as_bytes();
-    let mut documents = serde_saphyr::read_with_options::<_, Yaml>(&mut reader, options());
+    let mut documents =
+        serde_saphyr::read_with_options::<_, Yaml>(&mut reader, options(DuplicateKeyPolicy::LastWins));
     match documents.next() {
         None => Ok(Map::new()),
         Some(Ok(Yaml(Value::Object(fields)))) => Ok(fields),
@@ -55,7 +50,9 @@ pub(super) fn read(text: &str) -> Result<Map<String, Value>, NotYaml> {
 pub(crate) fn documents(text: &str) -> Result<Vec<Map<String, Value>>, NotYaml> {
     let mut reader = text.as_bytes();
     let mut found = Vec::new();
-    for document in serde_saphyr::read_with_options::<_, Yaml>(&mut reader, options()) {
+    for document in
+        serde_saphyr::read_with_options::<_, Yaml>(&mut reader, options(DuplicateKeyPolicy::LastWins))
+    {
         match document {
             Ok(Yaml(Value::Object(fields))) => found.push(fields),
             Ok(Yaml(Value::Null)) => {}
@@ -69,23 +66,6 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Map<String, Value>>, NotYaml> 
         }
     }
     Ok(found)
-}
-
-fn options() -> serde_saphyr::Options {
-    let mut options = serde_saphyr::Options::default();
-    options.duplicate_keys = DuplicateKeyPolicy::LastWins;
-    options.merge_keys = MergeKeyPolicy::Merge;
-    options.legacy_octal_numbers = true;
-    options.strict_booleans = false;
-    options.non_finite_float_policy = NonFiniteFloatPolicy::Reject;
-    options.with_snippet = false;
-    options.alias_limits.max_total_replayed_events = MOST_ALIASED;
-    if let Some(budget) = &mut options.budget {
-        budget.max_depth = DEEPEST;
-        budget.max_nodes = MOST_NODES;
-        budget.max_events = 2 * MOST_NODES;
-    }
-    options
 }
 
 /// A value whose keys may be other than text: `yes: a` is `{"true": "a"}`.

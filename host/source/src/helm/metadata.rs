@@ -1,18 +1,12 @@
+use plumb_yaml11::options;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
+use serde_saphyr::options::DuplicateKeyPolicy;
 
 use crate::foreign::printable;
 use crate::helm::ChartError;
 use crate::versions::loose_version;
-
-/// How deeply the values of a file may be nested.
-const DEEPEST: usize = 128;
-/// How many values a file may hold.
-const MOST_NODES: usize = 1_000_000;
-/// How many values aliases may stand for in a file.
-const MOST_ALIASED: usize = 100_000;
 
 /// What a chart says of itself in `Chart.yaml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -47,10 +41,8 @@ struct Requirements {
 impl Metadata {
     /// Reads `Chart.yaml`; the error tells what is wrong with it.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let mut options = options();
         // Flux's charts may be of any age.
-        options.duplicate_keys = DuplicateKeyPolicy::LastWins;
-        let read: Self = serde_saphyr::from_slice_with_options(bytes, options)
+        let read: Self = serde_saphyr::from_slice_with_options(bytes, options(DuplicateKeyPolicy::LastWins))
             .map_err(|error| format!("Chart.yaml cannot be read: {}", sentence(&error)))?;
         if !is_directory_name(&read.name) {
             return Err(format!("the name {:?} in Chart.yaml is not that of a chart", printable(&read.name)));
@@ -74,7 +66,7 @@ pub(crate) fn requirements(bytes: &[u8]) -> Result<Vec<Dependency>, String> {
 
 /// A document of YAML; the error completes the sentence "it …".
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    serde_saphyr::from_slice_with_options(bytes, options())
+    serde_saphyr::from_slice_with_options(bytes, options(DuplicateKeyPolicy::Error))
         .map_err(|error| format!("cannot be read: {}", sentence(&error)))
 }
 
@@ -85,23 +77,6 @@ pub(crate) fn values(bytes: &[u8]) -> Result<serde_json::Map<String, Value>, Str
         Value::Null => Ok(serde_json::Map::new()),
         _ => Err("is not a mapping of values".to_owned()),
     }
-}
-
-fn options() -> serde_saphyr::Options {
-    let mut options = serde_saphyr::Options::default();
-    options.duplicate_keys = DuplicateKeyPolicy::Error;
-    options.merge_keys = MergeKeyPolicy::Merge;
-    options.legacy_octal_numbers = true;
-    options.strict_booleans = false;
-    options.non_finite_float_policy = NonFiniteFloatPolicy::Reject;
-    options.with_snippet = false;
-    options.alias_limits.max_total_replayed_events = MOST_ALIASED;
-    if let Some(budget) = &mut options.budget {
-        budget.max_depth = DEEPEST;
-        budget.max_nodes = MOST_NODES;
-        budget.max_events = 2 * MOST_NODES;
-    }
-    options
 }
 
 fn sentence(error: &serde_saphyr::Error) -> String {
