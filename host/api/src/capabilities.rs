@@ -1,5 +1,6 @@
 //! What a plugin may be handed besides its input, as pipelines hand it over and policies allow it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -121,6 +122,55 @@ pub struct ClusterReadGrant {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub namespaces: Vec<String>,
+}
+
+/// Means any in a grant.
+const ANY: &str = "*";
+
+/// The namespaces in which objects of a kind may be read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum GrantedNamespaces<'a> {
+    /// All that there are.
+    All,
+    /// Those with these names.
+    These(BTreeSet<&'a str>),
+}
+
+impl GrantedNamespaces<'_> {
+    /// Whether objects of a namespace may be read.
+    pub fn have(&self, namespace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.contains(namespace),
+        }
+    }
+}
+
+impl ClusterReadGrant {
+    /// Whether it is for objects of a kind.
+    fn is_for(&self, api_version: &str, kind: &str) -> bool {
+        let is = |granted: &str, asked: &str| granted == ANY || granted == asked;
+        is(&self.api_version, api_version) && is(&self.kind, kind)
+    }
+
+    /// The namespaces in which some grants let objects of a kind be read; `None` when none is for the kind. `own` is the namespace that a grant without any means.
+    pub fn namespaces<'a>(
+        granted: &'a [Self],
+        api_version: &str,
+        kind: &str,
+        own: &'a str,
+    ) -> Option<GrantedNamespaces<'a>> {
+        let mut of_kind = granted.iter().filter(|grant| grant.is_for(api_version, kind)).peekable();
+        of_kind.peek()?;
+        let names: BTreeSet<&str> = of_kind
+            .flat_map(|grant| match grant.namespaces.as_slice() {
+                [] => vec![own],
+                named => named.iter().map(String::as_str).collect(),
+            })
+            .collect();
+        let is_any = names.contains(ANY);
+        Some(if is_any { GrantedNamespaces::All } else { GrantedNamespaces::These(names) })
+    }
 }
 
 /// A server that a plugin may send requests to.

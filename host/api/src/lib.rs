@@ -42,7 +42,9 @@ pub use annotations::SsaPolicy;
 pub use artifact::Artifact;
 pub use bucket::{Bucket, BucketSpec, BucketStatus, BucketSts, BucketStsProvider};
 pub use byte_size::{ByteSize, InvalidByteSize};
-pub use capabilities::{Capabilities, Capability, ClusterReadGrant, HttpGrant, NamedSecret, PluginLimits};
+pub use capabilities::{
+    Capabilities, Capability, ClusterReadGrant, GrantedNamespaces, HttpGrant, NamedSecret, PluginLimits,
+};
 pub use conditions::{ConditionStatus, ConditionType, Reason, set_condition};
 pub use crds::crds;
 pub use duration::{Duration, InvalidDuration};

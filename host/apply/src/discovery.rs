@@ -15,7 +15,8 @@ use plumb_api::{GroupKind, GroupVersionKind, Object, ObjectId};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use kind::{Kind, defined_kinds};
+pub use kind::Kind;
+pub(crate) use kind::defined_kinds;
 
 use crate::news::{News, Reader};
 use table::Table;

@@ -22,7 +22,7 @@ use place::Place;
 pub use pointer::InvalidPointer;
 use pointer::Pointer;
 use selector::Target;
-pub use selector::{InvalidSelector, label_selector};
+pub use selector::{InvalidSelector, label_selector, labels_match};
 
 /// The ignore rules of a Kustomization.
 #[derive(Clone, Debug, Default)]

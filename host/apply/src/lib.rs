@@ -24,10 +24,12 @@ mod throttle;
 use plumb_api::ApplierKind;
 
 pub use api_server::{ApiServer, CountRequests, Propagation, Verb};
-pub use discovery::{Deferred, Kind, KindChanges, KindError, Kinds, Placed, defined_kinds};
+pub use discovery::{Deferred, Kind, KindChanges, KindError, Kinds, Placed};
 pub use execute::{AppliedAction, AppliedObject, Context, Executor, Outcome, Pruned, Warning};
 pub use health::{Health, HealthStatus, health, summarise, unsettled, with_pods};
-pub use ignore::{IgnoreRuleError, IgnoreRules, InvalidPointer, InvalidSelector, label_selector};
+pub use ignore::{
+    IgnoreRuleError, IgnoreRules, InvalidPointer, InvalidSelector, label_selector, labels_match,
+};
 pub use live::{LiveCache, LiveChange, LiveChangeKind, LiveChanges, LiveView, NotWatched, WhyNotWatched};
 pub use managed_fields::{
     Digest, InvalidManager, OverrideManagers, desired_digest, owned_as_desired, projection_digest, take_over,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use clap::Args;
-use plumb_api::{Capability, ClusterReadGrant, Object, Plugin, PluginLimits, Sensitive};
+use plumb_api::{Capability, ClusterReadGrant, GrantedNamespaces, Object, Plugin, PluginLimits, Sensitive};
+use plumb_apply::{label_selector, labels_match};
 use plumb_pipeline::{Builtins, Code, KRM, PluginName, Plugins, Provided, StepSpec, Unavailable, load_file};
 use plumb_plugin::{
     Clock, ClusterReader, Grants, HttpClient, HttpError, HttpRequest, HttpResponse, ObjectKind, Random,
@@ -179,25 +180,16 @@ impl Objects {
         kind: &ObjectKind,
         namespace: Option<&str>,
     ) -> Result<impl Iterator<Item = &Object>, ReadError> {
-        let of_kind =
-            |grant: &&ClusterReadGrant| grant.api_version == kind.api_version && grant.kind == kind.kind;
-        let namespaces: Vec<&str> = self
-            .grants
-            .iter()
-            .filter(of_kind)
-            .flat_map(|grant| match grant.namespaces.as_slice() {
-                [] => vec![self.namespace.as_str()],
-                given => given.iter().map(String::as_str).collect(),
-            })
-            .collect();
+        let granted =
+            ClusterReadGrant::namespaces(&self.grants, &kind.api_version, &kind.kind, &self.namespace);
         let is_granted =
-            |namespace: &str| namespaces.iter().any(|given| *given == "*" || *given == namespace);
-        if namespaces.is_empty() || namespace.is_some_and(|namespace| !is_granted(namespace)) {
+            |granted: &GrantedNamespaces<'_>| namespace.is_none_or(|namespace| granted.have(namespace));
+        let Some(granted) = granted.filter(is_granted) else {
             let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
             return Err(ReadError::Denied(format!(
                 "the step does not hand over {kind}{place}; add it to its capabilities.clusterRead"
             )));
-        }
+        };
         let objects = self.objects.as_ref().ok_or_else(|| {
             ReadError::NoCluster("there is no cluster; give objects with --cluster-objects FILE".to_owned())
         })?;
@@ -208,7 +200,7 @@ impl Objects {
             object.api_version() == kind.api_version
                 && object.kind() == kind.kind
                 && is_there
-                && place.is_none_or(|place| namespaces.iter().any(|given| *given == "*" || *given == place))
+                && place.is_none_or(|place| granted.have(place))
         }))
     }
 }
@@ -231,58 +223,18 @@ impl ClusterReader for Objects {
         namespace: Option<&str>,
         label_selector: Option<&str>,
     ) -> Result<Vec<Object>, ReadError> {
-        let conditions = label_selector.map_or(Ok(Vec::new()), conditions)?;
-        let objects = self.granted(kind, namespace)?;
-        Ok(objects
-            .filter(|object| conditions.iter().all(|condition| condition.holds(object)))
-            .cloned()
-            .collect())
+        selected(self.granted(kind, namespace)?, label_selector)
     }
 }
 
-/// One condition of a label selector.
-enum Condition {
-    Is(String, String),
-    IsNot(String, String),
-    Exists(String),
-    DoesNotExist(String),
-}
-
-impl Condition {
-    fn holds(&self, object: &Object) -> bool {
-        match self {
-            Self::Is(key, value) => object.label(key) == Some(value),
-            Self::IsNot(key, value) => object.label(key) != Some(value),
-            Self::Exists(key) => object.label(key).is_some(),
-            Self::DoesNotExist(key) => object.label(key).is_none(),
-        }
-    }
-}
-
-/// The conditions of a selector as `kubectl get --selector` takes them, but for sets.
-fn conditions(selector: &str) -> Result<Vec<Condition>, ReadError> {
-    let condition = |text: &str| {
-        let pair = |(key, value): (&str, &str)| (key.trim().to_owned(), value.trim().to_owned());
-        if text.contains(['(', ' ']) {
-            let message = format!("the label selector {text:?} cannot be used without a cluster");
-            return Err(ReadError::Failed(message));
-        }
-        Ok(match (text.split_once("!="), text.split_once("==").or_else(|| text.split_once('='))) {
-            (Some(parts), _) => {
-                let (key, value) = pair(parts);
-                Condition::IsNot(key, value)
-            }
-            (None, Some(parts)) => {
-                let (key, value) = pair(parts);
-                Condition::Is(key, value)
-            }
-            (None, None) => match text.strip_prefix('!') {
-                Some(key) => Condition::DoesNotExist(key.to_owned()),
-                None => Condition::Exists(text.to_owned()),
-            },
-        })
-    };
-    selector.split(',').map(str::trim).filter(|text| !text.is_empty()).map(condition).collect()
+/// The objects whose labels are as a selector wants them, as an API server would choose.
+pub(crate) fn selected<'a>(
+    objects: impl Iterator<Item = &'a Object>,
+    selector: Option<&str>,
+) -> Result<Vec<Object>, ReadError> {
+    let selector = label_selector("the label selector", selector.unwrap_or_default());
+    let selector = selector.map_err(|error| ReadError::Failed(error.to_string()))?;
+    Ok(objects.filter(|object| labels_match(&selector, object)).cloned().collect())
 }
 
 /// Sends nothing: what a laptop can reach is not what a cluster can.
@@ -297,7 +249,7 @@ impl HttpClient for NoRequests {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use rstest::rstest;
     use serde_json::json;
 
@@ -332,10 +284,20 @@ mod tests {
     #[case(Some("tier==web,tier"), &["x"])]
     #[case(Some("tier!=web"), &["y"])]
     #[case(Some("!tier"), &["y"])]
+    #[case(Some("tier in (web, db)"), &["x"])]
+    #[case(Some("tier notin (web)"), &["y"])]
     fn objects_are_selected_by_their_labels(#[case] selector: Option<&str>, #[case] expected: &[&str]) {
         let found =
             futures::executor::block_on(objects(true).list(&kind("ConfigMap"), None, selector)).unwrap();
         assert_eq!(found.iter().map(Object::name).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_is_no_selector_is_told() {
+        let listing = objects(true);
+        let found = futures::executor::block_on(listing.list(&kind("ConfigMap"), None, Some("tier in web")));
+        let Err(ReadError::Failed(why)) = found else { panic!("it was taken") };
+        assert!(why.starts_with("the label selector: \"tier in web\" is not a requirement"), "{why}");
     }
 
     // Attack 28 (Plugins): a plugin asks for more of the cluster than its step hands over.

@@ -68,7 +68,7 @@ impl Target {
             && matches(&self.version, &gvk.version)
             && matches(&self.namespace, object.namespace().unwrap_or_default())
             && matches(&self.name, object.name())
-            && selects(&self.labels, object, "/metadata/labels")
+            && labels_match(&self.labels, object)
             && selects(&self.annotations, object, "/metadata/annotations")
     }
 }
@@ -81,6 +81,11 @@ fn selects(selector: &Labels, object: &Object, pointer: &str) -> bool {
     let texts: BTreeMap<String, String> =
         texts.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
     selector.matches(&texts)
+}
+
+/// Whether the labels of an object are as a selector wants them.
+pub fn labels_match(selector: &Labels, object: &Object) -> bool {
+    selects(selector, object, "/metadata/labels")
 }
 
 /// As in kustomize, the expression has to match the whole text.

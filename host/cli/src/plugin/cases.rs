@@ -19,6 +19,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::workbench::selected;
+
 /// The largest file of a tree in bytes, as in the controller.
 const LARGEST_FILE: u64 = 64 << 20;
 
@@ -334,13 +336,9 @@ impl ClusterReader for Cluster {
         namespace: Option<&str>,
         label_selector: Option<&str>,
     ) -> Result<Vec<Object>, ReadError> {
-        if label_selector.is_some_and(|selector| !selector.is_empty()) {
-            let why = "a case of `plumb plugin test` cannot select by labels; select in the plugin, or test it in a cluster";
-            return Err(ReadError::Failed(why.to_owned()));
-        }
         let is_one =
             |object: &&Object| is(object, kind) && (namespace.is_none() || object.namespace() == namespace);
-        Ok(self.0.iter().filter(is_one).cloned().collect())
+        selected(self.0.iter().filter(is_one), label_selector)
     }
 }
 

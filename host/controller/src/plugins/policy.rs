@@ -245,13 +245,10 @@ impl<'a> Rules<'a> {
     }
 
     fn covers_objects(&self, grant: &ClusterReadGrant, ask: &ClusterReadGrant, namespace: &str) -> bool {
-        let is = |rule: &str, asked: &str| rule == ANY || rule == asked;
-        let is_namespace = if grant.namespaces.is_empty() {
-            namespace == self.place.namespace
-        } else {
-            grant.namespaces.iter().any(|rule| is(rule, namespace))
-        };
-        is(&grant.api_version, &ask.api_version) && is(&grant.kind, &ask.kind) && is_namespace
+        let own = &self.place.namespace;
+        let grants = std::slice::from_ref(grant);
+        let covered = ClusterReadGrant::namespaces(grants, &ask.api_version, &ask.kind, own);
+        covered.is_some_and(|namespaces| namespaces.have(namespace))
     }
 
     fn limits(&self) -> PluginLimits {

@@ -1,12 +1,11 @@
 //! Reads objects of a cluster for a plugin, as whoever applies the result.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
-use plumb_api::{ClusterReadGrant, GroupVersionKind, Object, is_object_name};
+use plumb_api::{ClusterReadGrant, GrantedNamespaces, GroupVersionKind, Object, is_object_name};
 use plumb_apply::{Kind, KindError};
 use plumb_plugin::{ClusterReader, ObjectKind, ReadError};
 use tokio::time::Instant;
@@ -20,29 +19,10 @@ const DISCOVERY: Duration = Duration::from_secs(20);
 const PAGE: u32 = 500;
 /// The most objects of one list.
 const MOST: usize = 10_000;
-/// Means any in a grant.
-const ANY: &str = "*";
-
 /// Reads what was granted.
 pub(super) struct Reader {
     actor: Arc<Actor>,
     granted: Vec<ClusterReadGrant>,
-}
-
-/// The namespaces that were granted for a kind.
-#[derive(Debug, PartialEq, Eq)]
-enum Namespaces<'a> {
-    All,
-    These(BTreeSet<&'a str>),
-}
-
-impl Namespaces<'_> {
-    fn have(&self, namespace: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::These(names) => names.contains(namespace),
-        }
-    }
 }
 
 impl Reader {
@@ -70,22 +50,15 @@ impl Reader {
 }
 
 /// The namespaces in which a kind may be read.
-fn namespaces<'a>(granted: &'a [ClusterReadGrant], kind: &ObjectKind) -> Result<Namespaces<'a>, ReadError> {
-    let is = |grant: &str, asked: &str| grant == ANY || grant == asked;
-    let of_kind = granted
-        .iter()
-        .filter(|grant| is(&grant.api_version, &kind.api_version) && is(&grant.kind, &kind.kind));
-    let of_kind: Vec<&ClusterReadGrant> = of_kind.collect();
-    if of_kind.is_empty() {
+fn namespaces<'a>(
+    granted: &'a [ClusterReadGrant],
+    kind: &ObjectKind,
+) -> Result<GrantedNamespaces<'a>, ReadError> {
+    // The grants name their namespaces.
+    ClusterReadGrant::namespaces(granted, &kind.api_version, &kind.kind, "").ok_or_else(|| {
         let text = format!("the step hands over no {kind}; add it to capabilities.clusterRead of the step");
-        return Err(ReadError::Denied(text));
-    }
-    let names = || of_kind.iter().flat_map(|grant| grant.namespaces.iter().map(String::as_str));
-    if names().any(|name| name == ANY) {
-        Ok(Namespaces::All)
-    } else {
-        Ok(Namespaces::These(names().collect()))
-    }
+        ReadError::Denied(text)
+    })
 }
 
 fn other_namespace(kind: &ObjectKind, namespace: &str) -> ReadError {
@@ -129,10 +102,10 @@ impl ClusterReader for Reader {
         let granted = namespaces(&self.granted, kind)?;
         let resolved = self.kind(kind).await?;
         let asked: Vec<Option<&str>> = match (resolved.is_namespaced, namespace, &granted) {
-            (false, _, _) | (true, None, Namespaces::All) => vec![None],
+            (false, _, _) | (true, None, GrantedNamespaces::All) => vec![None],
             (true, Some(namespace), _) if granted.have(namespace) => vec![Some(namespace)],
             (true, Some(namespace), _) => return Err(other_namespace(kind, namespace)),
-            (true, None, Namespaces::These(names)) => names.iter().copied().map(Some).collect(),
+            (true, None, GrantedNamespaces::These(names)) => names.iter().copied().map(Some).collect(),
         };
         let mut objects = Vec::new();
         for namespace in asked {
@@ -193,6 +166,8 @@ fn refused(error: kube::Error) -> ReadError {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::collections::BTreeSet;
+
     use rstest::rstest;
 
     use super::*;
@@ -231,6 +206,9 @@ mod tests {
             "[{apiVersion: v1, kind: ConfigMap, namespaces: [b, a]}, {apiVersion: v1, kind: Secret, namespaces: ['*']}]",
         );
         let kind = ObjectKind { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() };
-        assert_eq!(namespaces(&granted, &kind).unwrap(), Namespaces::These(BTreeSet::from(["a", "b"])));
+        assert_eq!(
+            namespaces(&granted, &kind).unwrap(),
+            GrantedNamespaces::These(BTreeSet::from(["a", "b"]))
+        );
     }
 }
