@@ -3,6 +3,7 @@ use std::{fs, io};
 
 use anyhow::Context as _;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// A small repository, and which of its directories is rendered.
 #[derive(Clone, Debug)]
@@ -38,29 +39,35 @@ struct Marker {
 
 /// All cases of a folder, in the order of their names.
 pub fn cases(folder: &Path) -> anyhow::Result<Vec<Case>> {
-    let mut cases = Vec::new();
+    let case = |(name, root): (String, PathBuf)| {
+        let Marker { path, own_words } = marker(&root)?;
+        Ok(Case { name, root, path, own_words })
+    };
+    folders(folder)?.into_iter().map(case).collect()
+}
+
+/// The folders in a folder with their names, in the order of these.
+pub(crate) fn folders(folder: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             let name =
                 entry.file_name().into_string().map_err(|name| anyhow::anyhow!("{name:?} is not UTF-8"))?;
-            cases.push(Case::read(name, entry.path())?);
+            found.push((name, entry.path()));
         }
     }
-    cases.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(cases)
+    found.sort();
+    Ok(found)
 }
 
-impl Case {
-    fn read(name: String, root: PathBuf) -> anyhow::Result<Self> {
-        let file = root.join("case.json");
-        let marker: Marker = match fs::read(&file) {
-            Ok(text) => {
-                serde_json::from_slice(&text).with_context(|| format!("reading {}", file.display()))?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Marker::default(),
-            Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
-        };
-        Ok(Self { name, root, path: marker.path, own_words: marker.own_words })
+/// What the file `case.json` of a case says, where there is one.
+pub(crate) fn marker<T: DeserializeOwned + Default>(root: &Path) -> anyhow::Result<T> {
+    let file = root.join("case.json");
+    let reading = || format!("reading {}", file.display());
+    match fs::read(&file) {
+        Ok(text) => serde_json::from_slice(&text).with_context(reading),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+        Err(error) => Err(error).with_context(reading),
     }
 }

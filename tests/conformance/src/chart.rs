@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
 use anyhow::Context as _;
 use plumb_plugin::{Call, CallError, Grants, SystemClock, SystemRandom, World};
@@ -10,6 +9,7 @@ use plumb_tree::{Directory, View};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::case::{folders, marker};
 use crate::plugin::{load, messages};
 use crate::{OwnWords, Rendering, folder};
 
@@ -45,34 +45,13 @@ pub fn charts_folder() -> PathBuf {
 
 /// All cases of a folder, in the order of their names.
 pub fn charts(folder: &Path) -> anyhow::Result<Vec<ChartCase>> {
-    let mut cases = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            let name =
-                entry.file_name().into_string().map_err(|name| anyhow::anyhow!("{name:?} is not UTF-8"))?;
-            cases.push(ChartCase::read(name, entry.path())?);
-        }
-    }
-    cases.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(cases)
-}
-
-impl ChartCase {
-    fn read(name: String, root: PathBuf) -> anyhow::Result<Self> {
-        let file = root.join("case.json");
-        let marker: Marker = match fs::read(&file) {
-            Ok(text) => {
-                serde_json::from_slice(&text).with_context(|| format!("reading {}", file.display()))?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Marker::default(),
-            Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
-        };
-        let mut parameters = marker.parameters;
+    let case = |(name, root): (String, PathBuf)| {
+        let Marker { mut parameters, own_words } = marker(&root)?;
         parameters.insert("as".to_owned(), json!("release"));
         parameters.entry("path").or_insert_with(|| json!("chart"));
-        Ok(Self { name, root, parameters: parameters.into(), own_words: marker.own_words })
-    }
+        Ok(ChartCase { name, root, parameters: parameters.into(), own_words })
+    };
+    folders(folder)?.into_iter().map(case).collect()
 }
 
 /// What upstream Helm makes of a chart.
