@@ -18,6 +18,7 @@ mod duration;
 mod external_artifact;
 mod git_reference;
 mod git_repository;
+mod group_kind;
 mod health_check;
 mod helm_chart;
 mod helm_release;
@@ -54,6 +55,7 @@ pub use git_repository::{
     GitProvider, GitRepository, GitRepositoryInclude, GitRepositorySpec, GitRepositoryStatus,
     GitRepositoryVerification, GitVerificationMode,
 };
+pub use group_kind::{GroupKind, GroupVersionKind};
 pub use health_check::{HealthCheckKind, HealthPlugin, OnUnknown, PluginHealthCheck};
 pub use helm_chart::{
     ChartSourceKind, HelmChart, HelmChartSpec, HelmChartStatus, LocalHelmChartSourceReference,
@@ -80,7 +82,7 @@ pub use kustomization::{
     KustomizationSpec, KustomizationStatus, OnDeletion, Validation,
 };
 pub use kustomize::{CustomHealthCheck, IgnoreRule, Image, Patch, Selector};
-pub use object::{GroupKind, GroupVersionKind, InvalidObject, Object, ObjectId};
+pub use object::{InvalidObject, Object, ObjectId};
 pub use oci_repository::{
     CloudProvider, OciLayerOperation, OciLayerSelector, OciReference, OciRepository, OciRepositoryRef,
     OciRepositorySpec, OciRepositoryStatus, OciRepositoryVerification, OciVerificationProvider,
