@@ -113,3 +113,70 @@ async fn what_the_api_server_refuses_is_an_error_and_the_rest_is_shown() -> anyh
     assert_eq!(lines[2], "error: 2 of 5 objects could not be compared");
     Ok(())
 }
+
+// What a Pipeline makes in two steps is compared as it would be applied, and with what it applied before.
+#[tokio::test]
+async fn of_a_pipeline_with_all_its_steps() -> anyhow::Result<()> {
+    let files = [
+        ("apps/obsolete.yaml", &*config_map("obsolete", "one")),
+        ("apps/settings.yaml", &config_map("settings", "one")),
+    ];
+    let scene = Scene::with_files("cli-diff-pipe", &files).await?;
+    let steps = |team: &str| {
+        json!([
+            {"plugin": "yaml", "with": {"path": "apps"}},
+            {"plugin": "labels", "with": {"labels": {"team": team}}},
+        ])
+    };
+    let shop = scene.pipeline("shop", steps("web"), json!({}));
+    scene.apply_and_wait(&shop).await?;
+    scene.repository.write("pipeline.yaml", shop.to_string())?;
+    let diff = async || run(&scene, &["diff", "-f", "pipeline.yaml"]).await;
+    let ran = diff().await?;
+    assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (Some(0), "", ""));
+
+    scene.repository.write("apps/new.yaml", config_map("new", "one"))?;
+    scene.repository.write("apps/settings.yaml", config_map("settings", "two"))?;
+    scene.repository.remove("apps/obsolete.yaml")?;
+    let ran = diff().await?;
+    let expected = "\
+--- live/ConfigMap/NAMESPACE/new
++++ git/ConfigMap/NAMESPACE/new
+@@ -0,0 +1,11 @@
++apiVersion: v1
++data:
++  key: one
++kind: ConfigMap
++metadata:
++  labels:
++    kustomize.toolkit.fluxcd.io/name: shop
++    kustomize.toolkit.fluxcd.io/namespace: NAMESPACE
++    team: web
++  name: new
++  namespace: NAMESPACE
+--- live/ConfigMap/NAMESPACE/settings
++++ git/ConfigMap/NAMESPACE/settings
+@@ -1,6 +1,6 @@
+ apiVersion: v1
+ data:
+-  key: one
++  key: two
+ kind: ConfigMap
+ metadata:
+   labels:
+- ConfigMap/NAMESPACE/obsolete would be pruned
+";
+    assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (Some(1), expected, ""));
+
+    // The second step, too, is that of the file.
+    scene
+        .repository
+        .write("pipeline.yaml", scene.pipeline("shop", steps("mobile"), json!({})).to_string())?;
+    let ran = diff().await?;
+    assert!(ran.stdout.contains("-    team: web\n+    team: mobile\n"), "{}", ran.stdout);
+    let live = scene.cluster.get(&scene.config_map("settings")).await?.unwrap_or_default();
+    assert_eq!((&live["data"]["key"], &live["metadata"]["labels"]["team"]), (&json!("one"), &json!("web")));
+    assert!(scene.cluster.get(&scene.config_map("new")).await?.is_none());
+    assert!(scene.cluster.get(&scene.config_map("obsolete")).await?.is_some());
+    Ok(())
+}
