@@ -38,16 +38,6 @@ pub const WATCH: &str = "reconcile.fluxcd.io/watch";
 pub const DRIFT_DETECTION: &str = "helm.toolkit.fluxcd.io/driftDetection";
 /// `keep`: leave the object when its release no longer has it, or is uninstalled. Helm's own ("Chart Tips and Tricks").
 pub const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
-/// The label with the name of the shard whose controller is to take care of an object.
-pub const SHARD_KEY: &str = "sharding.fluxcd.io/key";
-/// What annotations that go into the metadata of events start with.
-pub const EVENT_PREFIX: &str = "event.toolkit.fluxcd.io/";
-/// The change request (pull request) that events are about.
-pub const EVENT_CHANGE_REQUEST: &str = "event.toolkit.fluxcd.io/change_request";
-/// The commit that events are about.
-pub const EVENT_COMMIT: &str = "event.toolkit.fluxcd.io/commit";
-/// `update`: the event is only there to update the status of a commit.
-pub const EVENT_COMMIT_STATUS: &str = "event.toolkit.fluxcd.io/commit_status";
 /// How many of its objects a Kustomization may delete at once: `50%` (the default), `10`, or `off`.
 pub const PRUNE_LIMIT: &str = "plumbline.dev/prune-limit";
 /// Confirms deletions that exceed [`PRUNE_LIMIT`], with the value that the message about them names.

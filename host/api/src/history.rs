@@ -54,7 +54,7 @@ pub struct Reconciliation {
 
 impl History {
     /// How many snapshots are kept.
-    pub const MAX_SIZE: usize = 5;
+    pub(crate) const MAX_SIZE: usize = 5;
 
     /// Adds a reconciliation: to the snapshot with the same digest and status, or as a new one. The oldest snapshot makes room.
     pub fn record(&mut self, reconciliation: Reconciliation) {

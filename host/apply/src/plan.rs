@@ -195,7 +195,7 @@ pub struct Action {
 
 impl Action {
     /// Whether it may lead to a request.
-    pub fn is_change(&self) -> bool {
+    pub(crate) fn is_change(&self) -> bool {
         matches!(self.change, Change::Look | Change::Create | Change::Apply(_))
     }
 }

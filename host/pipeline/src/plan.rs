@@ -287,7 +287,7 @@ impl Steps {
 
 impl StepSpec {
     /// Whether the step runs a KRM function that lies in the source.
-    pub fn is_in_source(&self) -> bool {
+    pub(crate) fn is_in_source(&self) -> bool {
         self.plugin.as_str() == KRM
     }
 }

@@ -41,7 +41,7 @@ impl Capability {
     }
 
     /// Whether a result that was made with its help must not be kept: it depends on what cannot be asked for again.
-    pub fn is_unsteady(self) -> bool {
+    pub(crate) fn is_unsteady(self) -> bool {
         matches!(self, Self::Http | Self::Clock | Self::Random)
     }
 }

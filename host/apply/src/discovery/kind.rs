@@ -31,7 +31,7 @@ impl Kind {
 }
 
 /// The kinds that a CRD serves, one a version; none for any other object, or for a CRD that lacks a name or a version.
-pub fn defined_kinds(crd: &Object) -> Vec<Kind> {
+pub(crate) fn defined_kinds(crd: &Object) -> Vec<Kind> {
     let gvk = crd.gvk();
     if gvk.group != "apiextensions.k8s.io" || gvk.kind != "CustomResourceDefinition" {
         return Vec::new();

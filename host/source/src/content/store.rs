@@ -64,7 +64,7 @@ impl ContentStore {
     }
 
     /// A file of the store, to be read piece by piece. Nobody looks whether its bytes are those that were stored.
-    pub fn open_file(&self, id: &ContentId) -> Result<File, ContentError> {
+    pub(crate) fn open_file(&self, id: &ContentId) -> Result<File, ContentError> {
         let hex = id.as_str().strip_prefix("sha256:");
         let id = hex
             .and_then(FileId::parse)

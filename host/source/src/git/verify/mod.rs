@@ -45,7 +45,7 @@ impl fmt::Display for Verified {
 }
 
 /// Looks for the signature of a commit. `bytes` are those of the object whose id is `id`, which the caller has made sure of.
-pub fn verify_commit(
+pub(crate) fn verify_commit(
     bytes: &[u8],
     id: ObjectId,
     keys: &TrustedKeys,
@@ -58,7 +58,7 @@ pub fn verify_commit(
 
 /// Looks for the signature of an annotated tag, and whether it is the tag that was asked for: `name`, of the commit `target`. So nobody can put the signed tag of
 /// an old version in the place of another.
-pub fn verify_tag(
+pub(crate) fn verify_tag(
     bytes: &[u8],
     name: &str,
     id: ObjectId,
