@@ -130,8 +130,7 @@ impl Runner<'_> {
         test.args(self.filter).args(["--", "--quiet"]);
         test.env("PLUMB_PLUGIN_DIR", self.checkout.plugins());
         test.env("PLUMB_BIN", self.checkout.root().join("target/release/plumb"));
-        test.env("PLUMB_TEST_SERVERS", self.checkout.root().join("target/servers"));
-        test.env("PLUMB_TEST_SOPS", self.checkout.root().join("target/sops"));
+        self.put_programs_into(&mut test);
         if let Some(cluster) = cluster {
             cluster.put_into(&mut test);
             // They wait for the cluster more than they work.
@@ -140,13 +139,21 @@ impl Runner<'_> {
         self.progress.run_openly(&format!("run the tests of group {group}"), &mut test)
     }
 
+    /// Tells tests where the programs in Go are that they run.
+    fn put_programs_into(&self, test: &mut Command) {
+        let target = self.checkout.root().join("target");
+        test.env("PLUMB_TEST_SERVERS", target.join("servers"));
+        test.env("PLUMB_TEST_SOPS", target.join("sops"));
+        test.env("PLUMB_TEST_SEALED_SECRETS", target.join("sealed-secrets"));
+    }
+
     /// The tests of the guests, which are a workspace of their own, as programs of this machine.
     fn rust_guests(&self) -> anyhow::Result<()> {
         let mut test = self.checkout.cargo();
         test.current_dir(self.checkout.root().join("plugins"));
         test.args(["test", "--workspace", "--no-fail-fast", "--locked", "--target-dir"]);
         test.arg(self.checkout.cache().join("guest-tests")).args(self.filter).args(["--", "--quiet"]);
-        test.env("PLUMB_TEST_SOPS", self.checkout.root().join("target/sops"));
+        self.put_programs_into(&mut test);
         self.progress.run_openly("plugins: cargo test", &mut test)
     }
 

@@ -78,7 +78,7 @@ enum Command {
         #[arg(long, default_value_t = 600)]
         seconds: u32,
     },
-    /// Build target/servers, which tests fetch from; `test` does that too
+    /// Build the programs in Go that tests run, into target; `test` does that too
     Servers,
     /// Check formatting and lints
     Check,

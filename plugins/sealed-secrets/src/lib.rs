@@ -1,9 +1,10 @@
 //! Makes Secrets of SealedSecrets (<https://github.com/bitnami-labs/sealed-secrets>).
 //!
-//! [`keys`] opens single values, and [`sealed`] whole objects.
+//! [`keys`] opens single values, [`template`] puts them into texts, and [`sealed`] is about whole objects.
 
 pub mod keys;
 pub mod sealed;
+pub mod template;
 
 use plumbline_plugin::{Error, Errors, Object, secrets, transformer};
 use serde::Deserialize;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::keys::Keys;
+use crate::template::{self, Unfilled, Values};
 
 const API_VERSION: &str = "bitnami.com/v1alpha1";
 const KIND: &str = "SealedSecret";
@@ -48,8 +49,8 @@ struct Template {
     #[serde(rename = "type")]
     kind: Option<String>,
     immutable: Option<bool>,
-    /// Templates of Go, into which values are put.
-    data: Option<Map<String, Value>>,
+    /// Templates, into which values are put.
+    data: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -89,24 +90,37 @@ pub fn unseal(object: &Object, namespace: Option<&str>, keys: &Keys) -> Result<O
         .into());
     }
     let template = spec.template.unwrap_or_default();
-    if template.data.as_ref().is_some_and(|data| !data.is_empty()) {
-        return Err(Error::unsupported(format!(
-            "{name} has spec.template.data, which is not supported: it is templates of Go"
-        ))
-        .file(object.file())
-        .into());
-    }
     let label = label(object, place).ok_or_else(|| {
         wrong("names no namespace, and was sealed for one")
             .hint("Set metadata.namespace, or `namespace` in `with` of the step.")
     })?;
-    let (mut data, mut errors) = (Map::new(), Errors::default());
+    let (mut values, mut errors) = (Values::new(), Errors::default());
     for (key, value) in spec.encrypted_data.unwrap_or_default() {
         match open(&value, &label, keys) {
             Ok(plain) => {
-                data.insert(key, STANDARD.encode(plain.as_slice()).into());
+                values.insert(key, plain);
             }
             Err(why) => errors.push(wrong(&format!("cannot be unsealed: the value of {key} {why}"))),
+        }
+    }
+    let opened = errors.or(values)?;
+    let (mut data, mut errors) = (encoded(&opened), Errors::default());
+    for (key, text) in template.data.iter().flatten() {
+        match template::fill(text, &opened) {
+            // A template goes before a value with the same key.
+            Ok(filled) => {
+                data.insert(key.clone(), STANDARD.encode(filled.as_slice()).into());
+            }
+            Err(why) => {
+                let what =
+                    format!("cannot be unsealed: the entry {key} of spec.template.data {}", why.what());
+                errors.push(match why {
+                    Unfilled::Unsupported(_) => {
+                        Error::unsupported(format!("{name} {what}")).file(object.file())
+                    }
+                    _ => wrong(&what),
+                });
+            }
         }
     }
     errors.or(())?;
@@ -114,8 +128,15 @@ pub fn unseal(object: &Object, namespace: Option<&str>, keys: &Keys) -> Result<O
 }
 
 fn open(value: &str, label: &str, keys: &Keys) -> Result<Zeroizing<Vec<u8>>, &'static str> {
-    let sealed = STANDARD.decode(value.trim()).map_err(|_| "is damaged: it is not Base64")?;
+    // Base64 in Go may go over several lines.
+    let value = value.trim().replace(['\r', '\n'], "");
+    let sealed = STANDARD.decode(value).map_err(|_| "is damaged: it is not Base64")?;
     keys.open(&sealed, label).map_err(|why| why.what())
+}
+
+/// Values as `data` of a Secret has them.
+fn encoded(values: &Values) -> Map<String, Value> {
+    values.iter().map(|(key, value)| (key.clone(), STANDARD.encode(value.as_slice()).into())).collect()
 }
 
 fn scope(object: &Object) -> Scope {

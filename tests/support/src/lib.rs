@@ -13,6 +13,7 @@ pub mod controller;
 mod git_repo;
 mod git_server;
 mod proxy_server;
+pub mod sealed_secrets;
 mod servers;
 pub mod sops;
 mod ssh_server;

@@ -89,6 +89,24 @@ fn the_namespace_may_come_from_the_step() {
     );
 }
 
+#[test]
+fn values_are_put_into_the_templates_of_other_entries() {
+    let mut object = sealed("shop/db", json!({"name": "db", "namespace": "shop"}));
+    object["spec"]["template"]["data"] = json!({
+        "config.json": "{\"password\": {{ toJson .password }}}\n", "plain": "as it is",
+    });
+    let secret = unsealed(&object, 0, json!({})).unwrap();
+    let plain = |key: &str| STANDARD.decode(secret["data"][key].as_str().unwrap()).unwrap();
+    assert_eq!(plain("config.json"), b"{\"password\": \"hunter2\"}\n");
+    assert_eq!((plain("plain"), plain("password")), (b"as it is".to_vec(), b"hunter2".to_vec()));
+
+    object["spec"]["template"]["data"] = json!({"password": "{{ .password }}!"});
+    assert_eq!(
+        unsealed(&object, 0, json!({})).unwrap()["data"],
+        json!({"password": STANDARD.encode("hunter2!")})
+    );
+}
+
 // Attack 19 (Secrets): what cannot be opened or decoded is not shown.
 #[test]
 fn what_cannot_be_unsealed_is_told_without_the_value() {
@@ -119,8 +137,18 @@ fn what_cannot_be_unsealed_is_told_without_the_value() {
     );
     let told = changed(&|object| object["spec"]["data"] = "x".into());
     assert!(told.contains("spec.data of the first version"), "{told}");
-    let told = changed(&|object| object["spec"]["template"]["data"] = json!({"a": "{{ .password }}"}));
-    assert!(told.contains("templates of Go"), "{told}");
+    let told =
+        changed(&|object| object["spec"]["template"]["data"] = json!({"a": "{{ .password | sha256sum }}"}));
+    assert!(
+        told.starts_with("SealedSecret shop/db cannot be unsealed: the entry a of spec.template.data has an action in line 1"),
+        "{told}"
+    );
+    let told =
+        changed(&|object| object["spec"]["template"]["data"] = json!({"a": "\n{{ .user }} {{ .password }}"}));
+    assert_eq!(
+        told,
+        "SealedSecret shop/db cannot be unsealed: the entry a of spec.template.data uses the value of user in line 2, which spec.encryptedData does not have"
+    );
     let told = changed(&|object| object["spec"]["encryptedData"] = json!(["hunter2"]));
     assert!(told.contains("its spec has another structure"), "{told}");
 }

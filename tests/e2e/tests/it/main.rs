@@ -66,6 +66,7 @@ mod odd_fields_of_a_source_do_no_harm;
 mod one_replica_leads;
 mod plugin_shop;
 mod requests_and_metrics;
+mod sealed_secrets_are_unsealed;
 mod secrets_are_decrypted;
 mod sources_of_other_controllers_are_used;
 mod tenants_are_locked_in;
