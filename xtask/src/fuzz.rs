@@ -1,4 +1,5 @@
-//! Builds the fuzz targets of `tests/fuzz` with the stable compiler, and runs them.
+//! Builds the fuzz targets with the stable compiler, and runs them: those of the host (`tests/fuzz`), and those of what plugins parse (`plugins/fuzz`, which are
+//! programs of this machine, too).
 //!
 //! Only crates of the workspace tell the fuzzer which way they took: what others have written is compiled as for everything else, and not once more. So this
 //! program stands in front of the compiler for crates of the workspace, and adds the flags there.
@@ -6,6 +7,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
@@ -34,20 +36,74 @@ pub(crate) enum Target {
     Load,
     /// A plugin answers with any bytes
     Answers,
+    /// Any file is taken apart as one of SOPS
+    SopsFormats,
+    /// Any file is encrypted, changed and decrypted by SOPS's rules
+    SopsDecrypt,
+    /// Any SealedSecret is unsealed
+    SealedSecret,
 }
 
-const TARGETS: [Target; 2] = [Target::Load, Target::Answers];
+const TARGETS: [Target; 5] =
+    [Target::Load, Target::Answers, Target::SopsFormats, Target::SopsDecrypt, Target::SealedSecret];
+
+/// A workspace with a crate of targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Workspace {
+    Host,
+    Plugins,
+}
+
+const WORKSPACES: [Workspace; 2] = [Workspace::Host, Workspace::Plugins];
 
 impl Target {
     fn name(self) -> &'static str {
         match self {
             Self::Load => "load",
             Self::Answers => "answers",
+            Self::SopsFormats => "sops-formats",
+            Self::SopsDecrypt => "sops-decrypt",
+            Self::SealedSecret => "sealed-secret",
         }
     }
 
     fn program(self) -> String {
         format!("fuzz-{}", self.name())
+    }
+
+    fn workspace(self) -> Workspace {
+        match self {
+            Self::Load | Self::Answers => Workspace::Host,
+            Self::SopsFormats | Self::SopsDecrypt | Self::SealedSecret => Workspace::Plugins,
+        }
+    }
+}
+
+impl Workspace {
+    /// The folder of the crate with the targets.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Host => "tests/fuzz",
+            Self::Plugins => "plugins/fuzz",
+        }
+    }
+
+    /// What builds targets, but for their names, and where their programs are then.
+    fn build(self, checkout: &Checkout) -> (Command, PathBuf) {
+        let mut cargo = checkout.cargo();
+        match self {
+            Self::Host => {
+                cargo.args(["build", "--release", "--workspace"]);
+                (cargo, checkout.release().to_owned())
+            }
+            Self::Plugins => {
+                let target_dir = checkout.cache().join("guest-tests");
+                cargo.current_dir(checkout.root().join("plugins"));
+                cargo.args(["build", "--profile", "fuzz", "--locked", "--package", "plumb-plugins-fuzz"]);
+                cargo.arg("--target-dir").arg(&target_dir);
+                (cargo, target_dir.join("fuzz"))
+            }
+        }
     }
 }
 
@@ -60,40 +116,62 @@ pub(crate) fn run(
     only: Option<Target>,
     seconds: u32,
 ) -> anyhow::Result<()> {
-    let targets: Vec<_> =
-        TARGETS.into_iter().filter(|target| only.is_none_or(|only| only == *target)).collect();
-    build(checkout, progress, &targets)?;
-    for target in targets {
-        let name = target.name();
-        let kept = checkout.cache().join("fuzz").join(name);
-        let found = checkout.cache().join("fuzz-found");
-        for folder in [&kept, &found] {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for workspace in WORKSPACES {
+        let is_asked_for =
+            |target: &Target| target.workspace() == workspace && only.is_none_or(|only| only == *target);
+        let targets: Vec<_> = TARGETS.into_iter().filter(is_asked_for).collect();
+        if targets.is_empty() {
+            continue;
         }
-        let mut fuzz = Command::new(checkout.release().join(target.program()));
-        fuzz.current_dir(checkout.root())
-            .arg(&kept)
-            .arg(checkout.root().join("tests/fuzz/seeds").join(name))
-            .arg(format!("-max_total_time={seconds}"))
-            .arg(format!("-artifact_prefix={}/{name}-", found.display()))
-            .args(["-max_len=32768", "-timeout=30", "-rss_limit_mb=4096", "-print_final_stats=1"])
-            .args(["-verbosity=0"]);
-        progress.run_openly(&format!("fuzz {name} for {seconds} s"), &mut fuzz)?;
+        let programs = build(checkout, progress, workspace, &targets)?;
+        for target in targets {
+            fuzz(checkout, progress, target, &programs, seconds)?;
+        }
     }
     Ok(())
 }
 
-fn build(checkout: &Checkout, progress: &Progress, targets: &[Target]) -> anyhow::Result<()> {
-    // Not what this process runs: cargo may have built it anew since, with tests of the workspace.
-    let ourselves = checkout.release().join("xtask");
-    let mut cargo = checkout.cargo();
-    cargo.args(["build", "--release", "--workspace"]);
+fn fuzz(
+    checkout: &Checkout,
+    progress: &Progress,
+    target: Target,
+    programs: &Path,
+    seconds: u32,
+) -> anyhow::Result<()> {
+    let name = target.name();
+    let kept = checkout.cache().join("fuzz").join(name);
+    let found = checkout.cache().join("fuzz-found");
+    for folder in [&kept, &found] {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let mut fuzz = Command::new(programs.join(target.program()));
+    fuzz.current_dir(checkout.root())
+        .arg(&kept)
+        .arg(checkout.root().join(target.workspace().folder()).join("seeds").join(name))
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix={}/{name}-", found.display()))
+        .args(["-max_len=32768", "-timeout=30", "-rss_limit_mb=4096", "-print_final_stats=1"])
+        .args(["-verbosity=0"]);
+    progress.run_openly(&format!("fuzz {name} for {seconds} s"), &mut fuzz)
+}
+
+/// Builds targets of one workspace, and says in which folder their programs are.
+fn build(
+    checkout: &Checkout,
+    progress: &Progress,
+    workspace: Workspace,
+    targets: &[Target],
+) -> anyhow::Result<PathBuf> {
+    let (mut cargo, programs) = workspace.build(checkout);
     for target in targets {
         cargo.args(["--bin", &target.program()]);
     }
+    // Not what this process runs: cargo may have built it anew since, with tests of the workspace.
+    let ourselves = checkout.release().join("xtask");
     cargo.env("RUSTC_WORKSPACE_WRAPPER", ourselves).env(WRAPPING, "1");
     let log = progress::log_file(checkout.cache(), "build-fuzz");
-    progress.run_build("build the fuzz targets", &log, &mut cargo)
+    progress.run_build(&format!("build the fuzz targets in {}", workspace.folder()), &log, &mut cargo)?;
+    Ok(programs)
 }
 
 /// Becomes the compiler, if cargo has started this program in its place. Does not return in that case.

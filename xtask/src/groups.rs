@@ -19,7 +19,7 @@ pub(crate) enum Group {
     Conformance,
     /// The programs that are written in Go
     Go,
-    /// Any bytes for what loads plugins and takes their answers, for a minute each
+    /// Any bytes for what loads plugins, takes their answers, and decrypts files, for a minute each
     Fuzz,
     /// Everything together, on a cluster
     E2e,

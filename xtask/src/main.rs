@@ -70,7 +70,7 @@ enum Command {
         /// Only tests with this text in their name
         filter: Option<String>,
     },
-    /// Feed any bytes to what loads plugins and takes their answers, and tell what breaks
+    /// Feed any bytes to what loads plugins, takes their answers, and decrypts files, and tell what breaks
     Fuzz {
         /// Only this target
         target: Option<fuzz::Target>,

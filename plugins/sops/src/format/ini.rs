@@ -45,12 +45,13 @@ pub(super) fn read(text: &str) -> Result<Document, Unreadable> {
         }
         let split = line.find(['=', ':']).ok_or(Unreadable::at(number, "a line is not name = value"))?;
         let name = line[..split].trim().trim_matches(['"', '`']).to_owned();
-        let from = start
-            + split
-            + 1
-            + (line[split + 1..].len() - line[split + 1..].trim_start_matches([' ', '\t']).len());
-        let (value, end) = value(text, from, start + line.trim_end().len())
-            .ok_or(Unreadable::at(number, "a value in quotes does not end"))?;
+        let line_end = start + line.trim_end().len();
+        let rest = &line[split + 1..];
+        let blank = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        // One without a value ends before the space that go-ini writes there.
+        let from = (start + split + 1 + blank).min(line_end);
+        let (value, end) =
+            value(text, from, line_end).ok_or(Unreadable::at(number, "a value in quotes does not end"))?;
         if end > at {
             let rest = text[end..].find('\n').map_or(text.len(), |after| end + after + 1);
             number += text[at..rest].matches('\n').count();
@@ -93,7 +94,6 @@ fn extend(document: &mut Document, by: Range<usize>) {
 
 /// The value that begins at a place of a line, and where it ends; none if its quotes do not.
 fn value(text: &str, from: usize, line_end: usize) -> Option<(String, usize)> {
-    let from = from.min(line_end);
     let line = &text[from..line_end];
     for quote in [LONG, "`"] {
         if let Some(rest) = text[from..].strip_prefix(quote).filter(|_| line.starts_with(quote)) {

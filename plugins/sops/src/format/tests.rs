@@ -97,6 +97,10 @@ fn flat_formats_are_taken_apart() {
             ("b/k", ""),
         ])
     );
+    // A space is behind the `=` of one without a value.
+    let text = "[a]\nk = \nl = \"\" \nm = b\n";
+    let leaves = Format::Ini.read(text).unwrap().leaves;
+    assert_eq!(leaves.iter().map(|leaf| &text[leaf.span.clone()]).collect::<Vec<_>>(), ["", "\"\"", "b"]);
 }
 
 /// What go-yaml writes for a text below a key of the first level.
