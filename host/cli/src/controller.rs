@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use kube::core::Selector;
-use plumb_api::{ApplierKind, ByteSize};
+use plumb_api::ByteSize;
 use plumb_apply::{InvalidSelector, OverrideManagers, Stages, label_selector};
 use plumb_controller::{Config, Election, Kind, KubeConfigPolicy, Tenancy};
 use plumb_source::transport::AddressPolicy;
@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::{cluster, local, prepare};
+use crate::{cluster, compile, local};
 
 /// Runs the controller: reconciles the sources and the Kustomizations of a cluster until it is told to stop.
 ///
@@ -183,12 +183,6 @@ impl Controller {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         self.start_logs()?;
         let config = self.config()?;
-        prepare::prepare(prepare::RENDERER, &config.cache_dir, &config.plugin_dir);
-        if config.kinds.contains(&Kind::Applier(ApplierKind::HelmRelease)) {
-            // The first release waits for it, and nothing else does.
-            let (cache, plugins) = (config.cache_dir.clone(), config.plugin_dir.clone());
-            std::thread::spawn(move || prepare::prepare("helm", &cache, &plugins));
-        }
         cluster::block_on(async {
             let client = cluster::client(cluster::Pace::Watching).await?;
             let stop = CancellationToken::new();
@@ -237,6 +231,7 @@ impl Controller {
             cache_dir: self.cache_path.unwrap_or_else(|| storage.clone()).join("plugins"),
             storage_path: storage,
             plugin_dir: self.plugins.find()?,
+            compile_program: Some(compile::program()?),
             namespace: self.leader_election_namespace,
             watch_namespace: self.watch_namespace,
             watch_labels: self.watch_label_selector,

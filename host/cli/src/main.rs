@@ -5,6 +5,7 @@ mod applier;
 mod catalog;
 mod cluster;
 mod comparison;
+mod compile;
 mod completion;
 mod controller;
 mod diff;
@@ -24,7 +25,6 @@ mod migrate;
 mod objects;
 mod output;
 mod plugin;
-mod prepare;
 mod reader;
 mod reconcile;
 mod release;
@@ -77,7 +77,7 @@ enum Command {
     Migrate(migrate::Migrate),
     Controller(Box<controller::Controller>),
     Completion(completion::Completion),
-    Prepare(prepare::Prepare),
+    Compile(compile::Compile),
     /// Prints the version.
     Version,
 }
@@ -106,7 +106,7 @@ fn main() -> ExitCode {
         Command::Migrate(command) => command.run(),
         Command::Controller(command) => command.run(),
         Command::Completion(command) => command.run(),
-        Command::Prepare(command) => command.run(),
+        Command::Compile(command) => command.run(),
         Command::Version => {
             output::line(format_args!("plumb {}", env!("CARGO_PKG_VERSION"))).map(|()| ExitCode::SUCCESS)
         }

@@ -98,6 +98,7 @@ impl Context {
         let (helm_releases, helm_release_writer) = reflector::store();
         let (storage, cache, plugins) =
             (config.storage_path.clone(), config.cache_dir.clone(), config.plugin_dir.clone());
+        let compile_program = config.compile_program.clone();
         let api_server = client.clone();
         let health_rules = config.health_rules.then(|| plumb_health::limits(config.plugin_memory));
         // One namespace alone gets half of them, and with that keeps every core busy.
@@ -106,6 +107,7 @@ impl Context {
             let sources = Sources::open(&storage, &api_server)?;
             let host = Host::new(HostConfig {
                 cache_dir: Some(cache),
+                compile_program,
                 concurrent_calls: renders,
                 ..HostConfig::default()
             })

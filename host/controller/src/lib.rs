@@ -44,6 +44,7 @@ use kube::ResourceExt as _;
 use kube::core::Selector;
 use plumb_api::{Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRepository, OciRepository};
 use plumb_apply::{OverrideManagers, Stages};
+use plumb_plugin::CompileProgram;
 use plumb_source::transport::AddressPolicy;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -65,6 +66,8 @@ pub struct Config {
     pub cache_dir: PathBuf,
     /// The directory of the built-in plugins.
     pub plugin_dir: PathBuf,
+    /// What compiles plugins. Without it this process does, and keeps much of the memory that it took.
+    pub compile_program: Option<CompileProgram>,
     /// The namespace that the controller is in: Secrets that a PluginPolicy names are of this one.
     pub namespace: String,
     /// The namespace whose objects are reconciled; all of them without one.

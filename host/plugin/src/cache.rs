@@ -89,6 +89,11 @@ impl CompileCache {
         Ok(Self { directory, owner, key, bounds })
     }
 
+    /// Where it is, as an absolute path.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The compiled form of a component, if an earlier run has left it here. Whatever is wrong with it is logged, and it is
     /// as if it were not there.
     pub(crate) fn get(&self, engine: &Engine, form: Form, component: &[u8; 32]) -> Option<Compiled> {

@@ -27,9 +27,20 @@ struct Running {
 #[derive(Debug)]
 pub(crate) struct Job<T>(Arc<Made<T>>);
 
+/// Why something is not compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotCompiled {
+    /// It never will be: it is not valid.
+    Invalid(String),
+    /// It may be another time: something else went wrong.
+    Broken(String),
+    /// It may be another time: the compiler was ended at the deadline.
+    Killed,
+}
+
 #[derive(Debug)]
 struct Made<T> {
-    result: Mutex<Option<Result<T, String>>>,
+    result: Mutex<Option<Result<T, NotCompiled>>>,
     changed: Condvar,
 }
 
@@ -47,7 +58,7 @@ impl Compiler {
     pub(crate) fn start<T: Send + 'static>(
         &self,
         deadline: Instant,
-        work: impl FnOnce() -> Result<T, String> + Send + 'static,
+        work: impl FnOnce() -> Result<T, NotCompiled> + Send + 'static,
     ) -> Option<Job<T>> {
         let mut count = self.running.count.lock();
         while *count >= AT_ONCE {
@@ -62,10 +73,11 @@ impl Compiler {
         let started = thread::Builder::new().name("plugin-compiler".to_owned()).spawn(move || {
             let _turn = turn;
             let result = catch_unwind(AssertUnwindSafe(work));
-            made.end(result.unwrap_or_else(|_| Err("the compiler broke down".to_owned())));
+            let broken = |_| Err(NotCompiled::Invalid("the compiler broke down".to_owned()));
+            made.end(result.unwrap_or_else(broken));
         });
         if let Err(error) = started {
-            job.0.end(Err(format!("no thread could be started: {error}")));
+            job.0.end(Err(NotCompiled::Broken(format!("no thread could be started: {error}"))));
         }
         Some(job)
     }
@@ -82,7 +94,7 @@ impl Drop for Turn {
 }
 
 impl<T> Made<T> {
-    fn end(&self, result: Result<T, String>) {
+    fn end(&self, result: Result<T, NotCompiled>) {
         *self.result.lock() = Some(result);
         self.changed.notify_all();
     }
@@ -94,8 +106,13 @@ impl<T: Clone> Job<T> {
         Self(Arc::new(Made { result: Mutex::new(Some(Ok(made))), changed: Condvar::new() }))
     }
 
+    /// Whether it has failed for a reason that may have passed.
+    pub(crate) fn is_worth_another_try(&self) -> bool {
+        matches!(&*self.0.result.lock(), Some(Err(NotCompiled::Broken(_) | NotCompiled::Killed)))
+    }
+
     /// The result, or nothing when there is none at the deadline.
-    pub(crate) fn wait(&self, deadline: Instant) -> Option<Result<T, String>> {
+    pub(crate) fn wait(&self, deadline: Instant) -> Option<Result<T, NotCompiled>> {
         let mut result = self.0.result.lock();
         while result.is_none() {
             if self.0.changed.wait_until(&mut result, deadline).timed_out() {
@@ -170,6 +187,6 @@ mod tests {
     fn a_compiler_that_panics_is_an_error() {
         let compiler = Compiler::new(Duration::from_secs(60));
         let job = compiler.start::<()>(far(), || panic!("it cannot be")).unwrap();
-        assert_eq!(job.wait(far()), Some(Err("the compiler broke down".to_owned())));
+        assert_eq!(job.wait(far()), Some(Err(NotCompiled::Invalid("the compiler broke down".to_owned()))));
     }
 }

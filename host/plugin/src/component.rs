@@ -139,13 +139,22 @@ pub enum LoadError {
         /// How many one may have.
         limit: usize,
     },
-    /// It was not compiled within [`crate::HostConfig::compile_time`]. Compiling goes on; if it ends, the plugin can be loaded then.
+    /// It was not compiled within [`crate::HostConfig::compile_time`]. In a thread of this process compiling goes on, and if it ends, the plugin can be loaded then; a
+    /// [`crate::CompileProgram`] was killed.
     #[error("the plugin {name} was not compiled within {limit:?}; make it smaller, or load it again later")]
     TooSlow {
         /// The name that the plugin was to have.
         name: String,
         /// How long compiling may take.
         limit: Duration,
+    },
+    /// It could not be compiled for a reason that does not lie in it, such as a lack of memory. Another time it may be.
+    #[error("the plugin {name} could not be compiled: {reason}")]
+    NotCompiled {
+        /// The name that the plugin was to have.
+        name: String,
+        /// What went wrong.
+        reason: String,
     },
     /// The bytes do not start as those of a component do.
     #[error("the plugin {name} is not a WebAssembly component but {found}; {hint}")]

@@ -1,6 +1,5 @@
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,19 +8,20 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::{clock, cluster_read, http, log, random, secrets, tree, types};
 use crate::cache::{Bounds, CompileCache};
+use crate::compile_program::CompileProgram;
 use crate::compiled::{Compiled, Form, largest_function};
-use crate::compiler::{Compiler, Job};
-use crate::component::{form, only_world, shown, wants, worlds};
+use crate::compiler::{Compiler, Job, NotCompiled};
+use crate::component::{only_world, shown, wants, worlds};
+use crate::content::Content;
 use crate::function::Linkers;
 use crate::running::Running;
 use crate::state::State;
-use crate::{Inspection, Limits, LoadError, Plugin, World, engine, inspection};
+use crate::{Inspection, Limits, LoadError, Plugin, World, content, engine, inspection};
 
 /// How a host is set up. The default keeps nothing on disk.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct HostConfig {
     pub cache_entries: usize,
     /// How many bytes `cache_dir` holds at the most, one entry always.
     pub cache_bytes: u64,
+    /// What compiles for `cache_dir`. Without it, and without a cache, this process does, and keeps much of the memory that it took.
+    pub compile_program: Option<CompileProgram>,
     /// How many compiled components are kept in memory at the most, besides those that a [`Plugin`] holds.
     pub loaded: NonZeroUsize,
     /// How many bytes a component may have.
@@ -55,6 +57,7 @@ impl Default for HostConfig {
             cache_dir: None,
             cache_entries: 64,
             cache_bytes: 4 << 30,
+            compile_program: None,
             loaded: NonZeroUsize::MIN.saturating_add(31),
             component_bytes: 256 << 20,
             function_bytes: 1 << 20,
@@ -92,6 +95,7 @@ pub(crate) struct Inner {
     component_bytes: u64,
     function_bytes: usize,
     compiler: Compiler,
+    compile_program: Option<CompileProgram>,
 }
 
 /// What there is of a digest. Whoever finds it empty starts to compile; all wait for the same result.
@@ -132,6 +136,7 @@ impl Host {
             component_bytes: config.component_bytes,
             function_bytes: config.function_bytes,
             compiler: Compiler::new(config.compile_time),
+            compile_program: config.compile_program,
         })))
     }
 
@@ -146,22 +151,15 @@ impl Host {
         self.0.cache.is_some()
     }
 
-    /// Loads a plugin from a file that holds a component, or a program for WASI. `name` is what logs and errors call it.
+    /// Loads a plugin from a file that holds a component, or a program for WASI. `name` is what logs and errors call it. Of a plugin that
+    /// was compiled before, nothing but its digest is computed.
     pub fn load_file(&self, name: &str, path: &Path, world: World) -> Result<Plugin, LoadError> {
-        self.load_bytes(name, &self.read(name, path)?, world)
+        self.load_content(name, Content::of_file(name, path, self.0.component_bytes)?, world)
     }
 
     /// The bytes of a plugin, no more than [`HostConfig::component_bytes`].
     pub fn read(&self, name: &str, path: &Path) -> Result<Vec<u8>, LoadError> {
-        let mut bytes = Vec::new();
-        // One more than the limit, so that what is over it is noticed.
-        let read = File::open(path)
-            .and_then(|file| file.take(self.0.component_bytes.saturating_add(1)).read_to_end(&mut bytes));
-        match read {
-            Ok(_) if bytes.len() as u64 > self.0.component_bytes => Err(self.too_large(name)),
-            Ok(_) => Ok(bytes),
-            Err(source) => Err(LoadError::Read { name: name.to_owned(), path: path.to_owned(), source }),
-        }
+        content::read(name, path, self.0.component_bytes)
     }
 
     /// Loads a plugin in the only world that it is made for.
@@ -171,21 +169,31 @@ impl Host {
 
     /// Loads a plugin from its bytes. The same bytes are compiled once, however often and from however many threads they are loaded.
     pub fn load_bytes(&self, name: &str, bytes: &[u8], world: World) -> Result<Plugin, LoadError> {
-        let digest = Sha256::digest(bytes).into();
-        let compiled = self.compiled(name, bytes, digest)?;
+        self.load_content(name, self.content(name, bytes)?, world)
+    }
+
+    fn load_content(&self, name: &str, content: Content<'_>, world: World) -> Result<Plugin, LoadError> {
+        let digest = content.digest();
+        let compiled = self.compiled(name, content)?;
         Plugin::new(Arc::clone(&self.0), name, digest, &compiled, world)
+    }
+
+    /// Compiles a plugin into the cache for whoever loads it later, which is what a [`CompileProgram`] does.
+    pub fn compile(&self, name: &str, bytes: &[u8]) -> Result<(), LoadError> {
+        self.compiled(name, self.content(name, bytes)?).map(|_| ())
     }
 
     /// The only world that a plugin is made for. It is compiled for that, as [`Self::load_bytes`] does.
     pub fn detect(&self, name: &str, bytes: &[u8]) -> Result<World, LoadError> {
-        let compiled = self.compiled(name, bytes, Sha256::digest(bytes).into())?;
+        let compiled = self.compiled(name, self.content(name, bytes)?)?;
         only_world(name, &compiled.names(&self.0.engine))
     }
 
     /// What a plugin is, whether or not it can be used.
     pub fn inspect(&self, name: &str, bytes: &[u8]) -> Result<Inspection, LoadError> {
-        let digest = Sha256::digest(bytes).into();
-        let names = self.compiled(name, bytes, digest)?.names(&self.0.engine);
+        let content = self.content(name, bytes)?;
+        let digest = content.digest();
+        let names = self.compiled(name, content)?.names(&self.0.engine);
         Ok(Inspection {
             form: names.form,
             worlds: worlds(&names),
@@ -198,58 +206,68 @@ impl Host {
         })
     }
 
-    fn too_large(&self, name: &str) -> LoadError {
-        LoadError::TooLarge { name: name.to_owned(), limit: self.0.component_bytes }
+    fn content<'a>(&self, name: &str, bytes: &'a [u8]) -> Result<Content<'a>, LoadError> {
+        Content::of_bytes(name, bytes, self.0.component_bytes)
     }
 
-    fn compiled(&self, name: &str, bytes: &[u8], digest: [u8; 32]) -> Result<Compiled, LoadError> {
-        if bytes.len() as u64 > self.0.component_bytes {
-            return Err(self.too_large(name));
-        }
-        let form = form(name, bytes)?;
+    fn compiled(&self, name: &str, content: Content<'_>) -> Result<Compiled, LoadError> {
         let deadline = Instant::now() + self.0.compiler.time();
         let too_slow = || LoadError::TooSlow { name: name.to_owned(), limit: self.0.compiler.time() };
-        let slot = Arc::clone(self.0.loaded.lock().get_or_insert(digest, Arc::default));
+        let slot = Arc::clone(self.0.loaded.lock().get_or_insert(content.digest(), Arc::default));
         let job = {
             let mut slot = slot.try_lock_until(deadline).ok_or_else(too_slow)?;
             match &*slot {
-                Some(job) => job.clone(),
-                None => {
-                    let job = self.job(name, form, bytes, digest, deadline)?.ok_or_else(too_slow)?;
+                Some(job) if !job.is_worth_another_try() => job.clone(),
+                _ => {
+                    let job = self.job(name, content, deadline)?.ok_or_else(too_slow)?;
                     slot.insert(job).clone()
                 }
             }
         };
-        job.wait(deadline)
-            .ok_or_else(too_slow)?
-            .map_err(|reason| LoadError::Invalid { name: name.to_owned(), reason })
+        job.wait(deadline).ok_or_else(too_slow)?.map_err(|why| match why {
+            NotCompiled::Invalid(reason) => LoadError::Invalid { name: name.to_owned(), reason },
+            NotCompiled::Broken(reason) => LoadError::NotCompiled { name: name.to_owned(), reason },
+            NotCompiled::Killed => too_slow(),
+        })
     }
 
     /// Takes what was compiled before from the disk, or starts to compile.
     fn job(
         &self,
         name: &str,
-        form: Form,
-        bytes: &[u8],
-        digest: [u8; 32],
+        content: Content<'_>,
         deadline: Instant,
     ) -> Result<Option<Job<Compiled>>, LoadError> {
-        let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&self.0.engine, form, &digest));
+        let (form, digest) = (content.form(), content.digest());
+        let engine = self.0.engine.clone();
+        let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&engine, form, &digest));
         if let Some(compiled) = cached {
             return Ok(Some(Job::done(compiled)));
         }
-        let (bytes_of_one, limit) = (largest_function(bytes), self.0.function_bytes);
+        tracing::debug!(digest = hex::encode(digest), "compiling a plugin");
+        if let (Some(program), Some(cache)) = (&self.0.compile_program, &self.0.cache) {
+            let (program, cache, content) = (program.clone(), Arc::clone(cache), content.into_owned());
+            return Ok(self.0.compiler.start(deadline, move || {
+                program.run(cache.directory(), content, deadline)?;
+                cache.get(&engine, form, &digest).ok_or_else(|| NotCompiled::Broken(NOTHING_LEFT.to_owned()))
+            }));
+        }
+        let bytes = content.into_bytes(name)?;
+        let (bytes_of_one, limit) = (largest_function(&bytes), self.0.function_bytes);
         if bytes_of_one > limit {
             return Err(LoadError::FunctionTooLarge { name: name.to_owned(), bytes: bytes_of_one, limit });
         }
-        tracing::debug!(digest = hex::encode(digest), "compiling a plugin");
-        let (bytes, engine, cache) = (bytes.to_vec(), self.0.engine.clone(), self.0.cache.clone());
+        let cache = self.0.cache.clone();
         Ok(self.0.compiler.start(deadline, move || {
             compile(&engine, cache.as_deref(), form, &bytes, digest)
-                .map_err(|error| crate::failure::bounded(&format!("{error:#}")))
+                .map_err(|error| NotCompiled::Invalid(crate::failure::bounded(&format!("{error:#}"))))
         }))
     }
 }
+
+/// The program has succeeded, and what it was given is not in the cache.
+const NOTHING_LEFT: &str =
+    "the result is not in the cache; the file was changed meanwhile, or nothing can be written there";
 
 fn compile(
     engine: &Engine,

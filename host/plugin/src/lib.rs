@@ -32,8 +32,9 @@
 //! `ResourceList` on standard input and output, and with nothing else: no directory, variable, argument or socket, a clock that stands still, and
 //! random numbers that are always the same.
 //!
-//! **Compilers can be made to work long.** Components are compiled on few threads at once, which nobody can stop; a caller waits no longer than [`HostConfig::compile_time`].
-//! [`HostConfig::function_bytes`] and [`HostConfig::component_bytes`] bound how long that can be. Who may add a component to the host is for the operator to decide.
+//! **Compilers can be made to work long.** Few components are compiled at once, and a caller waits no longer than [`HostConfig::compile_time`]. A [`CompileProgram`] is killed
+//! then, and the memory that it took is given back when it ends; a thread of this process cannot be stopped. [`HostConfig::function_bytes`] and [`HostConfig::component_bytes`]
+//! bound how long it can be. Who may add a component to the host is for the operator to decide.
 //!
 //! **Compiled code is trusted**, because it is native code: running somebody else's would be running their program. So
 //! it is never accepted from outside ([`LoadError::NotAComponent`]), and read back only from the cache directory, which
@@ -64,9 +65,11 @@ mod bindings;
 mod cache;
 mod call;
 mod capabilities;
+mod compile_program;
 mod compiled;
 mod compiler;
 mod component;
+mod content;
 mod engine;
 mod failure;
 mod function;
@@ -86,6 +89,7 @@ mod values;
 mod waiting;
 
 pub use call::{Call, Cancelled, Limits, Warnings};
+pub use compile_program::CompileProgram;
 pub use compiled::Form;
 pub use component::{LoadError, MissingExport, World};
 pub use failure::{CallError, LimitKind};

@@ -80,7 +80,7 @@ pub(crate) fn files(files: &[(&str, &str)]) -> TempDir {
     directory
 }
 
-fn plugins() -> PathBuf {
+pub(crate) fn plugins() -> PathBuf {
     env::var_os("PLUMB_PLUGIN_DIR").map_or_else(|| checkout().join("target/plugins"), PathBuf::from)
 }
 

@@ -7,6 +7,7 @@ mod heard;
 mod a_broken_guest_harms_nobody;
 mod a_krm_function_in_go_runs_unchanged;
 mod a_plugin_that_does_not_fit_is_refused;
+mod a_program_compiles;
 mod all_four_worlds_work;
 mod built_in_health_checks_work;
 mod built_in_plugins_survive_hostile_files;
