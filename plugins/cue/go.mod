@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	cuelang.org/go v0.17.1
 	go.bytecodealliance.org/pkg v0.2.1
+	plumbline.dev/plugins/gosdk v0.0.0
 )
 
 require (
@@ -19,3 +20,5 @@ require (
 	golang.org/x/text v0.38.0 // indirect
 	google.golang.org/protobuf v1.33.0 // indirect
 )
+
+replace plumbline.dev/plugins/gosdk => ../gosdk

@@ -3,11 +3,12 @@ module plumbline.dev/plugins/helm
 go 1.26.0
 
 require (
-	go.bytecodealliance.org/pkg v0.2.1
 	github.com/Masterminds/sprig/v3 v3.3.0
 	github.com/huandu/xstrings v1.5.0
+	go.bytecodealliance.org/pkg v0.2.1
 	helm.sh/helm/v4 v4.3.1
 	k8s.io/apimachinery v0.37.1
+	plumbline.dev/plugins/gosdk v0.0.0
 	sigs.k8s.io/yaml v1.6.0
 )
 
@@ -48,3 +49,5 @@ require (
 
 // Helm's engine names a few packages of client-go, which the guest has no use for: client-go/README.md.
 replace k8s.io/client-go => ./client-go
+
+replace plumbline.dev/plugins/gosdk => ../gosdk

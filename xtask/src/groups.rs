@@ -37,8 +37,9 @@ struct GoModule {
     test: &'static [&'static str],
 }
 
-const GO_MODULES: [GoModule; 4] = [
+const GO_MODULES: [GoModule; 5] = [
     GoModule { path: "plugins/cue", test: &["./..."] },
+    GoModule { path: "plugins/gosdk", test: &["./..."] },
     GoModule { path: "plugins/helm", test: &["./..."] },
     GoModule { path: "plugins/kustomize", test: &["./..."] },
     // Vet would analyse all of Kubernetes first, and the program itself is tested by starting it.

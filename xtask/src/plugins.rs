@@ -114,7 +114,7 @@ impl Language {
     /// What its plugins are made from besides their own folders: the steps of the build, and what they have in common.
     fn shared(self) -> &'static [&'static str] {
         match self {
-            Self::Go => &["xtask/src/plugins/go.rs"],
+            Self::Go => &["xtask/src/plugins/go.rs", "plugins/gosdk"],
             Self::Rust(_) => &[
                 "xtask/src/plugins/rust.rs",
                 "plugins/Cargo.toml",

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,43 +8,23 @@ import (
 	cueerrors "cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/token"
 
-	"plumbline.dev/plugins/cue/treefs"
+	"plumbline.dev/plugins/gosdk/failure"
 )
 
-// Kind is what kind of mistake an error reports, in the words of the plugin contract.
-type Kind int
+// What is wrong is told in the words of all plugins.
+type (
+	Kind  = failure.Kind
+	Error = failure.Error
+)
 
-// The kinds of mistakes, in the order of the contract.
+// The kinds of mistakes.
 const (
-	InvalidInput Kind = iota
-	NotFound
-	Denied
-	Unsupported
-	Internal
+	InvalidInput = failure.InvalidInput
+	NotFound     = failure.NotFound
+	Denied       = failure.Denied
+	Unsupported  = failure.Unsupported
+	Internal     = failure.Internal
 )
-
-// Error is why a package could not be rendered.
-type Error struct {
-	Kind    Kind
-	Message string
-	// File is the file with the mistake, from the root of the tree; "" when it is not known.
-	File string
-	// Line is counted from 1; 0 when it is not known.
-	Line int
-	// Hint says what to do; "" when it is not known.
-	Hint string
-}
-
-func (e *Error) Error() string {
-	switch {
-	case e.File == "":
-		return e.Message
-	case e.Line == 0:
-		return fmt.Sprintf("%s: %s", e.File, e.Message)
-	default:
-		return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Message)
-	}
-}
 
 // at is an error about what begins at a position.
 func at(pos token.Pos, kind Kind, hint, format string, args ...any) *Error {
@@ -64,14 +43,7 @@ func isOfTree(pos token.Pos) bool {
 
 // unread is an error of a path that could not be read or listed.
 func unread(file string, err error) *Error {
-	e := &Error{Kind: InvalidInput, File: file, Message: fmt.Sprintf("the file %q cannot be read: %v", file, err)}
-	switch {
-	case errors.Is(err, treefs.ErrNotFound):
-		e.Kind = NotFound
-	case errors.Is(err, treefs.ErrDenied):
-		e.Kind = Denied
-	}
-	return e
+	return &Error{Kind: failure.KindOf(err), File: file, Message: fmt.Sprintf("the file %q cannot be read: %v", file, err)}
 }
 
 // fromCUE is all that CUE reports at once. `positionOf` finds the place of a field by its path, for errors that have none.

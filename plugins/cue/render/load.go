@@ -12,7 +12,7 @@ import (
 	"cuelang.org/go/cue/parser"
 	"cuelang.org/go/cue/token"
 
-	"plumbline.dev/plugins/cue/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // pack is the files of one package.
@@ -80,7 +80,7 @@ func (l *loader) read(dir string) ([]*ast.File, error) {
 	var files []*ast.File
 	for _, entry := range entries {
 		stem, isCUE := strings.CutSuffix(entry.Name, ".cue")
-		if !isCUE || !entry.File || strings.HasPrefix(stem, "_") || strings.HasPrefix(stem, ".") ||
+		if !isCUE || entry.Kind != treefs.File || strings.HasPrefix(stem, "_") || strings.HasPrefix(stem, ".") ||
 			strings.HasSuffix(stem, "_test") || strings.HasSuffix(stem, "_tool") {
 			continue
 		}

@@ -7,7 +7,7 @@ import (
 
 	"cuelang.org/go/mod/modfile"
 
-	"plumbline.dev/plugins/cue/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // module is the CUE module that a directory is in. Without one the fields are empty but root, which is the directory itself.

@@ -15,7 +15,7 @@ import (
 	"cuelang.org/go/cue/token"
 	cuejson "cuelang.org/go/encoding/json"
 
-	"plumbline.dev/plugins/cue/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // What begins so is in the parameters, and no file.
@@ -70,13 +70,14 @@ func Render(tree treefs.Tree, parameters string) (result Result, failed []*Error
 
 // loadInstance loads the package and all that it imports, and puts the parameters into it.
 func loadInstance(tree treefs.Tree, p Parameters) (*build.Instance, []*Error) {
-	dir, err := tree.Resolve(treefs.Clean(p.Path))
+	node, err := tree.Stat(treefs.Clean(p.Path))
 	if err != nil {
 		e := unread("", err)
 		e.Message = fmt.Sprintf("the path %q cannot be rendered: %v", p.Path, err)
 		e.Hint = "Set `path` to a directory of this revision of the source."
 		return nil, []*Error{e}
 	}
+	dir := node.Resolved
 	m, errs := findModule(tree, dir)
 	if len(errs) > 0 {
 		return nil, errs

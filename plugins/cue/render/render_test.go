@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"plumbline.dev/plugins/cue/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // moduleFile makes a directory a module.
@@ -205,7 +205,7 @@ func TestMistakesAreTold(t *testing.T) {
 			treefs.Memory{"a.cue": "package a", "b.cue": "package b"}, `{"path": ""}`, InvalidInput, []string{"the directory \"\" has several packages: a, b"},
 		},
 		"no path":       {treefs.Memory{"a.cue": "a: 1"}, `{"path": "../b"}`, NotFound, []string{"the path \"../b\" cannot be rendered"}},
-		"no directory":  {treefs.Memory{"a.cue": "a: 1"}, `{"path": "a.cue"}`, InvalidInput, []string{"the directory \"a.cue\" of the package cannot be read: it is not a directory"}},
+		"no directory":  {treefs.Memory{"a.cue": "a: 1"}, `{"path": "a.cue"}`, InvalidInput, []string{"the directory \"a.cue\" of the package cannot be read: not a directory"}},
 		"no files":      {treefs.Memory{"a.yaml": "a: 1"}, `{"path": ""}`, NotFound, []string{"the directory \"\" has no CUE files"}},
 		"no such field": {treefs.Memory{}, `{"path": "", "tag": {}}`, InvalidInput, []string{"the parameters of the step cue are not valid"}},
 		"tags": {

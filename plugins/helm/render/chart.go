@@ -17,7 +17,8 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/ignore"
 
-	"plumbline.dev/plugins/helm/treefs"
+	"plumbline.dev/plugins/gosdk/failure"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // largestChart is how many bytes the files of a chart may have together, as in Helm.
@@ -40,7 +41,7 @@ func load(tree treefs.Tree, asked string) (*loaded, *Error) {
 	node, err := tree.Stat(root)
 	if err != nil {
 		return nil, &Error{
-			Kind: kindOf(err), Message: fmt.Sprintf("the chart %q cannot be read: %v", asked, err),
+			Kind: failure.KindOf(err), Message: fmt.Sprintf("the chart %q cannot be read: %v", asked, err),
 			Hint: "Set `path` to a directory with a Chart.yaml, or to a chart archive, of this revision of the source.",
 		}
 	}
@@ -171,7 +172,7 @@ func (e *fileError) Error() string { return fmt.Sprintf("error reading %s: %v", 
 func (e *fileError) Unwrap() error { return e.err }
 
 func (c *loaded) notLoaded(err error) *Error {
-	e := &Error{Kind: kindOf(err), Message: conceal(err.Error()), File: c.root}
+	e := &Error{Kind: failure.KindOf(err), Message: conceal(err.Error()), File: c.root}
 	var file *fileError
 	switch {
 	case errors.As(err, &file):

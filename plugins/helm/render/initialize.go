@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"plumbline.dev/plugins/helm/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // Initialize renders a small chart that uses a bit of everything and asks the host for nothing.

@@ -18,7 +18,7 @@ import (
 	release "helm.sh/helm/v4/pkg/release/v1"
 	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 
-	"plumbline.dev/plugins/helm/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // Result is what a chart renders to.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/Masterminds/sprig/v3"
 
-	"plumbline.dev/plugins/helm/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // granting is a host that grants everything, and counts how often it is asked.
@@ -155,7 +155,7 @@ func TestErrorsNameFileAndLine(t *testing.T) {
 		kind       Kind
 		expected   string
 	}{
-		"no chart":           {treefs.Memory{"a": ""}, `{"path": "web"}`, NotFound, `the chart "web" cannot be read: there is no such file`},
+		"no chart":           {treefs.Memory{"a": ""}, `{"path": "web"}`, NotFound, `the chart "web" cannot be read: no such file or directory`},
 		"outside":            {treefs.Memory{"a": ""}, `{"path": "../../etc"}`, NotFound, `the chart "../../etc" cannot be read`},
 		"a parameter":        {treefs.Memory{}, `{"chart": "web"}`, InvalidInput, `the parameters of the step helm are not valid: json: unknown field "chart"`},
 		"a form":             {treefs.Memory{}, `{"path": "", "as": "list"}`, InvalidInput, `the parameter as of the step helm is "list"; it may be "objects" or "release"`},
@@ -164,7 +164,7 @@ func TestErrorsNameFileAndLine(t *testing.T) {
 		"a subchart":         {web("", treefs.Memory{"web/charts/dir/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "web/charts/dir/templates/x.yaml": "\n{{ .a.b.c }}"}), `{"path": "web"}`, InvalidInput, `web/charts/dir/templates/x.yaml:2: web/charts/sub/templates/x.yaml:2:5`},
 		"values":             {web("", treefs.Memory{"web/values.yaml": "a: b\nc: [\n"}), `{"path": "web"}`, InvalidInput, `web/values.yaml:2: cannot load values.yaml`},
 		"a values file":      {web("", treefs.Memory{"v.yaml": "a: b\nc: d: e\n"}), `{"path": "web", "valuesFiles": ["v.yaml"]}`, InvalidInput, `v.yaml:2: failed to parse v.yaml`},
-		"no values file":     {web("", nil), `{"path": "web", "valuesFiles": ["v.yaml"]}`, NotFound, `v.yaml: the values file "v.yaml" cannot be read: there is no such file`},
+		"no values file":     {web("", nil), `{"path": "web", "valuesFiles": ["v.yaml"]}`, NotFound, `v.yaml: the values file "v.yaml" cannot be read: no such file or directory`},
 		"rendered":           {web(configMap+"a: b: c\n", nil), `{"path": "web"}`, InvalidInput, `web/templates/a.yaml: YAML parse error on web/templates/a.yaml: error converting YAML to JSON: yaml: line 4`},
 		"no random":          {web(configMap+"a: {{ uuidv4 }}\n", nil), `{"path": "web"}`, Denied, `web/templates/a.yaml:4: template: web/templates/a.yaml:4:6: executing "web/templates/a.yaml" at <uuidv4>: error calling uuidv4: the function uuidv4 needs randomness`},
 		"crds":               {web("", treefs.Memory{"web/crds/a.yaml": configMap}), `{"path": "web"}`, InvalidInput, `web/crds/a.yaml: web/crds/a.yaml has a ConfigMap "a"; a file of crds/ may have nothing but CustomResourceDefinitions`},

@@ -7,7 +7,8 @@ import (
 
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 
-	"plumbline.dev/plugins/helm/treefs"
+	"plumbline.dev/plugins/gosdk/failure"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // userValues are the values of the files, each over the one before, and over them those of the parameters.
@@ -22,7 +23,7 @@ func userValues(tree treefs.Tree, p Parameters) (map[string]any, []*Error) {
 			continue
 		case err != nil:
 			errs = append(errs, &Error{
-				Kind: kindOf(err), File: file, Message: fmt.Sprintf("the values file %q cannot be read: %v", name, err),
+				Kind: failure.KindOf(err), File: file, Message: fmt.Sprintf("the values file %q cannot be read: %v", name, err),
 				Hint: "`valuesFiles` are named from the root of the source.",
 			})
 			continue

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
-	"plumbline.dev/plugins/kustomize/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // kustomize's errors are texts within texts. These are the parts that say where the innermost one happened.
@@ -57,16 +57,16 @@ func (r *renderer) place(text string, line int) (string, int) {
 	kustomization, exists := r.kustomizationFile(dir)
 	if !exists {
 		// The one that names the directory would be a guess.
-		return treefs.Relative(dir), 0
+		return treefs.Clean(dir), 0
 	}
-	kustomization = treefs.Relative(kustomization)
+	kustomization = treefs.Clean(kustomization)
 	if _, err := r.fs.ReadOriginal(kustomization); err != nil {
 		// It was generated: nobody can open it.
 		kustomization = ""
 	}
 	if resource := inResource.FindStringSubmatch(rest); resource != nil {
 		if file := path.Join(dir, resource[1]); r.fs.IsFile(file) {
-			return treefs.Relative(file), line
+			return treefs.Clean(file), line
 		}
 		return kustomization, r.lineOf(kustomization, resource[1])
 	}

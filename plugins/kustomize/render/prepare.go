@@ -1,7 +1,6 @@
 package render
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -14,7 +13,8 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
 
-	"plumbline.dev/plugins/kustomize/treefs"
+	"plumbline.dev/plugins/gosdk/failure"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // prepare sees to it that the directory has the kustomization file that it should be rendered with: the one that is there,
@@ -25,7 +25,7 @@ func (r *renderer) prepare(overlay *Overlay) []*Error {
 	if exists {
 		var err error
 		if data, err = r.fs.ReadFile(file); err != nil {
-			return []*Error{{Kind: kindOf(err), Message: err.Error(), File: treefs.Relative(file)}}
+			return []*Error{{Kind: failure.KindOf(err), Message: err.Error(), File: treefs.Clean(file)}}
 		}
 		if overlay == nil {
 			return nil
@@ -43,7 +43,7 @@ func (r *renderer) prepare(overlay *Overlay) []*Error {
 	if overlay != nil {
 		merged, err := r.merge(data, exists, overlay)
 		if err != nil {
-			err.File = treefs.Relative(file)
+			err.File = treefs.Clean(file)
 			return []*Error{err}
 		}
 		data = merged
@@ -87,7 +87,7 @@ func (r *renderer) scan() (resources []string, errs []*Error) {
 	walkErr := r.fs.Walk(base, func(p string, info fs.FileInfo, err error) error {
 		switch {
 		case err != nil:
-			errs = append(errs, &Error{Kind: kindOf(err), Message: err.Error(), File: treefs.Relative(p)})
+			errs = append(errs, &Error{Kind: failure.KindOf(err), Message: err.Error(), File: treefs.Clean(p)})
 		case p == base:
 		case info.IsDir():
 			if neverFetched[info.Name()] {
@@ -110,7 +110,7 @@ func (r *renderer) scan() (resources []string, errs []*Error) {
 		return nil
 	})
 	if walkErr != nil {
-		errs = append(errs, &Error{Kind: kindOf(walkErr), Message: walkErr.Error(), File: r.dir})
+		errs = append(errs, &Error{Kind: failure.KindOf(walkErr), Message: walkErr.Error(), File: r.dir})
 	}
 	return resources, errs
 }
@@ -137,22 +137,22 @@ func relativeTo(base, p string) string {
 func (r *renderer) decode(file string, understand func([]byte) error) (failed *Error) {
 	data, err := r.fs.ReadFile(file)
 	if err != nil {
-		return &Error{Kind: kindOf(err), Message: err.Error(), File: treefs.Relative(file)}
+		return &Error{Kind: failure.KindOf(err), Message: err.Error(), File: treefs.Clean(file)}
 	}
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			failed = &Error{
 				Kind:    InvalidInput,
 				Message: fmt.Sprintf("recovered from panic while parsing YAML file %s: %v", path.Base(file), panicked),
-				File:    treefs.Relative(file),
+				File:    treefs.Clean(file),
 			}
 		}
 	}()
 	if err := understand(data); err != nil {
 		return &Error{
 			Kind:    InvalidInput,
-			Message: fmt.Sprintf("failed to decode Kubernetes YAML from %s: %v", treefs.Relative(file), err),
-			File:    treefs.Relative(file),
+			Message: fmt.Sprintf("failed to decode Kubernetes YAML from %s: %v", treefs.Clean(file), err),
+			File:    treefs.Clean(file),
 			Line:    lineIn(err.Error()),
 			Hint: "Every YAML file below a directory without a kustomization.yaml must hold Kubernetes objects. " +
 				"Add a kustomization.yaml that lists those that do.",
@@ -216,7 +216,7 @@ func (r *renderer) warnUnknownFields(data []byte) {
 	var strict types.Kustomization
 	if err := strict.Unmarshal(data); err != nil && strings.Contains(err.Error(), "unknown field") {
 		file, _ := r.kustomizationFile(r.root())
-		r.warn("%s: %v; the field is ignored", treefs.Relative(file), err)
+		r.warn("%s: %v; the field is ignored", treefs.Clean(file), err)
 	}
 }
 
@@ -235,16 +235,4 @@ func mergeImage(images []types.Image, image Image) []types.Image {
 		images[i].NewTag, images[i].Digest = image.NewTag, image.Digest
 	}
 	return images
-}
-
-// kindOf is what kind of mistake a failed read is.
-func kindOf(err error) Kind {
-	switch {
-	case errors.Is(err, treefs.ErrNotFound):
-		return NotFound
-	case errors.Is(err, treefs.ErrDenied), errors.Is(err, treefs.ErrReadOnly):
-		return Denied
-	default:
-		return InvalidInput
-	}
 }

@@ -8,7 +8,7 @@ import (
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
-	"plumbline.dev/plugins/kustomize/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // refuse finds what kustomize would need the network or a program for, in this kustomization and all that it is made
@@ -43,7 +43,7 @@ func (w *refusal) visit(dir string) {
 	if err != nil {
 		return
 	}
-	k := kustomization{refusal: w, dir: dir, file: treefs.Relative(file)}
+	k := kustomization{refusal: w, dir: dir, file: treefs.Clean(file)}
 	for _, field := range fieldsOf(document.YNode()) {
 		k.look(field)
 	}

@@ -16,7 +16,9 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 	"sigs.k8s.io/yaml"
 
-	"plumbline.dev/plugins/kustomize/treefs"
+	"plumbline.dev/plugins/gosdk/failure"
+	"plumbline.dev/plugins/gosdk/treefs"
+	"plumbline.dev/plugins/kustomize/fsys"
 )
 
 // Result is what a directory renders to.
@@ -36,7 +38,7 @@ func Render(tree treefs.Tree, parameters string) (Result, []*Error) {
 	if err != nil {
 		return Result{}, []*Error{{Kind: InvalidInput, Message: err.Error()}}
 	}
-	r := renderer{fs: treefs.New(tree), dir: treefs.Relative(p.Path)}
+	r := renderer{fs: fsys.New(tree), dir: treefs.Clean(p.Path)}
 	if failed := r.checkDirectory(p.Path); failed != nil {
 		return Result{}, []*Error{failed}
 	}
@@ -61,7 +63,7 @@ func Reset() {
 
 // renderer is one call of [Render].
 type renderer struct {
-	fs *treefs.FS
+	fs *fsys.FS
 	// dir is the directory that is rendered, from the root of the tree.
 	dir      string
 	warnings []string
@@ -80,7 +82,7 @@ func (r *renderer) checkDirectory(asked string) *Error {
 	switch {
 	case err != nil:
 		return &Error{
-			Kind:    kindOf(err),
+			Kind:    failure.KindOf(err),
 			Message: fmt.Sprintf("kustomization path not found: %q: %v", asked, err),
 			Hint:    "Set path to a directory of this revision of the source.",
 		}

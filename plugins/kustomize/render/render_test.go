@@ -15,8 +15,9 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
+	"plumbline.dev/plugins/gosdk/treefs"
+	"plumbline.dev/plugins/kustomize/fsys"
 	"plumbline.dev/plugins/kustomize/render"
-	"plumbline.dev/plugins/kustomize/treefs"
 )
 
 func configMap(name string) string {
@@ -395,7 +396,7 @@ func TestTextsAreThoseOfKustomizeOnDisk(t *testing.T) {
 				}
 			}
 			want := kustomizeOnDisk(filepath.Join(root, "app"))
-			disk, err := treefs.OpenDisk(root)
+			disk, err := fsys.OpenDisk(root)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -451,7 +452,7 @@ func TestLinksAreFollowedInsideTheTreeOnly(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	tree, err := treefs.OpenDisk(filepath.Join(root, "repo"))
+	tree, err := fsys.OpenDisk(filepath.Join(root, "repo"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	tree "plumbline.dev/plugins/cue/guest/imports/plumbline_plugin_tree"
 	types "plumbline.dev/plugins/cue/guest/imports/plumbline_plugin_types"
 	"plumbline.dev/plugins/cue/render"
-	"plumbline.dev/plugins/cue/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // Render is what the host calls, once in the life of an instance.
@@ -65,17 +65,18 @@ func (t hostTree) List(path string) ([]treefs.Entry, error) {
 	}
 	entries := make([]treefs.Entry, len(result.Ok()))
 	for i, entry := range result.Ok() {
-		entries[i] = treefs.Entry{Name: entry.Name, File: entry.Kind == tree.NodeKind_File}
+		entries[i] = treefs.Entry{Name: entry.Name, Kind: kind(entry.Kind)}
 	}
 	return entries, nil
 }
 
-func (t hostTree) Resolve(path string) (string, error) {
+func (t hostTree) Stat(path string) (treefs.Node, error) {
 	result := t.dir.Stat(path)
 	if result.IsErr() {
-		return "", treeError(result.Err())
+		return treefs.Node{}, treeError(result.Err())
 	}
-	return result.Ok().Resolved, nil
+	node := result.Ok()
+	return treefs.Node{Kind: kind(node.Kind), Size: int64(node.Size), Resolved: node.Resolved}, nil
 }
 
 func (t hostTree) Read(path string) ([]byte, error) {
@@ -84,6 +85,17 @@ func (t hostTree) Read(path string) ([]byte, error) {
 		return nil, treeError(result.Err())
 	}
 	return result.Ok(), nil
+}
+
+func kind(k tree.NodeKind) treefs.Kind {
+	switch k {
+	case tree.NodeKind_File:
+		return treefs.File
+	case tree.NodeKind_Directory:
+		return treefs.Directory
+	default:
+		return treefs.Opaque
+	}
 }
 
 func treeError(e tree.TreeError) error {

@@ -6,7 +6,7 @@ import (
 	"runtime/debug"
 
 	"plumbline.dev/plugins/cue/render"
-	"plumbline.dev/plugins/cue/treefs"
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // heapLimit is where Go's collector sets in after all.

@@ -8,11 +8,11 @@ import (
 
 	witTypes "go.bytecodealliance.org/pkg/wit/types"
 
+	"plumbline.dev/plugins/gosdk/treefs"
 	log "plumbline.dev/plugins/helm/guest/imports/plumbline_plugin_log"
 	tree "plumbline.dev/plugins/helm/guest/imports/plumbline_plugin_tree"
 	types "plumbline.dev/plugins/helm/guest/imports/plumbline_plugin_types"
 	"plumbline.dev/plugins/helm/render"
-	"plumbline.dev/plugins/helm/treefs"
 )
 
 // Render is what the host calls, once in the life of an instance.
@@ -76,7 +76,7 @@ func (t hostTree) Stat(path string) (treefs.Node, error) {
 		return treefs.Node{}, treeError(result.Err())
 	}
 	node := result.Ok()
-	return treefs.Node{Kind: kind(node.Kind), Resolved: node.Resolved}, nil
+	return treefs.Node{Kind: kind(node.Kind), Size: int64(node.Size), Resolved: node.Resolved}, nil
 }
 
 func (t hostTree) Read(path string) ([]byte, error) {

@@ -8,11 +8,11 @@ import (
 
 	witTypes "go.bytecodealliance.org/pkg/wit/types"
 
+	"plumbline.dev/plugins/gosdk/treefs"
 	log "plumbline.dev/plugins/kustomize/guest/imports/plumbline_plugin_log"
 	tree "plumbline.dev/plugins/kustomize/guest/imports/plumbline_plugin_tree"
 	types "plumbline.dev/plugins/kustomize/guest/imports/plumbline_plugin_types"
 	"plumbline.dev/plugins/kustomize/render"
-	"plumbline.dev/plugins/kustomize/treefs"
 )
 
 // Render is what the host calls, once in the life of an instance.

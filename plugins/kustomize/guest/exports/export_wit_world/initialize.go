@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"plumbline.dev/plugins/gosdk/treefs"
 	"plumbline.dev/plugins/kustomize/render"
-	"plumbline.dev/plugins/kustomize/treefs"
 )
 
 // heapLimit is where Go's collector sets in after all.

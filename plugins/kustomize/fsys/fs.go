@@ -1,4 +1,7 @@
-package treefs
+// Package fsys shows a read-only tree of files to kustomize as a file system.
+//
+// A tree records what it is asked for, so everything here asks for as little as it can.
+package fsys
 
 import (
 	"bytes"
@@ -11,12 +14,14 @@ import (
 	"time"
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // FS is a tree as kustomize's file system. Its paths are absolute with the root of the tree as "/", and a relative path
 // starts there too. Nothing can be written but through [FS.Replace], which stays in memory.
 type FS struct {
-	tree     Tree
+	tree     treefs.Tree
 	replaced map[string][]byte
 	files    map[string]content
 	nodes    map[string]found
@@ -28,38 +33,33 @@ type content struct {
 }
 
 type found struct {
-	node Node
+	node treefs.Node
 	err  error
 }
 
 var _ filesys.FileSystem = (*FS)(nil)
 
 // New returns the file system of a tree.
-func New(t Tree) *FS {
+func New(t treefs.Tree) *FS {
 	return &FS{tree: t, replaced: map[string][]byte{}, files: map[string]content{}, nodes: map[string]found{}}
-}
-
-// Relative is a path of kustomize's as the plugin contract writes it: from the root, with no slash in front.
-func Relative(p string) string {
-	return strings.TrimPrefix(path.Clean("/"+p), "/")
 }
 
 // Replace makes a path a file with this content, in memory.
 func (f *FS) Replace(p string, data []byte) {
-	f.replaced[Relative(p)] = data
+	f.replaced[treefs.Clean(p)] = data
 }
 
 // Replaced tells whether a path was replaced.
 func (f *FS) Replaced(p string) bool {
-	_, ok := f.replaced[Relative(p)]
+	_, ok := f.replaced[treefs.Clean(p)]
 	return ok
 }
 
 // Stat returns what is at a path, links followed.
-func (f *FS) Stat(p string) (Node, error) {
-	p = Relative(p)
+func (f *FS) Stat(p string) (treefs.Node, error) {
+	p = treefs.Clean(p)
 	if data, ok := f.replaced[p]; ok {
-		return Node{Kind: File, Size: int64(len(data)), Resolved: p}, nil
+		return treefs.Node{Kind: treefs.File, Size: int64(len(data)), Resolved: p}, nil
 	}
 	known, ok := f.nodes[p]
 	if !ok {
@@ -70,8 +70,8 @@ func (f *FS) Stat(p string) (Node, error) {
 }
 
 // List returns the names in a directory, in the order of their bytes.
-func (f *FS) List(p string) ([]Entry, error) {
-	entries, err := f.tree.List(Relative(p))
+func (f *FS) List(p string) ([]treefs.Entry, error) {
+	entries, err := f.tree.List(treefs.Clean(p))
 	if err != nil {
 		return nil, &iofs.PathError{Op: "open", Path: p, Err: err}
 	}
@@ -81,13 +81,13 @@ func (f *FS) List(p string) ([]Entry, error) {
 // IsDir tells whether there is a directory at a path.
 func (f *FS) IsDir(p string) bool {
 	node, err := f.Stat(p)
-	return err == nil && node.Kind == Directory
+	return err == nil && node.Kind == treefs.Directory
 }
 
 // IsFile tells whether there is a file at a path.
 func (f *FS) IsFile(p string) bool {
 	node, err := f.Stat(p)
-	return err == nil && node.Kind == File
+	return err == nil && node.Kind == treefs.File
 }
 
 // Exists tells whether there is anything at a path.
@@ -98,7 +98,7 @@ func (f *FS) Exists(p string) bool {
 
 // ReadFile returns all the bytes of a file.
 func (f *FS) ReadFile(p string) ([]byte, error) {
-	if data, ok := f.replaced[Relative(p)]; ok {
+	if data, ok := f.replaced[treefs.Clean(p)]; ok {
 		return bytes.Clone(data), nil
 	}
 	return f.ReadOriginal(p)
@@ -106,17 +106,17 @@ func (f *FS) ReadFile(p string) ([]byte, error) {
 
 // ReadOriginal returns all the bytes of a file as it is in the tree, whether it was replaced or not.
 func (f *FS) ReadOriginal(p string) ([]byte, error) {
-	name := Relative(p)
+	name := treefs.Clean(p)
 	known, ok := f.files[name]
 	if !ok {
 		known.data, known.err = f.tree.Read(name)
 		f.files[name] = known
 	}
 	switch {
-	case errors.Is(known.err, ErrIsDirectory):
+	case errors.Is(known.err, treefs.ErrIsDirectory):
 		return nil, &iofs.PathError{Op: "read", Path: p, Err: known.err}
 	case errors.Is(known.err, iofs.ErrNotExist) && f.belowFile(name):
-		return nil, &iofs.PathError{Op: "open", Path: p, Err: ErrNotDirectory}
+		return nil, &iofs.PathError{Op: "open", Path: p, Err: treefs.ErrNotDirectory}
 	case known.err != nil:
 		return nil, &iofs.PathError{Op: "open", Path: p, Err: known.err}
 	}
@@ -128,10 +128,10 @@ func (f *FS) ReadOriginal(p string) ([]byte, error) {
 func (f *FS) CleanedAbs(p string) (filesys.ConfirmedDir, string, error) {
 	node, err := f.Stat(p)
 	if err != nil {
-		return "", "", &evalError{path: p, err: f.firstMissing(Relative(p), err)}
+		return "", "", &evalError{path: p, err: f.firstMissing(treefs.Clean(p), err)}
 	}
 	resolved := "/" + node.Resolved
-	if node.Kind == Directory {
+	if node.Kind == treefs.Directory {
 		return filesys.ConfirmedDir(resolved), "", nil
 	}
 	return filesys.ConfirmedDir(path.Dir(resolved)), path.Base(resolved), nil
@@ -143,10 +143,10 @@ func (f *FS) firstMissing(p string, err error) error {
 		return &iofs.PathError{Op: "lstat", Path: "/" + p, Err: err}
 	}
 	if f.belowFile(p) {
-		return ErrNotDirectory
+		return treefs.ErrNotDirectory
 	}
 	for p != "" && !f.Exists(path.Dir("/"+p)) {
-		p = Relative(path.Dir("/" + p))
+		p = treefs.Clean(path.Dir("/" + p))
 	}
 	return &iofs.PathError{Op: "lstat", Path: "/" + p, Err: err}
 }
@@ -154,9 +154,9 @@ func (f *FS) firstMissing(p string, err error) error {
 // belowFile tells whether a path that does not exist goes through a file as if that were a directory.
 func (f *FS) belowFile(p string) bool {
 	for p != "" {
-		p = Relative(path.Dir("/" + p))
+		p = treefs.Clean(path.Dir("/" + p))
 		if node, err := f.Stat(p); err == nil {
-			return node.Kind != Directory
+			return node.Kind != treefs.Directory
 		}
 	}
 	return false
@@ -188,7 +188,7 @@ func (f *FS) ReadDir(p string) ([]string, error) {
 
 // Glob returns the paths that match a pattern, hidden ones only when the pattern asks for them.
 func (f *FS) Glob(pattern string) ([]string, error) {
-	parts := strings.Split(Relative(pattern), "/")
+	parts := strings.Split(treefs.Clean(pattern), "/")
 	matches := []string{""}
 	for _, part := range parts {
 		var next []string
@@ -266,7 +266,7 @@ func (f *FS) walk(p string, i info, fn filepath.WalkFunc) error {
 	}
 	for _, e := range entries {
 		err := f.walk(path.Join(p, e.Name), info{e.Name, f.unlinked(path.Join(p, e.Name), e.Kind)}, fn)
-		if err != nil && (!errors.Is(err, filepath.SkipDir) || e.Kind != Directory) {
+		if err != nil && (!errors.Is(err, filepath.SkipDir) || e.Kind != treefs.Directory) {
 			return err
 		}
 	}
@@ -274,13 +274,13 @@ func (f *FS) walk(p string, i info, fn filepath.WalkFunc) error {
 }
 
 // unlinked is the node of an entry; a link to a directory is opaque, so that a walk ends even when links form a circle.
-func (f *FS) unlinked(p string, kind Kind) Node {
-	if kind != Directory {
-		return Node{Kind: kind}
+func (f *FS) unlinked(p string, kind treefs.Kind) treefs.Node {
+	if kind != treefs.Directory {
+		return treefs.Node{Kind: kind}
 	}
 	node, err := f.Stat(p)
-	if err != nil || node.Resolved != Relative(p) {
-		return Node{Kind: Opaque}
+	if err != nil || node.Resolved != treefs.Clean(p) {
+		return treefs.Node{Kind: treefs.Opaque}
 	}
 	return node
 }
@@ -291,7 +291,7 @@ func (f *FS) Open(p string) (filesys.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{bytes.NewReader(data), info{path.Base(p), Node{Kind: File, Size: int64(len(data))}}}, nil
+	return &file{bytes.NewReader(data), info{path.Base(p), treefs.Node{Kind: treefs.File, Size: int64(len(data))}}}, nil
 }
 
 // Create fails: the tree is read-only.
@@ -310,7 +310,7 @@ func (f *FS) RemoveAll(p string) error { return readOnly("unlinkat", p) }
 func (f *FS) WriteFile(p string, _ []byte) error { return readOnly("open", p) }
 
 func readOnly(op, p string) error {
-	return &iofs.PathError{Op: op, Path: p, Err: ErrReadOnly}
+	return &iofs.PathError{Op: op, Path: p, Err: treefs.ErrReadOnly}
 }
 
 type file struct {
@@ -324,20 +324,20 @@ func (f *file) Stat() (iofs.FileInfo, error) { return f.info, nil }
 
 type info struct {
 	name string
-	node Node
+	node treefs.Node
 }
 
 func (i info) Name() string       { return i.name }
 func (i info) Size() int64        { return i.node.Size }
-func (i info) IsDir() bool        { return i.node.Kind == Directory }
+func (i info) IsDir() bool        { return i.node.Kind == treefs.Directory }
 func (i info) ModTime() time.Time { return time.Time{} }
 func (i info) Sys() any           { return nil }
 
 func (i info) Mode() iofs.FileMode {
 	switch i.node.Kind {
-	case Directory:
+	case treefs.Directory:
 		return iofs.ModeDir | 0o555
-	case Opaque:
+	case treefs.Opaque:
 		return iofs.ModeSymlink | 0o777
 	default:
 		return 0o444

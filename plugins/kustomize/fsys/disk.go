@@ -1,4 +1,4 @@
-package treefs
+package fsys
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"plumbline.dev/plugins/gosdk/treefs"
 )
 
 // Disk is a directory of the local disk as a tree, for tests and comparisons.
@@ -23,21 +25,21 @@ func OpenDisk(directory string) (Disk, error) {
 }
 
 // List returns the names in a directory.
-func (d Disk) List(p string) ([]Entry, error) {
+func (d Disk) List(p string) ([]treefs.Entry, error) {
 	node, err := d.Stat(p)
 	if err != nil {
 		return nil, err
 	}
-	if node.Kind != Directory {
-		return nil, ErrNotDirectory
+	if node.Kind != treefs.Directory {
+		return nil, treefs.ErrNotDirectory
 	}
 	found, err := os.ReadDir(filepath.Join(d.root, node.Resolved))
 	if err != nil {
 		return nil, translate(err)
 	}
-	entries := make([]Entry, len(found))
+	entries := make([]treefs.Entry, len(found))
 	for i, e := range found {
-		entries[i] = Entry{Name: e.Name(), Kind: Opaque}
+		entries[i] = treefs.Entry{Name: e.Name(), Kind: treefs.Opaque}
 		if node, err := d.Stat(filepath.Join(p, e.Name())); err == nil {
 			entries[i].Kind = node.Kind
 		}
@@ -46,21 +48,21 @@ func (d Disk) List(p string) ([]Entry, error) {
 }
 
 // Stat returns what is at a path.
-func (d Disk) Stat(p string) (Node, error) {
-	resolved, err := filepath.EvalSymlinks(filepath.Join(d.root, Relative(p)))
+func (d Disk) Stat(p string) (treefs.Node, error) {
+	resolved, err := filepath.EvalSymlinks(filepath.Join(d.root, treefs.Clean(p)))
 	if err != nil {
-		return Node{}, translate(err)
+		return treefs.Node{}, translate(err)
 	}
 	if resolved != d.root && !strings.HasPrefix(resolved, d.root+"/") {
-		return Node{}, ErrDenied
+		return treefs.Node{}, treefs.ErrDenied
 	}
 	info, err := os.Stat(resolved)
 	if err != nil {
-		return Node{}, translate(err)
+		return treefs.Node{}, translate(err)
 	}
-	node := Node{Kind: File, Size: info.Size(), Resolved: Relative(strings.TrimPrefix(resolved, d.root))}
+	node := treefs.Node{Kind: treefs.File, Size: info.Size(), Resolved: treefs.Clean(strings.TrimPrefix(resolved, d.root))}
 	if info.IsDir() {
-		node.Kind, node.Size = Directory, 0
+		node.Kind, node.Size = treefs.Directory, 0
 	}
 	return node, nil
 }
@@ -71,8 +73,8 @@ func (d Disk) Read(p string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if node.Kind == Directory {
-		return nil, ErrIsDirectory
+	if node.Kind == treefs.Directory {
+		return nil, treefs.ErrIsDirectory
 	}
 	data, err := os.ReadFile(filepath.Join(d.root, node.Resolved))
 	return data, translate(err)
@@ -83,7 +85,7 @@ func translate(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return ErrNotFound
+		return treefs.ErrNotFound
 	default:
 		return err
 	}

@@ -10,57 +10,62 @@ type Memory map[string]string
 
 // List returns the names in a directory.
 func (m Memory) List(p string) ([]Entry, error) {
-	p, err := m.Resolve(p)
+	p = Clean(p)
+	node, err := m.Stat(p)
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := m[p]; ok {
+	if node.Kind != Directory {
 		return nil, ErrNotDirectory
 	}
-	files := map[string]bool{}
+	names := map[string]Kind{}
 	for file := range m {
-		if below, ok := below(p, file); ok {
-			name, _, deeper := strings.Cut(below, "/")
-			files[name] = !deeper
+		below, ok := m.below(p, file)
+		if !ok {
+			continue
+		}
+		name, _, deeper := strings.Cut(below, "/")
+		names[name] = File
+		if deeper {
+			names[name] = Directory
 		}
 	}
-	entries := make([]Entry, 0, len(files))
-	for name, file := range files {
-		entries = append(entries, Entry{name, file})
+	entries := make([]Entry, 0, len(names))
+	for name, kind := range names {
+		entries = append(entries, Entry{name, kind})
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries, nil
 }
 
-// Resolve returns the path itself if there is something at it.
-func (m Memory) Resolve(p string) (string, error) {
+// Stat returns what is at a path.
+func (m Memory) Stat(p string) (Node, error) {
 	p = Clean(p)
-	if _, ok := m[p]; ok {
-		return p, nil
+	if content, ok := m[p]; ok {
+		return Node{Kind: File, Size: int64(len(content)), Resolved: p}, nil
 	}
 	for file := range m {
-		if _, ok := below(p, file); ok {
-			return p, nil
+		if _, ok := m.below(p, file); ok {
+			return Node{Kind: Directory, Resolved: p}, nil
 		}
 	}
-	return "", ErrNotFound
+	return Node{}, ErrNotFound
 }
 
 // Read returns the content of a file.
 func (m Memory) Read(p string) ([]byte, error) {
-	p, err := m.Resolve(p)
+	node, err := m.Stat(p)
 	if err != nil {
 		return nil, err
 	}
-	content, ok := m[p]
-	if !ok {
+	if node.Kind == Directory {
 		return nil, ErrIsDirectory
 	}
-	return []byte(content), nil
+	return []byte(m[node.Resolved]), nil
 }
 
 // below is the rest of a file's path after a directory's.
-func below(directory, file string) (string, bool) {
+func (Memory) below(directory, file string) (string, bool) {
 	if directory == "" {
 		return file, true
 	}

@@ -4,6 +4,7 @@ package treefs
 import (
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"path"
 	"strings"
 )
@@ -11,7 +12,8 @@ import (
 // Tree is what the plugin contract calls a dir: one revision of a repository, read-only. Paths are relative to its root,
 // separated by slashes, and "" is the root. Links are followed inside the root only.
 //
-// Whoever implements it records what it is asked for, as the key of a cache.
+// Whoever implements it records what it is asked for, as the key of a cache. So who uses it asks for as little as he can: a
+// file is read rather than its directory listed.
 type Tree interface {
 	// List returns the names in a directory, in the order of their bytes.
 	List(path string) ([]Entry, error)
@@ -43,18 +45,30 @@ type Entry struct {
 // Node is what is at a path.
 type Node struct {
 	Kind Kind
+	// Size is that of a file in bytes.
+	Size int64
 	// Resolved is where the path leads once every link is followed.
 	Resolved string
 }
 
-// Why a tree did not answer.
+// Why a tree did not answer. The texts are those of Linux, on every system, because kustomize and Helm put them into their
+// messages and people compare those.
 var (
-	ErrNotFound     = errors.New("there is no such file or directory")
-	ErrNotDirectory = errors.New("it is not a directory")
-	ErrIsDirectory  = errors.New("it is a directory")
+	ErrNotFound     error = linuxError{"no such file or directory", iofs.ErrNotExist}
+	ErrNotDirectory error = linuxError{"not a directory", iofs.ErrInvalid}
+	ErrIsDirectory  error = linuxError{"is a directory", iofs.ErrInvalid}
+	ErrReadOnly     error = linuxError{"read-only file system", iofs.ErrPermission}
 	// ErrDenied is a path that leads out of the tree.
-	ErrDenied = errors.New("the path leads out of the source")
+	ErrDenied = errors.New("the path leads out of the repository")
 )
+
+type linuxError struct {
+	text string
+	is   error
+}
+
+func (e linuxError) Error() string   { return e.text }
+func (e linuxError) Is(t error) bool { return t == e.is }
 
 // TooLargeError is a file that is larger than the host hands out.
 type TooLargeError struct{ Limit uint64 }

@@ -1,0 +1,3 @@
+module plumbline.dev/plugins/gosdk
+
+go 1.26.0
