@@ -142,7 +142,7 @@ async fn of_a_pipeline_with_all_its_steps() -> anyhow::Result<()> {
     let expected = "\
 --- live/ConfigMap/NAMESPACE/new
 +++ git/ConfigMap/NAMESPACE/new
-@@ -0,0 +1,11 @@
+@@ -0,0 +1,12 @@
 +apiVersion: v1
 +data:
 +  key: one
@@ -151,6 +151,7 @@ async fn of_a_pipeline_with_all_its_steps() -> anyhow::Result<()> {
 +  labels:
 +    kustomize.toolkit.fluxcd.io/name: shop
 +    kustomize.toolkit.fluxcd.io/namespace: NAMESPACE
++    plumbline.dev/applier: Pipeline
 +    team: web
 +  name: new
 +  namespace: NAMESPACE
