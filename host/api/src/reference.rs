@@ -172,10 +172,11 @@ pub struct KubeConfigReference {
     /// The ConfigMap that says how to reach the cluster and to sign in as a workload, with no stored credential. It cannot be
     /// combined with `secretRef`. Its keys are:
     ///
-    /// - `provider`: `generic`. Required. Flux's `aws`, `azure` and `gcp`, and the key `cluster` that goes with them, are not supported yet.
-    /// - `address`: the https URL of the API server. Required.
-    /// - `ca.crt`: the PEM certificate of the API server's authority. It defaults to those that the system trusts.
-    /// - `audiences`: the audiences of the service account's token, one a line. It defaults to `address`.
+    /// - `provider`: `generic` for a cluster that trusts this one as an issuer of tokens; `aws`, `azure` or `gcp` for one of EKS, AKS or GKE. Required.
+    /// - `cluster`: the name of the cluster in the cloud: its ARN, resource id or resource name. Required for a cloud.
+    /// - `address`: the https URL of the API server. Required for `generic`; otherwise it defaults to what the cloud says.
+    /// - `ca.crt`: the PEM certificate of the API server's authority. It defaults to what the cloud says, or to those that the system trusts.
+    /// - `audiences`: for `generic`, the audiences of the service account's token, one a line. It defaults to `address`.
     /// - `serviceAccountName`: the service account of this namespace to sign in as. It defaults to that of the controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<LocalObjectReference>,
