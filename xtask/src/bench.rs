@@ -12,8 +12,10 @@ use crate::{host, plugins};
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum What {
-    /// The controller on a real API server.
+    /// Kustomizations on a real API server.
     Controller,
+    /// HelmReleases on a real API server.
+    Releases,
     /// Renders, without a cluster.
     Render,
     /// Calls of plugins, without a cluster.
@@ -36,19 +38,24 @@ pub(crate) fn run(
 
     let mut command = checkout.command(bench.to_str().context("the path of plumb-bench is not UTF-8")?);
     command.env("PLUMB_BIN", plumb).env("PLUMB_PLUGIN_DIR", checkout.plugins());
-    command.arg("--apps").arg(apps.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
+    if !apps.is_empty() {
+        command.arg("--apps").arg(apps.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
+    }
     if let Some(directory) = peer_bin {
         command.arg("--peer-bin").arg(std::path::absolute(directory)?);
     }
     let cluster = match what {
         Some(What::Render | What::Plugins) => None,
-        Some(What::Controller) | None => Some(Cluster::start(checkout, progress, Life::Ours)?),
+        Some(What::Controller | What::Releases) | None => {
+            Some(Cluster::start(checkout, progress, Life::Ours)?)
+        }
     };
     if let Some(cluster) = &cluster {
         cluster.put_into(&mut command);
     }
     command.args(what.map(|what| match what {
         What::Controller => "controller",
+        What::Releases => "releases",
         What::Render => "render",
         What::Plugins => "plugins",
     }));

@@ -40,14 +40,14 @@ pub(crate) struct Board {
 
 impl Board {
     /// Starts to watch, and waits until what is there is known.
-    pub(crate) async fn watch(client: &Client, namespace: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn watch(client: &Client, namespace: &str, kinds: &[Kind]) -> anyhow::Result<Self> {
         let (sender, news) = mpsc::unbounded_channel();
-        let kinds = [Kind::GitRepository, Kind::Kustomization, Kind::Deployment];
-        let watches = kinds.map(|kind| {
+        let watches = kinds.iter().map(|&kind| {
             let api = kind.api(client, namespace);
             AbortOnDropHandle::new(tokio::spawn(follow(kind, api, sender.clone())))
         });
-        let mut board = Self { objects: HashMap::new(), news, _watches: watches.into() };
+        let watches = watches.collect();
+        let mut board = Self { objects: HashMap::new(), news, _watches: watches };
         let mut listed = 0;
         while listed < kinds.len() {
             match board.news.recv().await.context("the watches ended")? {

@@ -16,20 +16,38 @@ const AT_ONCE: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     GitRepository,
+    HelmRepository,
+    HelmChart,
     Kustomization,
+    HelmRelease,
     Deployment,
 }
 
 impl Kind {
     /// All of them in one namespace.
     pub(crate) fn api(self, client: &Client, namespace: &str) -> Api<DynamicObject> {
-        let (group, kind) = match self {
-            Self::GitRepository => ("source.toolkit.fluxcd.io", "GitRepository"),
-            Self::Kustomization => ("kustomize.toolkit.fluxcd.io", "Kustomization"),
-            Self::Deployment => ("apps", "Deployment"),
+        let (group, version) = match self {
+            Self::GitRepository | Self::HelmRepository | Self::HelmChart => {
+                ("source.toolkit.fluxcd.io", "v1")
+            }
+            Self::Kustomization => ("kustomize.toolkit.fluxcd.io", "v1"),
+            Self::HelmRelease => ("helm.toolkit.fluxcd.io", "v2"),
+            Self::Deployment => ("apps", "v1"),
         };
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, self.name()));
         Api::namespaced_with(client.clone(), namespace, &resource)
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::GitRepository => "GitRepository",
+            Self::HelmRepository => "HelmRepository",
+            Self::HelmChart => "HelmChart",
+            Self::Kustomization => "Kustomization",
+            Self::HelmRelease => "HelmRelease",
+            Self::Deployment => "Deployment",
+        }
     }
 }
 

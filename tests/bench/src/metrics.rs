@@ -7,9 +7,14 @@ use prometheus_parse::{Labels, Scrape, Value};
 use serde::Serialize;
 
 /// The resources that the work is about, as (group, resource).
-const RESOURCES: [(&str, &str); 8] = [
+const RESOURCES: [(&str, &str); 12] = [
     ("kustomize.toolkit.fluxcd.io", "kustomizations"),
+    ("helm.toolkit.fluxcd.io", "helmreleases"),
     ("source.toolkit.fluxcd.io", "gitrepositories"),
+    ("source.toolkit.fluxcd.io", "helmrepositories"),
+    ("source.toolkit.fluxcd.io", "helmcharts"),
+    // The records of releases.
+    ("", "secrets"),
     ("apps", "deployments"),
     ("", "serviceaccounts"),
     ("", "services"),
@@ -82,12 +87,11 @@ pub(crate) fn sum(page: &str, name: &str, having: &[(&str, &str)]) -> anyhow::Re
     Ok(counted.map(|(_, count)| count as u64).sum())
 }
 
-/// How many Kustomizations of a namespace have been reconciled at least once, by Flux's metric, which both contenders have.
-pub(crate) fn looked_at(page: &str, namespace: &str) -> anyhow::Result<usize> {
+/// How many objects of a kind in a namespace have been reconciled at least once, by Flux's metric, which both contenders have.
+pub(crate) fn looked_at(page: &str, kind: &str, namespace: &str) -> anyhow::Result<usize> {
     let samples = samples(page, "gotk_reconcile_duration_seconds_count")?;
     let names = samples.iter().filter_map(|(labels, count)| {
-        let is_one =
-            labels.get("kind") == Some("Kustomization") && labels.get("namespace") == Some(namespace);
+        let is_one = labels.get("kind") == Some(kind) && labels.get("namespace") == Some(namespace);
         (is_one && *count > 0.0).then(|| labels.get("name")).flatten()
     });
     Ok(names.collect::<HashSet<_>>().len())
@@ -165,7 +169,7 @@ apiserver_request_terminations_total{code="429",component="",group="apps",resour
     }
 
     #[test]
-    fn kustomizations_that_were_looked_at_are_counted_once() {
+    fn objects_that_were_looked_at_are_counted_once() {
         let page = r#"# TYPE gotk_reconcile_duration_seconds histogram
 gotk_reconcile_duration_seconds_bucket{kind="Kustomization",name="a",namespace="apps",le="0.01"} 1
 gotk_reconcile_duration_seconds_count{kind="Kustomization",name="a",namespace="apps"} 2
@@ -174,7 +178,7 @@ gotk_reconcile_duration_seconds_count{kind="Kustomization",name="c",namespace="a
 gotk_reconcile_duration_seconds_count{kind="Kustomization",name="d",namespace="other"} 1
 gotk_reconcile_duration_seconds_count{kind="GitRepository",name="e",namespace="apps"} 1
 "#;
-        assert_eq!(looked_at(page, "apps").unwrap(), 2);
+        assert_eq!(looked_at(page, "Kustomization", "apps").unwrap(), 2);
     }
 
     #[test]

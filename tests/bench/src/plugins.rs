@@ -37,7 +37,8 @@ pub(crate) const FOLDER: &str = "apps/app-000";
 /// - `call`: a transformer with nothing to do, which is what a call costs;
 /// - `labels`: the same with four objects, beside a program that is started for each call;
 /// - `render`: five of two hundred files, beside such a program, and a sidecar that gets all files each time;
-/// - `chart-5`, `chart-40`, `chart-200`: charts of so many templates, beside Helm itself in a process that stays;
+/// - `chart-5`, `chart-40`, `chart-200`: charts of so many templates, beside Helm itself in a process that stays, and in one that is
+///   started for each render;
 /// - `cold-start`: a host loads what an earlier one has compiled, and calls it;
 /// - `many`: the memory of a process that has loaded a thousand different plugins and called each.
 ///

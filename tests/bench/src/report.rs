@@ -14,7 +14,7 @@ pub(crate) struct Figure {
     pub(crate) bench: &'static str,
     /// Who did the work.
     pub(crate) who: &'static str,
-    /// How many Kustomizations there were.
+    /// How many Kustomizations or HelmReleases there were.
     pub(crate) apps: u32,
     pub(crate) phase: &'static str,
     /// Until the work was done.
@@ -72,12 +72,22 @@ impl Each {
 }
 
 impl Figure {
+    /// What was used for one application: requests, and milliseconds of processor time.
+    fn for_one(&self) -> (f64, f64) {
+        let share = |all: f64| (all / f64::from(self.apps) * 10.0).round() / 10.0;
+        (share(self.requests.total() as f64), share(self.cpu_seconds * 1000.0))
+    }
+
     /// Prints it.
     pub(crate) fn print(&self) -> anyhow::Result<()> {
-        line(&serde_json::to_value(self)?)?;
+        let mut figure = serde_json::to_value(self)?;
+        let (requests, cpu_ms) = self.for_one();
+        figure["requests_for_one"] = requests.into();
+        figure["cpu_ms_for_one"] = cpu_ms.into();
+        line(&figure)?;
         let verbs: Vec<String> =
             self.requests.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
-        let mut more = String::new();
+        let mut more = format!("; for one {requests} requests, {cpu_ms} CPU ms");
         if let Some(own) = self.own {
             more += &format!("; {} renders, {} applies", own.renders, own.applies);
         }

@@ -130,14 +130,25 @@ fn plugin_cache() -> PathBuf {
 }
 
 async fn prepare_plugins() -> anyhow::Result<()> {
-    let mut command = tokio::process::Command::new(plumb()?);
-    command.arg("prepare").arg("--cache-path").arg(plugin_cache().join("plugins"));
-    let output = command.output().await?;
-    anyhow::ensure!(
-        output.status.success(),
-        "plumb prepare failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    compile_plugins(&plugin_cache().join("plugins")).await
+}
+
+/// Compiles the plugins that take long into the directory `plugins` of a controller's cache, unless that has been done before.
+pub async fn compile_plugins(cache: &Path) -> anyhow::Result<()> {
+    let plugins = env::var_os("PLUMB_PLUGIN_DIR").map(PathBuf::from);
+    let plugins = plugins.context("PLUMB_PLUGIN_DIR is not set: `cargo xtask` sets it")?;
+    for plugin in ["kustomize", "helm"] {
+        let path = plugins.join(plugin).with_extension("wasm");
+        let file =
+            File::open(&path).with_context(|| format!("{}: run `cargo xtask build`", path.display()))?;
+        let mut command = tokio::process::Command::new(plumb()?);
+        let output = command.arg("compile").arg(cache).stdin(Stdio::from(file)).output().await?;
+        anyhow::ensure!(
+            output.status.success(),
+            "plumb compile failed with {plugin}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Renders of Helm charts, beside Helm itself: the same library, in a process that stays.
+//! Renders of Helm charts, beside Helm itself: the same library natively, in a process that stays and in one that is started for each render.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,28 +10,43 @@ use plumb_tree::{Directory, View};
 use serde_json::json;
 
 use super::{RUNS, host, timed};
-use crate::report::{Each, plugin as print};
+use crate::report::{Each, plugin as print, say};
 
 /// How many templates a chart has.
 const SIZES: [usize; 3] = [5, 40, 200];
 
-/// Measures renders of a whole release, from the files of a directory.
+/// How often a process is started.
+const STARTS: usize = 10;
+
+/// Measures renders of a whole release, as the controller asks for it, from the files of a directory.
 pub(super) fn measure(plugins: &Path, cache: &Path) -> anyhow::Result<()> {
     let helm = host(cache)?.load_file("helm", &plugins.join("helm.wasm"), World::Renderer)?;
     let oracle = HelmOracle::build(cache)?;
     for templates in SIZES {
         let folder = tempfile::tempdir()?;
-        write(folder.path(), templates)?;
-        let (call, tree) = (Call::default(), Arc::new(Directory::open(folder.path())?));
+        let case = folder.path().join("case");
+        write(&case, templates)?;
+        let (call, tree) = (Call::default(), Arc::new(Directory::open(&case)?));
         let render = || -> anyhow::Result<()> {
             let view = Arc::new(View::new(Arc::clone(&tree) as _, 1 << 20));
-            let rendered = helm.render(view, &json!({"path": "chart"}), &call)?;
-            ensure!(rendered.len() == templates, "{} objects were rendered", rendered.len());
+            let rendered = helm.render(view, &json!({"path": "chart", "as": "release"}), &call)?;
+            let objects = rendered.first().and_then(|release| release.pointer("/objects")?.as_array());
+            let count = objects.map_or(0, Vec::len);
+            ensure!(count == templates, "{count} objects were rendered");
+            Ok(())
+        };
+        let start = || -> anyhow::Result<()> {
+            let rendered = oracle.render(folder.path())?;
+            ensure!(rendered.len() == 1, "{} charts were rendered", rendered.len());
             Ok(())
         };
         let phase = format!("chart-{templates}");
-        print(&phase, "plumbline", &timed(RUNS, render)?)?;
-        print(&phase, "helm", &Each::of(&oracle.time(folder.path(), RUNS)?))?;
+        let own = timed(RUNS, render)?;
+        let native = Each::of(&oracle.time(&case, RUNS)?);
+        print(&phase, "plumbline", &own)?;
+        print(&phase, "helm", &native)?;
+        print(&phase, "helm-process", &timed(STARTS, start)?)?;
+        say(&format!("{phase}: {:.1} times as long as natively", own.p50_seconds / native.p50_seconds));
     }
     Ok(())
 }
