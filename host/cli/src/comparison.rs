@@ -9,7 +9,9 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use plumb_api::{GroupVersionKind, Inventory, Object, ObjectId, SsaPolicy};
-use plumb_apply::{FIELD_MANAGER, Kind, KindError, Kinds, Owner, Refusal, as_sent, may_prune};
+use plumb_apply::{
+    FIELD_MANAGER, Kind, KindError, Kinds, Owner, RELEASE_FIELD_MANAGER, Refusal, as_sent, may_prune,
+};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -24,6 +26,8 @@ const AT_ONCE: usize = 16;
 pub(crate) struct Comparison {
     client: Client,
     kinds: Kinds,
+    /// The field manager that would apply.
+    manager: &'static str,
 }
 
 /// An object as it is, if it exists, and as it would be.
@@ -35,7 +39,12 @@ pub(crate) type Compared = (ObjectId, Result<Option<Sides>, String>);
 
 impl Comparison {
     pub(crate) fn new(client: Client) -> Self {
-        Self { kinds: Kinds::new(client.clone()), client }
+        Self { kinds: Kinds::new(client.clone()), client, manager: FIELD_MANAGER }
+    }
+
+    /// For objects of Helm releases.
+    pub(crate) fn of_releases(client: Client) -> Self {
+        Self { manager: RELEASE_FIELD_MANAGER, ..Self::new(client) }
     }
 
     /// The objects as they would be sent: each in its namespace, by default in the given one.
@@ -80,7 +89,7 @@ impl Comparison {
         if is_left_alone(object, before.as_ref()) {
             return Ok(None);
         }
-        let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
+        let params = PatchParams::apply(self.manager).force().dry_run();
         let after = match api.patch(object.name(), &params, &Patch::Apply(&**object)).await {
             Ok(after) => serde_json::to_value(after).map_err(kube::Error::SerdeError)?,
             // Its namespace may be among the objects that do not exist yet.

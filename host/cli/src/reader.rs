@@ -17,6 +17,7 @@ const AT_ONCE: usize = 16;
 const PAGE: u32 = 500;
 
 pub(crate) const KUSTOMIZE_GROUP: &str = "kustomize.toolkit.fluxcd.io";
+pub(crate) const HELM_GROUP: &str = "helm.toolkit.fluxcd.io";
 pub(crate) const SOURCE_GROUP: &str = "source.toolkit.fluxcd.io";
 
 /// Which kind of applier a kind is, if it is one.

@@ -1,6 +1,7 @@
 //! The labels and annotations that Helm and Flux put on the objects of a release.
 
-use plumb_api::CommonMetadata;
+use plumb_api::annotations::DRIFT_DETECTION;
+use plumb_api::{CommonMetadata, Object};
 use serde_json::{Map, Value};
 
 /// The label that says who manages an object.
@@ -81,6 +82,13 @@ pub fn add_common(object: &mut Value, common: &CommonMetadata) {
 pub fn is_kept(object: &Value) -> bool {
     get(object, "annotations", RESOURCE_POLICY)
         .is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
+}
+
+/// Whether an object asks that nothing that others change in it is put back: `helm.toolkit.fluxcd.io/driftDetection: disabled`, as an
+/// annotation or a label.
+pub fn is_left_alone(object: &Object) -> bool {
+    let says = [object.annotation(DRIFT_DETECTION), object.label(DRIFT_DETECTION)];
+    says.into_iter().flatten().any(|value| value.eq_ignore_ascii_case("disabled"))
 }
 
 fn get<'a>(object: &'a Value, field: &str, key: &str) -> Option<&'a str> {

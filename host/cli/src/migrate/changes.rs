@@ -49,7 +49,8 @@ pub(super) async fn changes(
     let mut all = Vec::new();
     for kustomization in kustomizations {
         let (namespace, name) = names(kustomization);
-        let mut changes = Changes { kustomization: format!("{namespace}/{name}"), ..Changes::default() };
+        let object = format!("Kustomization {namespace}/{name}");
+        let mut changes = Changes { object, ..Changes::default() };
         if let Err(error) = comparing.compare(kustomization, &mut changes).await {
             changes.not_compared = Some(format!("{error:#}"));
         }
@@ -81,7 +82,7 @@ impl Comparing<'_> {
         let (laptop, chance) = (Laptop::default(), Chance::of_this_machine());
         let rendered = self.renderer.applier(&applier, &values, &laptop, chance, &tree)?;
         let objects = self.comparison.place(rendered, spec.target_namespace.as_deref()).await?;
-        self.compare_objects(&objects, changes).await?;
+        compare_objects(&self.comparison, &objects, changes).await?;
         if spec.prune {
             let owner = Owner::kustomization(namespace, name);
             let inventory = kustomization.status.as_ref().and_then(|status| status.inventory.clone());
@@ -138,29 +139,34 @@ impl Comparing<'_> {
             None => bail!("the files of {} were not fetched", id.human()),
         }
     }
+}
 
-    async fn compare_objects(&self, objects: &[Arc<Object>], changes: &mut Changes) -> anyhow::Result<()> {
-        let compared = self.comparison.compare(objects);
-        pin_mut!(compared);
-        while let Some((id, result)) = compared.next().await {
-            match result {
-                Err(refused) => changes.refused.push(refused),
-                Ok(None) => changes.unchanged += 1,
-                Ok(Some((before, after))) => {
-                    let is_new = before.is_none();
-                    match difference::unified(&id.human(), before, after)? {
-                        None => changes.unchanged += 1,
-                        Some(diff) => {
-                            let list = if is_new { &mut changes.created } else { &mut changes.changed };
-                            list.push(id.human());
-                            changes.diffs.push(diff);
-                        }
+/// Notes which objects would be created or changed.
+pub(super) async fn compare_objects(
+    comparison: &Comparison,
+    objects: &[Arc<Object>],
+    changes: &mut Changes,
+) -> anyhow::Result<()> {
+    let compared = comparison.compare(objects);
+    pin_mut!(compared);
+    while let Some((id, result)) = compared.next().await {
+        match result {
+            Err(refused) => changes.refused.push(refused),
+            Ok(None) => changes.unchanged += 1,
+            Ok(Some((before, after))) => {
+                let is_new = before.is_none();
+                match difference::unified(&id.human(), before, after)? {
+                    None => changes.unchanged += 1,
+                    Some(diff) => {
+                        let list = if is_new { &mut changes.created } else { &mut changes.changed };
+                        list.push(id.human());
+                        changes.diffs.push(diff);
                     }
                 }
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn names(kustomization: &Kustomization) -> (&str, &str) {

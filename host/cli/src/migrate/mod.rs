@@ -4,6 +4,7 @@ mod artifacts;
 mod changes;
 mod flux;
 mod handover;
+mod releases;
 mod report;
 mod survey;
 
@@ -18,10 +19,11 @@ use crate::local::PluginDir;
 use crate::output::{self, Format};
 use crate::reader::Reader;
 
-/// Reports what would change if Plumbline took over from Flux's source- and kustomize-controller, and hands over when told to.
+/// Reports what would change if Plumbline took over from Flux's source-, kustomize- and helm-controller, and hands over when told to.
 ///
 /// Without --yes nothing is changed. With it, Flux's controllers are scaled to zero, and once they are gone Plumbline is started; with
-/// --back it is the other way round. No object is deleted or made anew: both use the same API, inventories, labels and field manager.
+/// --back it is the other way round. No object is deleted or made anew, and nothing is released again: both use the same API, inventories,
+/// labels, field managers and records.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  plumb migrate --source flux-system/flux-system=.\n  plumb migrate --yes\n  plumb migrate --back --yes"
@@ -109,6 +111,7 @@ impl Migrate {
         .await?;
         survey.report.changes =
             changes::changes(reader, &survey.kustomizations, &self.sources, &self.plugins).await?;
+        survey.report.changes.extend(releases::changes(reader, &survey.releases).await);
         match self.output {
             Format::Table => {
                 output::write(format_args!("{}", survey.report.text()))?;

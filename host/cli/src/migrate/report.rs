@@ -6,12 +6,14 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::flux::Controller;
-use crate::reader::{KUSTOMIZE_GROUP, SOURCE_GROUP};
 
 /// How many names a line has.
 const NAMED: usize = 5;
 /// The kinds that take what Flux's source-controller serves, and that Plumbline does not reconcile.
-const NEED_SOURCES: [&str; 4] = ["HelmRelease", "HelmChart", "HelmRepository", "ArtifactGenerator"];
+const NEED_SOURCES: [&str; 2] = ["ArtifactGenerator", "Terraform"];
+/// The controllers of Flux that Plumbline can take over from besides its source-controller, and their kinds.
+const APPLIERS: [(&str, &str); 2] =
+    [("kustomize-controller", "Kustomization"), ("helm-controller", "HelmRelease")];
 
 /// What was found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -44,12 +46,15 @@ pub(super) struct KindFound {
     pub(super) is_supported: bool,
 }
 
-/// What would become of the objects of a Kustomization.
+/// What would become of the objects of a Kustomization or HelmRelease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Changes {
-    /// The Kustomization, as NAMESPACE/NAME.
-    pub(super) kustomization: String,
+    /// The Kustomization or HelmRelease, as KIND NAMESPACE/NAME.
+    pub(super) object: String,
+    /// What would become of the release of a HelmRelease. Where it stays, its objects were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) release: Option<String>,
     /// Why it was not compared; nothing else is known then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) not_compared: Option<String>,
@@ -81,14 +86,15 @@ impl Report {
     pub(super) fn division(&self) -> Division {
         let needs = |found: &&KindFound| found.objects > 0 && NEED_SOURCES.contains(&found.kind.as_str());
         let kept_for: Vec<String> = self.kinds.iter().filter(needs).map(|found| found.kind.clone()).collect();
+        let appliers = APPLIERS.map(|(controller, _)| controller);
         match kept_for.is_empty() {
             true => Division {
-                stopped: vec!["source-controller", "kustomize-controller"],
+                stopped: ["source-controller"].into_iter().chain(appliers).collect(),
                 kinds: vec![],
                 kept_for,
             },
             false => {
-                Division { stopped: vec!["kustomize-controller"], kinds: vec!["Kustomization"], kept_for }
+                Division { stopped: appliers.into(), kinds: APPLIERS.map(|(_, kind)| kind).into(), kept_for }
             }
         }
     }
@@ -157,8 +163,7 @@ impl Report {
         let division = self.division();
         for found in self.kinds.iter().filter(|found| found.objects > 0) {
             let is_taken = found.is_supported
-                && (division.kinds.is_empty() || division.kinds.contains(&found.kind.as_str()))
-                && [KUSTOMIZE_GROUP, SOURCE_GROUP].contains(&found.group.as_str());
+                && (division.kinds.is_empty() || division.kinds.contains(&found.kind.as_str()));
             let who = if is_taken { "Plumbline" } else { "Flux, as before" };
             let suspended = match found.suspended.as_slice() {
                 [] => String::new(),
@@ -201,7 +206,7 @@ impl Report {
         }
         heading(text, "What would be applied, compared with the cluster");
         for changes in &self.changes {
-            line(text, &format!("Kustomization {}: {}", changes.kustomization, changes.summary()));
+            line(text, &format!("{}: {}", changes.object, changes.summary()));
             let lists =
                 [("created", &changes.created), ("changed", &changes.changed), ("pruned", &changes.pruned)];
             for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
@@ -223,6 +228,14 @@ impl Changes {
         if let Some(why) = &self.not_compared {
             return format!("not compared: {why}");
         }
+        let Some(release) = &self.release else { return self.counts() };
+        let is_compared = !self.refused.is_empty()
+            || [&self.created, &self.changed].iter().any(|names| !names.is_empty())
+            || self.unchanged > 0;
+        if is_compared { format!("{release}; {}", self.counts()) } else { release.clone() }
+    }
+
+    fn counts(&self) -> String {
         let counts = [
             (self.created.len(), "created"),
             (self.changed.len(), "changed"),
@@ -270,6 +283,7 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reader::{HELM_GROUP, KUSTOMIZE_GROUP, SOURCE_GROUP};
 
     fn controller(component: &str, replicas: i64) -> Controller {
         Controller {
@@ -286,7 +300,8 @@ mod tests {
 
     fn kind(group: &str, kind: &str, objects: usize, suspended: &[&str]) -> KindFound {
         let suspended = suspended.iter().map(|name| (*name).to_owned()).collect();
-        let is_supported = [KUSTOMIZE_GROUP, SOURCE_GROUP].contains(&group) && !kind.starts_with("Helm");
+        let is_supported =
+            ["Kustomization", "GitRepository", "HelmRepository", "HelmRelease"].contains(&kind);
         KindFound { group: group.to_owned(), kind: kind.to_owned(), objects, suspended, is_supported }
     }
 
@@ -299,6 +314,7 @@ mod tests {
             flux: vec![
                 controller("kustomize-controller", 1),
                 controller("source-controller", 1),
+                controller("helm-controller", 1),
                 controller("notification-controller", 1),
             ],
             plumbline_namespace: "plumbline-system".to_owned(),
@@ -306,6 +322,7 @@ mod tests {
                 kind(KUSTOMIZE_GROUP, "Kustomization", 3, &["flux-system/old"]),
                 kind(SOURCE_GROUP, "GitRepository", 1, &[]),
                 kind(SOURCE_GROUP, "HelmRepository", 0, &[]),
+                kind(HELM_GROUP, "HelmRelease", 2, &[]),
                 kind("notification.toolkit.fluxcd.io", "Alert", 2, &[]),
             ],
             unsupported: BTreeMap::from([(
@@ -317,17 +334,33 @@ mod tests {
                 names(&["v1beta2"]),
             )]),
             changes: vec![
-                Changes { kustomization: "flux-system/apps".to_owned(), unchanged: 12, ..Changes::default() },
                 Changes {
-                    kustomization: "flux-system/infra".to_owned(),
+                    object: "Kustomization flux-system/apps".to_owned(),
+                    unchanged: 12,
+                    ..Changes::default()
+                },
+                Changes {
+                    object: "Kustomization flux-system/infra".to_owned(),
                     changed: names(&["Deployment/web/web"]),
                     pruned: names(&["ConfigMap/web/a", "ConfigMap/web/b"]),
                     unchanged: 4,
                     ..Changes::default()
                 },
                 Changes {
-                    kustomization: "flux-system/secrets".to_owned(),
+                    object: "Kustomization flux-system/secrets".to_owned(),
                     not_compared: Some("spec.decryption is not supported yet".to_owned()),
+                    ..Changes::default()
+                },
+                Changes {
+                    object: "HelmRelease shop/web".to_owned(),
+                    release: Some("web.v3 of chart web 1.2.3 stays".to_owned()),
+                    created: names(&["Service/shop/web"]),
+                    unchanged: 3,
+                    ..Changes::default()
+                },
+                Changes {
+                    object: "HelmRelease shop/db".to_owned(),
+                    release: Some("would be upgraded (release config values changed)".to_owned()),
                     ..Changes::default()
                 },
             ],
@@ -341,6 +374,7 @@ mod tests {
         Flux v2.9.0
           kustomize-controller v1.9.0, 1 replica: would be scaled to zero
           source-controller v1.9.0, 1 replica: would be scaled to zero
+          helm-controller v1.9.0, 1 replica: would be scaled to zero
           notification-controller v1.9.0, 1 replica: stays
           Kustomization flux-system applies these Deployments: those that are scaled to zero are annotated, so that it leaves them alone
 
@@ -350,6 +384,7 @@ mod tests {
         Objects
           3 Kustomization: Plumbline; suspended and left alone: flux-system/old
           1 GitRepository: Plumbline
+          2 HelmRelease: Plumbline
           2 Alert: Flux, as before
           Alerts are not sent for what Plumbline reconciles: it publishes Kubernetes events only
 
@@ -365,35 +400,41 @@ mod tests {
             changed: Deployment/web/web
             pruned: ConfigMap/web/a, ConfigMap/web/b
           Kustomization flux-system/secrets: not compared: spec.decryption is not supported yet
+          HelmRelease shop/web: web.v3 of chart web 1.2.3 stays; 1 created, 3 unchanged
+            created: Service/shop/web
+          HelmRelease shop/db: would be upgraded (release config values changed)
 
         Nothing was changed. `plumb migrate --yes` hands over, `plumb migrate --back --yes` takes it back.
         ");
     }
 
     #[test]
-    fn helm_keeps_the_source_controller() {
+    fn what_is_not_reconciled_here_keeps_the_source_controller() {
         let mut report = report();
-        report.kinds.push(kind("helm.toolkit.fluxcd.io", "HelmRelease", 4, &[]));
+        report.kinds.push(kind("source.extensions.fluxcd.io", "ArtifactGenerator", 4, &[]));
         report.plumbline = Some(0);
         report.changes.clear();
         let division = report.division();
-        assert_eq!((division.stopped, division.kinds), (vec!["kustomize-controller"], vec!["Kustomization"]));
+        assert_eq!(division.stopped, ["kustomize-controller", "helm-controller"]);
+        assert_eq!(division.kinds, ["Kustomization", "HelmRelease"]);
         insta::assert_snapshot!(report.text(), @"
         Flux v2.9.0
           kustomize-controller v1.9.0, 1 replica: would be scaled to zero
           source-controller v1.9.0, 1 replica: stays
+          helm-controller v1.9.0, 1 replica: would be scaled to zero
           notification-controller v1.9.0, 1 replica: stays
           Kustomization flux-system applies these Deployments: those that are scaled to zero are annotated, so that it leaves them alone
 
         Plumbline
           installed in plumbline-system, 0 replicas
-          would run with --kinds Kustomization, since Flux's source-controller has to stay for HelmRelease
+          would run with --kinds Kustomization,HelmRelease, since Flux's source-controller has to stay for ArtifactGenerator
 
         Objects
           3 Kustomization: Plumbline; suspended and left alone: flux-system/old
           1 GitRepository: Flux, as before
+          2 HelmRelease: Plumbline
           2 Alert: Flux, as before
-          4 HelmRelease: Flux, as before
+          4 ArtifactGenerator: Flux, as before
           Alerts are not sent for what Plumbline reconciles: it publishes Kubernetes events only
 
         Not supported here: these objects would be Stalled, and what they have applied would stay as it is

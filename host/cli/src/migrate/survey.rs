@@ -4,23 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use kube::api::ListParams;
-use plumb_api::{GroupKind, Kustomization, Object, ObjectId, crds};
+use plumb_api::{GroupKind, HelmRelease, Kustomization, Object, ObjectId, crds};
 use plumb_pipeline::kustomization as pipeline;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::flux::controllers;
 use super::report::{KindFound, Report};
-use crate::reader::{KUSTOMIZE_GROUP, Read, Reader};
+use crate::reader::{HELM_GROUP, KUSTOMIZE_GROUP, Read, Reader};
 
 /// What the groups of Flux's kinds end in.
 const FLUX: &str = ".fluxcd.io";
 /// The Deployment of Plumbline's controller.
 pub(super) const PLUMBLINE: &str = "plumb-controller";
 
-/// What was found, and the Kustomizations themselves.
+/// What was found, and what applies objects.
 pub(super) struct Survey {
     pub(super) report: Report,
     pub(super) kustomizations: Vec<Kustomization>,
+    pub(super) releases: Vec<HelmRelease>,
 }
 
 /// Looks at Flux's controllers, and at the objects of a namespace or of all.
@@ -38,7 +40,7 @@ pub(super) async fn survey(
         old_versions: old_versions(reader).await?,
         ..Report::default()
     };
-    let mut kustomizations = Vec::new();
+    let (mut kustomizations, mut releases) = (Vec::new(), Vec::new());
     for entry in reader.catalog.of_groups(FLUX).filter(|entry| entry.is_namespaced && entry.can_list) {
         let objects = reader.list(entry, namespace, ListParams::default()).await?;
         let group_kind = entry.group_kind();
@@ -52,15 +54,21 @@ pub(super) async fn survey(
             suspended: suspended.map(name).collect(),
         });
         if group_kind == GroupKind::new(KUSTOMIZE_GROUP, "Kustomization") {
-            for object in objects {
-                let what = format!("Kustomization {}", name(&object));
-                let read: Kustomization = serde_json::from_value(object.into_value()).context(what)?;
-                kustomizations.push(read);
-            }
+            kustomizations = read(objects)?;
+        } else if group_kind == GroupKind::new(HELM_GROUP, "HelmRelease") {
+            releases = read(objects)?;
         }
     }
     report.unsupported = unsupported(&kustomizations);
-    Ok(Survey { report, kustomizations })
+    Ok(Survey { report, kustomizations, releases })
+}
+
+fn read<K: DeserializeOwned>(objects: Vec<Object>) -> anyhow::Result<Vec<K>> {
+    let read = |object: Object| {
+        let what = format!("{} {}", object.kind(), name(&object));
+        serde_json::from_value(object.into_value()).context(what)
+    };
+    objects.into_iter().map(read).collect()
 }
 
 async fn plumbline(reader: &Reader, namespace: &str) -> anyhow::Result<Option<i64>> {

@@ -38,8 +38,8 @@ fn the_help_says_what_there_is() {
       resume      Goes on with the reconciliation of a suspended object
       install     Installs Plumbline into a cluster: the custom resource definitions, its namespace, its
                   permissions and its Deployment
-      migrate     Reports what would change if Plumbline took over from Flux's source- and
-                  kustomize-controller, and hands over when told to
+      migrate     Reports what would change if Plumbline took over from Flux's source-, kustomize- and
+                  helm-controller, and hands over when told to
       controller  Runs the controller: reconciles the sources and the Kustomizations of a cluster until
                   it is told to stop
       completion  Prints a script that completes the commands and flags of plumb in a shell

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plumb_api::annotations::{DRIFT_DETECTION, SSA};
+use plumb_api::annotations::SSA;
 use plumb_api::{DriftMode, Object};
 use plumb_apply::{
     Action, Change, Fields, Inputs, Live, Policy, RELEASE_FIELD_MANAGER, diff_fields, plan, plan_object,
 };
 use plumb_helm::decide::Drift;
+use plumb_helm::objects::is_left_alone;
 use tokio::time::Instant;
 
 use super::Turn;
@@ -30,13 +31,10 @@ pub(super) struct Found {
     pub(super) told: String,
 }
 
-/// Leaves alone what asks for it: `helm.toolkit.fluxcd.io/driftDetection: disabled`, as an annotation or a label.
+/// Leaves alone what asks for it.
 pub(super) fn left_alone(objects: &mut [Object]) {
-    for object in objects {
-        let says = [object.annotation(DRIFT_DETECTION), object.label(DRIFT_DETECTION)];
-        if says.into_iter().flatten().any(|value| value.eq_ignore_ascii_case("disabled")) {
-            object.set_annotation(SSA, "Ignore");
-        }
+    for object in objects.iter_mut().filter(|object| is_left_alone(object)) {
+        object.set_annotation(SSA, "Ignore");
     }
 }
 

@@ -127,7 +127,12 @@ impl Flux<'_> {
         self.write_status("gotk-source-controller", source, &artifact).await
     }
 
-    async fn write_status(&self, manager: &str, object: &Value, status: &Value) -> anyhow::Result<()> {
+    pub(super) async fn write_status(
+        &self,
+        manager: &str,
+        object: &Value,
+        status: &Value,
+    ) -> anyhow::Result<()> {
         let (api, name) = self.api_of(object)?;
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         api.patch_status(&name, &params, &Patch::Merge(status)).await?;
@@ -142,7 +147,7 @@ impl Flux<'_> {
         object
     }
 
-    fn api_of(&self, object: &Value) -> anyhow::Result<(Api<DynamicObject>, String)> {
+    pub(super) fn api_of(&self, object: &Value) -> anyhow::Result<(Api<DynamicObject>, String)> {
         let text =
             |pointer| object.pointer(pointer).and_then(Value::as_str).context("the object is not complete");
         let version = text("/apiVersion")?;

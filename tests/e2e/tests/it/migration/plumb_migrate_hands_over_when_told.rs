@@ -2,6 +2,7 @@ use plumb_test_support::cluster::eventually;
 use serde_json::{Value, json};
 
 use super::flux::Flux;
+use super::helm_controller;
 use super::what_flux_applied_is_taken_over::{get, left_by_flux};
 use crate::cli_process::{Ran, run};
 use crate::scene::Scene;
@@ -76,6 +77,62 @@ Nothing was changed. `plumb migrate --yes` hands over, `plumb migrate --back --y
         (replicas(&scene, "kustomize-controller").await?, replicas(&scene, "plumb-controller").await?),
         (json!(2), json!(0))
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn and_says_what_becomes_of_releases() -> anyhow::Result<()> {
+    let (scene, web) = helm_controller::left_by_flux("migrate-releases").await?;
+    for name in ["source-controller", "helm-controller", "plumb-controller"] {
+        let mut controller = controller(&scene, name, u32::from(name != "plumb-controller"));
+        if name == "plumb-controller" {
+            controller["metadata"]["labels"] = json!({"app.kubernetes.io/part-of": "plumbline"});
+        }
+        scene.cluster.apply(&controller).await?;
+    }
+    let ran = migrate(&scene, &["-n", &scene.namespace]).await?;
+    assert_eq!((ran.code, &*ran.stderr), (Some(0), ""), "{}", ran.stdout);
+    let expected = "\
+Flux v2.9.0
+  helm-controller v1.9.0, 1 replica: would be scaled to zero
+  source-controller v1.9.0, 1 replica: would be scaled to zero
+
+Plumbline
+  installed in NAMESPACE, 0 replicas
+
+Objects
+  1 HelmRelease: Plumbline
+  1 GitRepository: Plumbline
+  1 HelmChart: Plumbline
+
+What would be applied, compared with the cluster
+  HelmRelease NAMESPACE/web: web.v1 of chart web 1.0.0 stays; 2 objects unchanged
+
+Nothing was changed. `plumb migrate --yes` hands over, `plumb migrate --back --yes` takes it back.
+";
+    assert_eq!(ran.stdout, expected);
+
+    // What is gone would be made again; where fields are put back, that is told, too.
+    scene.cluster.delete(&scene.config_map("web-older")).await?;
+    scene.cluster.edit(&scene.config_map("web-settings"), &json!({"data": {"key": "by hand"}})).await?;
+    let ran = migrate(&scene, &["-n", &scene.namespace]).await?;
+    assert!(ran.stdout.contains(" stays; 1 created, 1 unchanged\n"), "{ran:?}");
+    scene.cluster.edit(&web, &json!({"spec": {"driftDetection": {"mode": "enabled"}}})).await?;
+    let ran = migrate(&scene, &["-n", &scene.namespace, "--diff"]).await?;
+    assert!(ran.stdout.contains(" stays; 1 created, 1 changed, 0 unchanged\n"), "{ran:?}");
+    assert!(ran.stdout.contains("-  key: by hand\n+  key: two\n"), "{ran:?}");
+
+    scene.cluster.edit(&web, &json!({"spec": {"values": {"key": "three"}}})).await?;
+    let ran = migrate(&scene, &["-n", &scene.namespace]).await?;
+    let told = "HelmRelease NAMESPACE/web: would be upgraded (release config values changed)\n";
+    assert!(ran.stdout.contains(told), "{ran:?}");
+    assert_eq!(replicas(&scene, "helm-controller").await?, 1);
+
+    let ran = migrate(&scene, &["-n", &scene.namespace, "--yes"]).await?;
+    assert_eq!((ran.code, &*ran.stderr), (Some(0), ""), "{}", ran.stdout);
+    for (name, expected) in [("source-controller", 0), ("helm-controller", 0), ("plumb-controller", 1)] {
+        assert_eq!(replicas(&scene, name).await?, expected, "{name}");
+    }
     Ok(())
 }
 
