@@ -343,6 +343,11 @@ impl Sources {
         }
     }
 
+    /// A HelmChart, if there is such a one.
+    pub(crate) fn helm_chart(&self, key: &Key) -> Option<Arc<HelmChart>> {
+        self.helm_charts.get(key)
+    }
+
     /// Why a source that another controller fetches cannot be used.
     pub(crate) fn trouble(&self, source: &SourceId) -> Option<String> {
         let troubles = match source.kind {

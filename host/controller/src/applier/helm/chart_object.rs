@@ -1,8 +1,10 @@
 //! The HelmChart that is made of `spec.chart`: in the namespace of its source, named after the HelmRelease.
 
+use std::collections::BTreeMap;
+
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use plumb_api::{HelmChartTemplate, HelmRelease, Object, Reason};
+use plumb_api::{HelmChart, HelmChartTemplate, HelmRelease, Object, Reason};
 use plumb_apply::RELEASE_FIELD_MANAGER;
 use serde_json::{Map, Value, json};
 
@@ -22,7 +24,11 @@ pub(super) async fn keep(run: &mut Turn<'_>, release: &HelmRelease) -> Result<()
     allow(run, &key)?;
     let object = helm_chart(release, template, &key)?;
     let digest = plumb_apply::desired_digest(&object);
-    if run.memory.own.helm_chart == Some(digest) && run.context.sources.exists(&run.object.source()) {
+    let live = run.context.sources.helm_chart(&key);
+    // After a restart nothing is remembered, and the watch knows it.
+    if live.is_some_and(|live| run.memory.own.helm_chart == Some(digest) || is_as_wanted(&live, &object)) {
+        run.memory.own.helm_chart = Some(digest);
+        run.status.helm_chart = name;
         return Ok(());
     }
     let api = charts(run, &key.namespace);
@@ -115,6 +121,20 @@ fn helm_chart(release: &HelmRelease, template: &HelmChartTemplate, key: &Key) ->
     });
     Object::new(object)
         .map_err(|error| Failure::new(Reason::ReconciliationFailed, Retry::Never, error.to_string()))
+}
+
+/// Whether a HelmChart has what would be applied, and nothing else in its spec.
+fn is_as_wanted(live: &HelmChart, wanted: &Object) -> bool {
+    let Ok(wanted) = serde_json::from_value::<HelmChart>(Value::Object(wanted.fields().clone())) else {
+        return false;
+    };
+    let has = |live: Option<&BTreeMap<String, String>>, wanted: Option<&BTreeMap<String, String>>| {
+        let mut wanted = wanted.into_iter().flatten();
+        wanted.all(|(key, value)| live.is_some_and(|live| live.get(key) == Some(value)))
+    };
+    live.spec == wanted.spec
+        && has(live.metadata.labels.as_ref(), wanted.metadata.labels.as_ref())
+        && has(live.metadata.annotations.as_ref(), wanted.metadata.annotations.as_ref())
 }
 
 fn failed(what: &str, error: &kube::Error) -> Failure {
