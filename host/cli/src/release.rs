@@ -111,8 +111,8 @@ impl Releasing<'_> {
             parameters["capabilities"] = capabilities;
         }
         let rendered = self.renderer.plugin("helm", self.chance, &source.tree, parameters)?;
-        let rendered = rendered.first().map(|object| Value::Object(object.fields().clone()));
-        let rendered = RenderedRelease::read(&rendered.unwrap_or_default())?;
+        let rendered = rendered.into_iter().next().map(Object::into_value);
+        let rendered = RenderedRelease::read(rendered.unwrap_or_default())?;
         finished(self.post_rendered(rendered, &release, &ownership)?, &release, &ownership)
     }
 

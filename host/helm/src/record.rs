@@ -312,7 +312,8 @@ pub enum Write {
 
 /// The Secret that stores a record, to be put into the storage namespace.
 pub fn encode(release: &Release, write: Write, at: Timestamp) -> Result<Secret, RecordTooLarge> {
-    let json = Value::Object(release.fields.clone()).to_string();
+    // A map of JSON values always has a text: its keys are strings.
+    let json = serde_json::to_string(&release.fields).unwrap_or_default();
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     // Writing to memory cannot fail.
     let compressed = gzip.write_all(json.as_bytes()).and_then(|()| gzip.finish()).unwrap_or_default();

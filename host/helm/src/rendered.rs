@@ -71,12 +71,12 @@ pub struct RenderedCrds {
 
 impl RenderedRelease {
     /// Reads the one object that the plugin gives.
-    pub fn read(object: &Value) -> Result<Self, NotRendered> {
+    pub fn read(object: Value) -> Result<Self, NotRendered> {
         let is_it = object.get("kind").and_then(Value::as_str) == Some("RenderedRelease");
         if !is_it {
             return Err(NotRendered("it is no RenderedRelease".to_owned()));
         }
-        Self::deserialize(object).map_err(|error| NotRendered(error.to_string()))
+        serde_json::from_value(object).map_err(|error| NotRendered(error.to_string()))
     }
 
     /// A field of the chart's `Chart.yaml`: `name`, `version`, `appVersion`.

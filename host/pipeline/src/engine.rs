@@ -8,7 +8,7 @@ use plumb_tree::{Tree, View};
 use serde_json::Value;
 
 use crate::cache::{Entry, RenderCache, key};
-use crate::run::run;
+use crate::run::{Ran, run};
 use crate::size::Hash;
 use crate::{CacheLimits, RenderError};
 
@@ -137,8 +137,7 @@ impl Engine {
         if let Some(rendered) = self.cache.get(&key, request, deadline) {
             return Ok((rendered, Origin::Cache));
         }
-        let view = Arc::new(View::new(request.tree.clone(), self.max_file_bytes).until(deadline));
-        let ran = run(request, &view, deadline)?;
+        let (ran, view) = self.run(request, deadline)?;
         let rendered = Arc::new(Rendered::new(ran.objects, ran.warnings, &ran.asked));
         let is_steady = ran.is_steady && ran.asked.iter().all(|(_, record)| record.is_steady());
         if is_steady {
@@ -147,6 +146,21 @@ impl Engine {
             self.cache.forget(&key);
         }
         Ok((rendered, Origin::Plugins))
+    }
+
+    /// The objects, made now and not kept: for what nobody asks for twice, such as a revision of a Helm release.
+    ///
+    /// # Errors
+    ///
+    /// As [`render`](Self::render).
+    pub fn render_anew(&self, request: &Request<'_>) -> Result<Rendered, RenderError> {
+        let (ran, _) = self.run(request, Instant::now() + request.call.limits.wall_time)?;
+        Ok(Rendered::new(ran.objects, ran.warnings, &ran.asked))
+    }
+
+    fn run(&self, request: &Request<'_>, deadline: Instant) -> Result<(Ran, Arc<View>), RenderError> {
+        let view = Arc::new(View::new(request.tree.clone(), self.max_file_bytes).until(deadline));
+        Ok((run(request, &view, deadline)?, view))
     }
 }
 

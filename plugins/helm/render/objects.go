@@ -1,19 +1,15 @@
 package render
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	release "helm.sh/helm/v4/pkg/release/v1"
-	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
-	"sigs.k8s.io/yaml"
 )
 
-// decoded is the objects of what was rendered, each as JSON.
+// decoded is the objects of what was rendered, each as it is in JSON.
 type decoded struct {
 	crds      []crd
 	manifests []manifest
@@ -23,45 +19,52 @@ type decoded struct {
 // crd is a file of crds/.
 type crd struct {
 	// Name is that of the file in its chart, Source with the charts that it is in.
-	Name     string            `json:"name"`
-	Source   string            `json:"source"`
-	Manifest string            `json:"manifest"`
-	Objects  []json.RawMessage `json:"objects"`
+	Name     string `json:"name"`
+	Source   string `json:"source"`
+	Manifest string `json:"manifest"`
+	Objects  []any  `json:"objects"`
 }
 
 // manifest is an object that is no hook.
 type manifest struct {
-	Source string          `json:"source"`
-	Object json.RawMessage `json:"object"`
+	Source string `json:"source"`
+	Object any    `json:"object"`
 }
 
 // hook is a hook, in the words of a release record, and its object.
 type hook struct {
-	Name              string          `json:"name"`
-	Kind              string          `json:"kind"`
-	Path              string          `json:"path"`
-	Manifest          string          `json:"manifest"`
-	Events            []string        `json:"events"`
-	Weight            int             `json:"weight"`
-	DeletePolicies    []string        `json:"deletePolicies"`
-	OutputLogPolicies []string        `json:"outputLogPolicies"`
-	Object            json.RawMessage `json:"object"`
+	Name              string   `json:"name"`
+	Kind              string   `json:"kind"`
+	Path              string   `json:"path"`
+	Manifest          string   `json:"manifest"`
+	Events            []string `json:"events"`
+	Weight            int      `json:"weight"`
+	DeletePolicies    []string `json:"deletePolicies"`
+	OutputLogPolicies []string `json:"outputLogPolicies"`
+	Object            any      `json:"object"`
 }
 
-func (d decoded) texts() []string {
-	texts := []string{}
+// texts are all objects, each as JSON.
+func (d decoded) texts() ([]string, error) {
+	var objects []any
 	for _, crd := range d.crds {
-		for _, object := range crd.Objects {
-			texts = append(texts, string(object))
-		}
+		objects = append(objects, crd.Objects...)
 	}
 	for _, manifest := range d.manifests {
-		texts = append(texts, string(manifest.Object))
+		objects = append(objects, manifest.Object)
 	}
 	for _, hook := range d.hooks {
-		texts = append(texts, string(hook.Object))
+		objects = append(objects, hook.Object)
 	}
-	return texts
+	texts := make([]string, len(objects))
+	for i, object := range objects {
+		text, err := json.Marshal(object)
+		if err != nil {
+			return nil, err
+		}
+		texts[i] = string(text)
+	}
+	return texts, nil
 }
 
 // decode reads everything that was rendered. It returns every document that is no object.
@@ -99,7 +102,7 @@ func (r *renderer) decode(helm rendered) (out decoded, failed []*Error) {
 	return out, failed
 }
 
-func newHook(h *release.Hook, object json.RawMessage) hook {
+func newHook(h *release.Hook, object any) hook {
 	return hook{
 		Name: h.Name, Kind: h.Kind, Path: h.Path, Manifest: h.Manifest, Weight: h.Weight, Object: object,
 		Events: texts(h.Events), DeletePolicies: texts(h.DeletePolicies), OutputLogPolicies: texts(h.OutputLogPolicies),
@@ -116,25 +119,19 @@ func texts[T ~string](values []T) []string {
 
 // decodeCRDs reads a file of crds/. Helm applies whatever is in there once and never again; so nothing but definitions may be in it.
 func (r *renderer) decodeCRDs(name, source, text string) (crd, []*Error) {
-	out := crd{Name: name, Source: source, Manifest: text, Objects: []json.RawMessage{}}
+	out := crd{Name: name, Source: source, Manifest: text, Objects: []any{}}
 	var failed []*Error
-	documents := releaseutil.SplitManifests(text)
-	keys := make([]string, 0, len(documents))
-	for key := range documents {
-		keys = append(keys, key)
-	}
-	sort.Sort(releaseutil.BySplitManifestsOrder(keys))
-	for _, key := range keys {
-		objects, err := r.objectsOf(source, documents[key])
+	for _, document := range split(text) {
+		objects, err := r.objectsOf(source, document)
 		if err != nil {
 			failed = append(failed, err)
 			continue
 		}
 		for _, object := range objects {
-			if id := identify(object); id.Kind != "CustomResourceDefinition" {
+			if id := identify(object); id.kind != "CustomResourceDefinition" {
 				failed = append(failed, &Error{
 					File:    r.chart.templateFile(source),
-					Message: fmt.Sprintf("%s has a %s %q; a file of crds/ may have nothing but CustomResourceDefinitions", source, id.Kind, id.Metadata.Name),
+					Message: fmt.Sprintf("%s has a %s %q; a file of crds/ may have nothing but CustomResourceDefinitions", source, id.kind, id.name),
 					Hint:    "Move it to templates/.",
 				})
 				continue
@@ -146,28 +143,26 @@ func (r *renderer) decodeCRDs(name, source, text string) (crd, []*Error) {
 }
 
 // objectsOf is the objects of one document: none if it is empty, and the items of a list, as kubectl takes them.
-func (r *renderer) objectsOf(source, document string) ([]json.RawMessage, *Error) {
+func (r *renderer) objectsOf(source, document string) ([]any, *Error) {
 	wrong := func(format string, args ...any) *Error {
 		return &Error{File: r.chart.templateFile(source), Message: fmt.Sprintf(format, args...)}
 	}
-	text, err := yaml.YAMLToJSON([]byte(document))
+	value, err := r.documents.value(document)
 	if err != nil {
 		return nil, wrong("%s does not become YAML: %s", source, conceal(err.Error()))
 	}
-	if bytes.Equal(text, []byte("null")) {
+	if value == nil {
 		return nil, nil
 	}
-	if text[0] != '{' {
+	object, ok := value.(map[string]any)
+	if !ok {
 		return nil, wrong("a document of %s is no object of Kubernetes, but a list or a single value", source)
 	}
-	objects, err := expand(text)
-	if err != nil {
-		return nil, wrong("%s: %v", source, err)
-	}
+	objects := expand(object)
 	for _, object := range objects {
 		id := identify(object)
 		for _, field := range []struct{ name, value string }{
-			{"apiVersion", id.APIVersion}, {"kind", id.Kind}, {"metadata.name", id.Metadata.Name},
+			{"apiVersion", id.apiVersion}, {"kind", id.kind}, {"metadata.name", id.name},
 		} {
 			if field.value == "" {
 				e := wrong("an object of %s has no %s, or it is no text (%s)", source, field.name, id)
@@ -180,44 +175,26 @@ func (r *renderer) objectsOf(source, document string) ([]json.RawMessage, *Error
 }
 
 // expand returns the items of a list, and anything else as it is.
-func expand(object []byte) ([]json.RawMessage, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(object, &fields); err != nil {
-		return nil, err
+func expand(object map[string]any) []any {
+	items, ok := object["items"].([]any)
+	if !ok || !strings.HasSuffix(identify(object).kind, "List") {
+		return []any{object}
 	}
-	items := fields["items"]
-	if len(items) == 0 || items[0] != '[' || !strings.HasSuffix(identify(object).Kind, "List") {
-		return []json.RawMessage{object}, nil
-	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(items, &list); err != nil {
-		return nil, err
-	}
-	return list, nil
+	return items
 }
 
-// identity is what makes JSON a Kubernetes object.
-type identity struct {
-	APIVersion string
-	Kind       string
-	Metadata   struct{ Name string }
-}
+// identity is what makes JSON a Kubernetes object. What is not text is empty.
+type identity struct{ apiVersion, kind, name string }
 
-func identify(object []byte) (id identity) {
-	var fields struct {
-		APIVersion any `json:"apiVersion"`
-		Kind       any `json:"kind"`
-		Metadata   any `json:"metadata"`
-	}
-	// What is not a Kubernetes object leaves a field empty.
-	_ = json.Unmarshal(object, &fields)
-	id.APIVersion, _ = fields.APIVersion.(string)
-	id.Kind, _ = fields.Kind.(string)
-	metadata, _ := fields.Metadata.(map[string]any)
-	id.Metadata.Name, _ = metadata["name"].(string)
+func identify(value any) (id identity) {
+	object, _ := value.(map[string]any)
+	id.apiVersion, _ = object["apiVersion"].(string)
+	id.kind, _ = object["kind"].(string)
+	metadata, _ := object["metadata"].(map[string]any)
+	id.name, _ = metadata["name"].(string)
 	return id
 }
 
 func (id identity) String() string {
-	return fmt.Sprintf("apiVersion %q, kind %q, name %q", id.APIVersion, id.Kind, id.Metadata.Name)
+	return fmt.Sprintf("apiVersion %q, kind %q, name %q", id.apiVersion, id.kind, id.name)
 }

@@ -56,7 +56,7 @@ func Render(tree treefs.Tree, host Host, parameters string) (result Result, fail
 	if len(failed) > 0 {
 		return Result{}, failed
 	}
-	r := renderer{Parameters: p, chart: c, user: values, functions: functions{host: host}}
+	r := renderer{Parameters: p, chart: c, user: values, functions: functions{host: host}, documents: documents{}}
 	objects, failed := r.render()
 	return Result{Objects: objects, Warnings: w.texts}, failed
 }
@@ -68,6 +68,7 @@ type renderer struct {
 	// user is what the user gives, coalesced what templates see.
 	user, coalesced map[string]any
 	functions       functions
+	documents       documents
 }
 
 // rendered is what Helm makes of a chart.
@@ -93,14 +94,20 @@ func (r *renderer) render() ([]string, []*Error) {
 	if len(failed) > 0 {
 		return nil, failed
 	}
+	texts, err := r.texts(helm, decoded)
+	if err != nil {
+		return nil, []*Error{{Kind: Internal, Message: fmt.Sprintf("what was rendered cannot be written as JSON: %v", err)}}
+	}
+	return texts, nil
+}
+
+// texts is what the host is given.
+func (r *renderer) texts(helm rendered, decoded decoded) ([]string, error) {
 	if r.As == Objects {
-		return decoded.texts(), nil
+		return decoded.texts()
 	}
 	text, err := json.Marshal(r.release(helm, decoded))
-	if err != nil {
-		return nil, []*Error{{Kind: Internal, Message: fmt.Sprintf("the release cannot be written as JSON: %v", err)}}
-	}
-	return []string{string(text)}, nil
+	return []string{string(text)}, err
 }
 
 // helm does what `helm template` does, in its order and with its words.
@@ -137,19 +144,19 @@ func (r *renderer) helm() (rendered, error) {
 	if err != nil {
 		return rendered{}, err
 	}
-	return sorted(r.chart.Name(), files)
+	return r.sorted(files)
 }
 
 // sorted takes the notes out of the files, and sorts the rest into manifests and hooks.
-func sorted(chartName string, files map[string]string) (out rendered, err error) {
+func (r *renderer) sorted(files map[string]string) (out rendered, err error) {
 	const notes = "NOTES.txt"
-	out.notes = files[path.Join(chartName, "templates", notes)]
+	out.notes = files[path.Join(r.chart.Name(), "templates", notes)]
 	for name := range files {
 		if strings.HasSuffix(name, notes) {
 			delete(files, name)
 		}
 	}
-	out.hooks, out.manifests, err = releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
+	out.hooks, out.manifests, err = r.documents.sort(files)
 	return out, err
 }
 

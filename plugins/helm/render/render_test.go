@@ -58,7 +58,11 @@ func TestObjectsAreThoseThatAreAskedFor(t *testing.T) {
 		result, failed := Render(files, noHost{}, parameters)
 		var names []string
 		for _, object := range result.Objects {
-			names = append(names, identify([]byte(object)).Metadata.Name)
+			var value any
+			if err := json.Unmarshal([]byte(object), &value); err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, identify(value).name)
 		}
 		if got := strings.Join(names, " "); got != expected || len(failed) > 0 {
 			t.Errorf("%s: got %q and %v, want %q", parameters, got, failed, expected)

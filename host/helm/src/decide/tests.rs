@@ -30,7 +30,7 @@ fn desired(version: &str) -> Desired {
 }
 
 fn record(version: i64, status: ReleaseStatus, chart: &str) -> Release {
-    let rendered = RenderedRelease::read(&json!({
+    let rendered = RenderedRelease::read(json!({
         "kind": "RenderedRelease",
         "hooks": [{"name": "test", "kind": "Pod", "events": ["test"], "object": {}}],
         "chart": {"metadata": {"name": "web", "version": chart}},

@@ -17,7 +17,7 @@ fn rendered() -> RenderedRelease {
         "migrate",
         json!({HOOK: "pre-install, pre-upgrade", WEIGHT: "-5", DELETE_POLICY: "hook-succeeded"}),
     );
-    RenderedRelease::read(&json!({
+    RenderedRelease::read(json!({
         "kind": "RenderedRelease",
         "manifest": "as upstream wrote it",
         "objects": [

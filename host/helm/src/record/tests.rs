@@ -9,7 +9,7 @@ fn second(second: i64) -> Timestamp {
 }
 
 fn rendered() -> RenderedRelease {
-    RenderedRelease::read(&json!({
+    RenderedRelease::read(json!({
         "apiVersion": "plumbline.dev/v1alpha1",
         "kind": "RenderedRelease",
         "metadata": {"name": "web"},

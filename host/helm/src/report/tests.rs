@@ -27,7 +27,7 @@ fn desired() -> Desired {
 }
 
 fn record(version: i64, status: ReleaseStatus) -> Release {
-    let rendered = RenderedRelease::read(&json!({
+    let rendered = RenderedRelease::read(json!({
         "kind": "RenderedRelease",
         "hooks": [{"name": "test", "kind": "Pod", "events": ["test"], "object": {}}],
         "chart": {"metadata": {"name": "web", "version": "1.2.3"}},

@@ -9,7 +9,7 @@ use crate::record::{NewRelease, Write, decode, encode};
 use crate::rendered::RenderedRelease;
 
 fn release(version: i64) -> Release {
-    let rendered = RenderedRelease::read(&json!({
+    let rendered = RenderedRelease::read(json!({
         "kind": "RenderedRelease",
         "manifest": "a: <b> & c\u{2028}",
         "hooks": [{"name": "test", "kind": "Pod", "events": ["test"], "object": {}}, {"name": "job", "kind": "Job", "events": ["pre-install"], "object": {}}],

@@ -79,7 +79,7 @@ fn what_helm_writes_we_read() {
 }
 
 fn ours() -> Release {
-    let rendered = RenderedRelease::read(&json!({
+    let rendered = RenderedRelease::read(json!({
         "kind": "RenderedRelease",
         "manifest": "---\n# Source: web/templates/a.yaml\na: \"<b>\"\n",
         "hooks": [{

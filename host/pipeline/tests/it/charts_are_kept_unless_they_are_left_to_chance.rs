@@ -20,8 +20,8 @@ static HELM: LazyLock<(Plugin, TempDir)> = LazyLock::new(|| {
     (Host::new(config).unwrap().load_file("helm", &file, World::Renderer).unwrap(), cache)
 });
 
-/// Renders a chart whose only object has one value, twice.
-fn twice(expression: &str) -> [(Arc<Rendered>, Origin); 2] {
+/// A chart whose only object has one value, and the step that renders it.
+fn chart(expression: &str) -> (Arc<dyn Tree>, Step) {
     let path = |text: &str| TreePath::new(text).unwrap();
     let template = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{a: {{{{ {expression} | quote }}}}}}\n"
@@ -36,6 +36,12 @@ fn twice(expression: &str) -> [(Arc<Rendered>, Origin); 2] {
         random: Some(Arc::new(SystemRandom)),
         ..Grants::default()
     };
+    (tree, step)
+}
+
+/// Renders such a chart twice.
+fn twice(expression: &str) -> [(Arc<Rendered>, Origin); 2] {
+    let (tree, step) = chart(expression);
     let (engine, steps) = (Engine::default(), [step]);
     let request = Request { scope: "me", tree: &tree, steps: &steps, call: &Call::default() };
     [(); 2].map(|()| engine.render_with_origin(&request).unwrap())
@@ -46,6 +52,16 @@ fn a_chart_is_rendered_once() {
     let [(first, _), (again, origin)] = twice(".Release.Name");
     assert_eq!(origin, Origin::Cache);
     assert!(Arc::ptr_eq(&first, &again));
+}
+
+#[test]
+fn what_is_rendered_anew_is_not_kept() {
+    let (tree, step) = chart(".Release.Name");
+    let (engine, steps) = (Engine::default(), [step]);
+    let request = Request { scope: "me", tree: &tree, steps: &steps, call: &Call::default() };
+    let anew = engine.render_anew(&request).unwrap();
+    let (rendered, origin) = engine.render_with_origin(&request).unwrap();
+    assert_eq!((anew.digest, origin), (rendered.digest.clone(), Origin::Plugins));
 }
 
 #[rstest]

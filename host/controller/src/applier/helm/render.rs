@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plumb_api::{HelmRelease, KustomizePostRenderer, Reason};
+use plumb_api::{HelmRelease, KustomizePostRenderer, Object, Reason};
 use plumb_helm::objects::Ownership;
 use plumb_helm::post_render::{self, INPUT, Stream};
 use plumb_helm::rendered::RenderedRelease;
@@ -55,9 +55,9 @@ pub(super) async fn render(
     let grants = plugins::grants_of_releases(actor.clone());
     let chart = Work { plugin: "helm", tree: of.chart.tree.clone(), parameters, grants };
     let rendered = in_background(run, chart).await?;
-    let object = rendered.objects.first().map(|object| Value::Object(object.fields().clone()));
+    let object = rendered.objects.into_iter().next().map(Object::into_value);
     let rendered =
-        RenderedRelease::read(&object.unwrap_or_default()).map_err(|error| failed(&error.to_string()))?;
+        RenderedRelease::read(object.unwrap_or_default()).map_err(|error| failed(&error.to_string()))?;
     let strategy = spec.post_render_strategy();
     let mut streams = Vec::new();
     for mut stream in post_render::streams(&rendered, strategy) {
@@ -89,8 +89,7 @@ async fn kustomized(
     let rendered = in_background(run, work)
         .await
         .map_err(|failure| Failure { message: format!("post-renderers: {}", failure.message), ..failure })?;
-    let objects = rendered.objects.iter().map(|object| Value::Object(object.fields().clone()));
-    Ok(stream.replaced(objects.collect()))
+    Ok(stream.replaced(rendered.objects.into_iter().map(Object::into_value).collect()))
 }
 
 /// One call of a plugin.
@@ -102,7 +101,7 @@ struct Work {
 }
 
 /// Runs a plugin where that may block, in a slot that the namespace has for it.
-async fn in_background(run: &Turn<'_>, work: Work) -> Result<Arc<Rendered>, Failure> {
+async fn in_background(run: &Turn<'_>, work: Work) -> Result<Rendered, Failure> {
     let context = run.context.clone();
     let permit = context.renders.acquire(&run.id.key.namespace).await;
     let (scope, timeout) = (run.id.to_string(), run.spec.timeout());
@@ -127,11 +126,12 @@ fn call_plugin(
     scope: &str,
     work: Work,
     call: &Call,
-) -> Result<Arc<Rendered>, String> {
+) -> Result<Rendered, String> {
     let plugin = builtins.renderer(work.plugin).map_err(|error| error.to_string())?;
     let step = Step { grants: work.grants, ..Step::new(work.plugin, plugin, work.parameters) };
     let request = Request { scope, tree: &work.tree, steps: &[step], call };
-    engine.render(&request).map_err(|error| error.to_string())
+    // A revision is rendered once: what is kept would only take memory.
+    engine.render_anew(&request).map_err(|error| error.to_string())
 }
 
 /// What charts ask about the cluster: `.Capabilities`.
