@@ -151,6 +151,30 @@ type Finding struct {
 	Message string
 }
 
+// Status says how an object is doing, in the words of kstatus.
+type Status uint8
+
+// In the order of the contract.
+const (
+	// Current: it is what its spec asks for.
+	Current Status = iota
+	// InProgress: it is on its way to what its spec asks for.
+	InProgress
+	// Failed: it will not get there without help.
+	Failed
+	// Terminating: it is being deleted.
+	Terminating
+	// Unknown: the check cannot tell. It never means Current.
+	Unknown
+)
+
+// Report is what a health check found.
+type Report struct {
+	Status Status
+	// Message says why, as a sentence; empty for Current.
+	Message string
+}
+
 // Tree is the files that a renderer was handed. Paths are relative to the root, with / between the parts.
 type Tree interface {
 	// List gives the names in a directory, in the order of their bytes.

@@ -8,15 +8,19 @@ use crate::tools;
 #[case("rust", "transformer")]
 #[case("rust", "renderer")]
 #[case("rust", "validator")]
+#[case("rust", "health-check")]
 #[case("go", "transformer")]
 #[case("go", "renderer")]
 #[case("go", "validator")]
+#[case("go", "health-check")]
 #[case("js", "transformer")]
 #[case("js", "renderer")]
 #[case("js", "validator")]
+#[case("js", "health-check")]
 #[case("python", "transformer")]
 #[case("python", "renderer")]
 #[case("python", "validator")]
+#[case("python", "health-check")]
 fn it_builds_and_passes_its_first_case(#[case] language: &str, #[case] kind: &str) {
     let directory = tempfile::tempdir().unwrap();
     let name = format!("my-{kind}");

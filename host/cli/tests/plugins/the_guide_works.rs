@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use plumb_api::{Pipeline, Plugin};
+use plumb_api::{Pipeline, PipelineHealth, Plugin};
 use plumb_test_support::registry;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -53,7 +53,7 @@ fn the_code_is_what_a_new_plugin_has() {
 
 #[test]
 fn the_objects_are_what_the_cluster_takes() {
-    let [text] = blocks("yaml")[..] else { panic!("there is one block of YAML") };
+    let [text, health, report] = blocks("yaml")[..] else { panic!("there are three blocks of YAML") };
     let documents: Vec<Value> = serde_yaml::Deserializer::from_str(text)
         .map(|document| Value::deserialize(document).unwrap())
         .collect();
@@ -62,4 +62,14 @@ fn the_objects_are_what_the_cluster_takes() {
     assert_eq!(plugin.spec.image.as_deref(), Some("oci://localhost:5000/plugins/tier-label:1.0"));
     assert!(plugin.spec.verify.is_some());
     assert_eq!(pipeline.spec.steps[1].plugin, plugin.metadata.name.unwrap());
+
+    let health: Value = serde_yaml::from_str(health).unwrap();
+    let health: PipelineHealth = serde_json::from_value(health["spec"]["health"].clone()).unwrap();
+    assert_eq!(health.plugins[0].plugin, "database-health");
+    let cases = checkout().join("host/cli/src/plugin/templates/cases/health-check");
+    let case = |file: &str| -> Value {
+        serde_yaml::from_str(&std::fs::read_to_string(cases.join(file)).unwrap()).unwrap()
+    };
+    assert_eq!(serde_json::to_value(&health.plugins[0].with).unwrap(), case("parameters.yaml"));
+    assert_eq!(serde_yaml::from_str::<Value>(report).unwrap(), case("expected.yaml"));
 }

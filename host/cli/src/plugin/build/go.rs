@@ -13,7 +13,8 @@ use super::super::runner::read;
 const GENERATED: &str = "internal/wit";
 
 /// What connects the functions of `plugin/` with the contract, by the interface that is exported.
-const GLUE: [(&str, &str); 3] = [
+const GLUE: [(&str, &str); 4] = [
+    ("health", include_str!("../templates/go/glue/health.go")),
     ("render", include_str!("../templates/go/glue/render.go")),
     ("transform", include_str!("../templates/go/glue/transform.go")),
     ("validate", include_str!("../templates/go/glue/validate.go")),
@@ -50,9 +51,7 @@ fn write_bindings(project: &Project, contract: &Contract) -> anyhow::Result<()> 
     go_bindings(contract, &format!("{module}/{GENERATED}"), &place)?;
     for export in contract.shape().exports.iter().filter_map(|name| interface(name)) {
         let (_, glue) = GLUE.iter().find(|(name, _)| *name == export).with_context(|| {
-            format!(
-                "there is no Go side for the interface {export} yet; write health checks in another language"
-            )
+            format!("there is no Go side for the interface {export} yet; write it in another language")
         })?;
         let package = place.join(format!("exports/export_plumbline_plugin_{export}"));
         let file = package.join("glue.go");

@@ -37,6 +37,8 @@ enum Kind {
     Renderer,
     /// Says what is wrong with objects.
     Validator,
+    /// Says how an object of the cluster is doing.
+    HealthCheck,
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
             Self::Transformer => "transformer",
             Self::Renderer => "renderer",
             Self::Validator => "validator",
+            Self::HealthCheck => "health-check",
         }
     }
 }

@@ -106,15 +106,19 @@ fn of_kind(language: Language, kind: Kind) -> Vec<File> {
         (Language::Rust, Kind::Transformer) => ("src/lib.rs", template!("rust/transformer/lib.rs")),
         (Language::Rust, Kind::Renderer) => ("src/lib.rs", template!("rust/renderer/lib.rs")),
         (Language::Rust, Kind::Validator) => ("src/lib.rs", template!("rust/validator/lib.rs")),
+        (Language::Rust, Kind::HealthCheck) => ("src/lib.rs", template!("rust/health-check/lib.rs")),
         (Language::Go, Kind::Transformer) => ("plugin/plugin.go", template!("go/transformer/plugin.go")),
         (Language::Go, Kind::Renderer) => ("plugin/plugin.go", template!("go/renderer/plugin.go")),
         (Language::Go, Kind::Validator) => ("plugin/plugin.go", template!("go/validator/plugin.go")),
+        (Language::Go, Kind::HealthCheck) => ("plugin/plugin.go", template!("go/health-check/plugin.go")),
         (Language::Js, Kind::Transformer) => ("plugin.js", template!("js/transformer/plugin.js")),
         (Language::Js, Kind::Renderer) => ("plugin.js", template!("js/renderer/plugin.js")),
         (Language::Js, Kind::Validator) => ("plugin.js", template!("js/validator/plugin.js")),
+        (Language::Js, Kind::HealthCheck) => ("plugin.js", template!("js/health-check/plugin.js")),
         (Language::Python, Kind::Transformer) => ("plugin.py", template!("python/transformer/plugin.py")),
         (Language::Python, Kind::Renderer) => ("plugin.py", template!("python/renderer/plugin.py")),
         (Language::Python, Kind::Validator) => ("plugin.py", template!("python/validator/plugin.py")),
+        (Language::Python, Kind::HealthCheck) => ("plugin.py", template!("python/health-check/plugin.py")),
     };
     let (world, case): (&str, &[File]) = match kind {
         Kind::Transformer => (
@@ -139,6 +143,14 @@ fn of_kind(language: Language, kind: Kind) -> Vec<File> {
                 ("tests/first/input.yaml", template!("cases/validator/input.yaml")),
                 ("tests/first/parameters.yaml", template!("cases/validator/parameters.yaml")),
                 ("tests/first/expected.yaml", template!("cases/validator/expected.yaml")),
+            ],
+        ),
+        Kind::HealthCheck => (
+            template!("wit/health-check.wit"),
+            &[
+                ("tests/first/input.yaml", template!("cases/health-check/input.yaml")),
+                ("tests/first/parameters.yaml", template!("cases/health-check/parameters.yaml")),
+                ("tests/first/expected.yaml", template!("cases/health-check/expected.yaml")),
             ],
         ),
     };
