@@ -1,9 +1,11 @@
 //! Who judges objects on this machine: as in the controller, with the plugins that are here.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use jiff::Timestamp;
 use plumb_api::{
     ApplierKind, GroupKind, HelmReleaseSpec, KustomizationSpec, Object, ObjectId, Owner, PipelineHealth,
@@ -12,22 +14,35 @@ use plumb_api::{
 use plumb_apply::{Health, health};
 use plumb_cel::HealthExpressions;
 use plumb_health::{Check, Checker, Checks, Choice};
-use plumb_pipeline::{Builtins, Spec};
+use plumb_pipeline::{Builtins, Spec, load_file};
 use plumb_plugin::Limits;
 use serde::Deserialize as _;
 
 use crate::local::PluginDir;
 use crate::output;
 use crate::reader::{Read, Reader, applier_kind};
+use crate::workbench::named_file;
 
 /// How long a plugin may take for one object.
 const ONE: Duration = Duration::from_secs(10);
+
+/// The plugins of this machine that judge objects.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JudgingPlugins {
+    /// A health check that is not built in: its name in `health.plugins` or that of its Plugin, and its component. Nothing is pulled.
+    #[arg(long = "plugin", value_name = "NAME=FILE", value_parser = named_file)]
+    given: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    builtin: PluginDir,
+}
 
 /// Judges objects.
 pub(crate) struct Judges {
     checker: Checker,
     /// None when there are no plugins on this machine.
     builtins: Option<Builtins>,
+    /// Those that are not built in, by their names.
+    given: BTreeMap<String, plumb_plugin::Plugin>,
     rules: Option<Arc<Check>>,
 }
 
@@ -38,16 +53,27 @@ pub(crate) struct Judged {
 }
 
 impl Judges {
-    /// Loads the rules that come with Plumbline. Without them it is kstatus that judges, which is told.
-    pub(crate) fn load(plugins: &PluginDir) -> Arc<Self> {
-        let checker = Checker::default();
-        Arc::new(match loaded(plugins) {
-            Ok((builtins, rules)) => Self { checker, builtins: Some(builtins), rules: Some(rules) },
-            Err(error) => {
+    /// Loads the rules that come with Plumbline, and what was given. Without rules it is kstatus that judges, which is told.
+    ///
+    /// # Errors
+    ///
+    /// When something that was given is no plugin.
+    pub(crate) fn load(plugins: &JudgingPlugins) -> anyhow::Result<Arc<Self>> {
+        let (checker, given) = (Checker::default(), BTreeMap::new());
+        let mut judges = match loaded(&plugins.builtin) {
+            Ok((builtins, rules)) => Self { checker, builtins: Some(builtins), given, rules: Some(rules) },
+            Err(error) if plugins.given.is_empty() => {
                 output::note(format_args!("how custom resources are is told by kstatus alone: {error:#}"));
-                Self { checker, builtins: None, rules: None }
+                Self { checker, builtins: None, given, rules: None }
             }
-        })
+            Err(error) => return Err(error),
+        };
+        if let Some(builtins) = &judges.builtins {
+            for (name, file) in &plugins.given {
+                judges.given.insert(name.clone(), load_file(builtins.host(), name, file)?);
+            }
+        }
+        Ok(Arc::new(judges))
     }
 
     /// How objects are that somebody has applied, or nobody. Asks plugins beside the runtime.
@@ -84,13 +110,16 @@ impl Judges {
         checks
     }
 
-    /// A plugin by its name: a Plugin of the namespace goes before one that is built in.
+    /// A plugin by its name: what was given goes before a Plugin of the namespace, and that before one that is built in.
     fn plugin(&self, name: &str, plugins: &[Plugin]) -> Result<plumb_plugin::Plugin, String> {
+        if let Some(given) = self.given.get(name) {
+            return Ok(given.clone());
+        }
         let declared = plugins.iter().find(|plugin| plugin.metadata.name.as_deref() == Some(name));
         let spec = declared.map(|plugin| &plugin.spec);
         if let Some(image) = spec.and_then(|spec| spec.image.as_deref()) {
             return Err(format!(
-                "it is {image}, which is not pulled to this machine; the controller has its answer"
+                "it is {image}, which is not pulled to this machine; give its component with --plugin {name}=FILE"
             ));
         }
         let builtin = spec.and_then(|spec| spec.builtin.as_deref()).unwrap_or(name);

@@ -10,8 +10,7 @@ use plumb_apply::{Health, HealthStatus, health};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::judges::{Judged, Judges, health_of};
-use crate::local::PluginDir;
+use crate::judges::{Judged, Judges, JudgingPlugins, health_of};
 use crate::output::{self, Color, Format};
 use crate::reader::{Read, Reader, applier_kind};
 use crate::{cluster, workload};
@@ -57,7 +56,7 @@ struct OfApplier {
     #[arg(long, short, value_enum, default_value_t = Output::Tree)]
     output: Output,
     #[command(flatten)]
-    plugins: PluginDir,
+    plugins: JudgingPlugins,
 }
 
 /// How a tree is printed.
@@ -106,7 +105,7 @@ impl Tree {
             Of::Kustomization(of) => (ApplierKind::Kustomization, of),
             Of::Pipeline(of) => (ApplierKind::Pipeline, of),
         };
-        let judges = Judges::load(&of.plugins);
+        let judges = Judges::load(&of.plugins)?;
         let root = cluster::block_on(async {
             let reader = Reader::connect().await?;
             let plural = format!("{}s", kind.as_str().to_lowercase());

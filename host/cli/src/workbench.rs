@@ -31,7 +31,8 @@ pub(crate) struct Laptop {
     pub(crate) revision: Option<String>,
 }
 
-fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+/// `NAME=FILE`.
+pub(crate) fn named_file(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
         _ => Err("write NAME=FILE".to_owned()),

@@ -10,8 +10,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::judges::Judges;
-use crate::local::PluginDir;
+use crate::judges::{Judges, JudgingPlugins};
 use crate::reader::Reader;
 use crate::{cluster, output};
 
@@ -31,12 +30,12 @@ pub(crate) struct Explain {
     #[arg(long, short, default_value = "flux-system")]
     namespace: String,
     #[command(flatten)]
-    plugins: PluginDir,
+    plugins: JudgingPlugins,
 }
 
 impl Explain {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let judges = Judges::load(&self.plugins);
+        let judges = Judges::load(&self.plugins)?;
         let texts = cluster::block_on(async {
             let reader = Reader::connect().await?;
             let mut texts = Vec::new();

@@ -130,6 +130,33 @@ async fn by_a_plugin_that_a_pipeline_chooses() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The controller pulls a plugin; `plumb` does not, and is given it.
+#[tokio::test]
+async fn by_a_plugin_that_is_given_to_who_asks() -> anyhow::Result<()> {
+    let scene = scene_with_widget("health-given").await?;
+    let mut widgets = scene.object("plumbline.dev/v1alpha1", "Plugin", "widgets");
+    let check = json!({"kinds": [{"group": scene.group(), "kind": "Widget"}], "with": rules(&scene)});
+    widgets["spec"] = json!({"image": "oci://registry.invalid/widgets:1", "healthCheck": check});
+    scene.cluster.apply(&widgets).await?;
+    let apps = scene.kustomization("apps", json!({"wait": true}));
+    scene.cluster.apply(&apps).await?;
+    scene.wait(&scene.widget("gear"), "it is applied", |_| true).await?;
+    phase(&scene, "Broken").await?;
+    wait_message(&scene, &apps, "the plugin widgets cannot be asked: ").await?;
+
+    let tree = ["tree", "ks", "apps", "-n", &scene.namespace];
+    let ran = run(&scene, &tree).await?;
+    assert!(ran.stdout.contains("give its component with --plugin widgets=FILE"), "{ran:?}");
+    let plugins = std::env::var("PLUMB_PLUGIN_DIR")?;
+    let given = format!("--plugin=widgets={plugins}/health-cel.wasm");
+    let ran = run(&scene, &[&tree[..], &[&given]].concat()).await?;
+    assert!(ran.stdout.contains("Widget/NAMESPACE/gear [Failed: the widget is Broken]"), "{ran:?}");
+    let ran = run(&scene, &["explain", "ks/apps", "-n", &scene.namespace, &given]).await?;
+    assert!(ran.stdout.contains("Widget NAMESPACE/gear is Failed: the widget is Broken"), "{ran:?}");
+    scene.cluster.delete(&scene.widget_definition()).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn by_a_plugin_of_the_namespace_where_policies_allow_it() -> anyhow::Result<()> {
     let scene = scene_with_widget("health-plugin").await?;
