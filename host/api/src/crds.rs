@@ -201,6 +201,7 @@ mod tests {
             ("OCIRepository.spec.verify.provider", json!("cosign")),
             ("OCIRepository.status", json!({"observedGeneration": -1})),
             ("Pipeline.spec.apply.prune", json!(true)),
+            ("Pipeline.spec.steps[].apply", json!(true)),
             ("Pipeline.status", json!({"observedGeneration": -1})),
             ("Plugin.spec.interval", json!("1h0m0s")),
             ("Plugin.spec.provider", json!("generic")),

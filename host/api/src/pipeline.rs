@@ -104,6 +104,11 @@ pub struct PipelineStep {
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub when: Option<String>,
+    /// Whether what the step makes is applied. With `false` the objects of a renderer are there for the steps after it, and taken out in the end:
+    /// for example the CustomResourceDefinitions that a validator compares objects with, and that another Kustomization applies. It defaults to
+    /// `true`.
+    #[serde(default = "yes")]
+    pub apply: bool,
     /// How much the plugin may use: less than the controller, the `Plugin` and policies allow it, never more.
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: PluginLimits,

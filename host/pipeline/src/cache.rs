@@ -88,6 +88,7 @@ pub(crate) fn key(request: &Request<'_>) -> Key {
             Runs::InSource { module, .. } => part(format!("in source {module}").as_bytes()),
         }
         part(step.parameters.to_string().as_bytes());
+        part(&[u8::from(step.apply)]);
         part(&Capability::ALL.map(|capability| u8::from(step.grants.has(capability))));
         let secrets = step
             .grants

@@ -21,6 +21,8 @@ pub struct Step {
     pub runs: Runs,
     /// What the plugin is told, a JSON object. It may have secrets in it: nobody shows it, and of it the cache keeps a hash only.
     pub parameters: Value,
+    /// Whether what it makes is among the result. Otherwise it makes objects for the steps after it only, and is a renderer.
+    pub apply: bool,
     /// How much the plugin may use; less than the call's limits, never more.
     pub limits: PluginLimits,
     /// What the plugin may ask for.
@@ -48,6 +50,7 @@ impl Step {
             name: name.into(),
             runs: Runs::Plugin(plugin),
             parameters,
+            apply: true,
             limits: PluginLimits::default(),
             grants: Grants::default(),
         }

@@ -333,6 +333,7 @@ fn plan_step(spec: &StepSpec, values: &Values, plugins: &dyn Plugins) -> Result<
         name: spec.name.clone(),
         runs,
         parameters,
+        apply: spec.apply,
         limits: spec.limits.min(&provided.limits),
         grants: provided.grants,
     }))

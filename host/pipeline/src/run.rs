@@ -1,7 +1,7 @@
 //! Runs steps, one after the other.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,7 @@ pub(crate) fn run(request: &Request<'_>, view: &Arc<View>, deadline: Instant) ->
         made_by: HashMap::new(),
         last: None,
         findings: Vec::new(),
+        not_applied: HashSet::new(),
         ran: Ran { objects: Vec::new(), warnings: Vec::new(), asked: Vec::new(), is_steady: true },
     };
     for (index, step) in request.steps.iter().enumerate() {
@@ -42,6 +43,8 @@ pub(crate) fn run(request: &Request<'_>, view: &Arc<View>, deadline: Instant) ->
     if running.last.is_none() {
         return Err(RenderError::NoSteps);
     }
+    let not_applied = std::mem::take(&mut running.not_applied);
+    running.ran.objects.retain(|object| !not_applied.contains(&object.id()));
     running.ran.warnings.splice(0..0, request.call.warnings.take());
     Ok(running.ran)
 }
@@ -56,6 +59,8 @@ struct Running<'a> {
     last: Option<&'a str>,
     /// What validators found that must not be applied.
     findings: Vec<StepFinding>,
+    /// What was made for later steps only.
+    not_applied: HashSet<ObjectId>,
     ran: Ran,
 }
 
@@ -70,6 +75,9 @@ impl<'a> Running<'a> {
         let wrong = |wanted| RenderError::WrongWorld { step: step.name.clone(), world, wanted };
         if self.last.is_none() && !matches!(world, World::Renderer | World::KrmFunction) {
             return Err(wrong("a renderer, because it is the first step,"));
+        }
+        if !step.apply && world != World::Renderer {
+            return Err(wrong("a renderer, because of `apply: false`,"));
         }
         let call = self.call(step);
         let failed = |error: CallError| RenderError::Step { step: step.name.clone(), error };
@@ -184,6 +192,9 @@ impl<'a> Running<'a> {
             }
         }
         self.made_by.extend(made.iter().map(|object| (object.id(), step.name.as_str())));
+        if !step.apply {
+            self.not_applied.extend(made.iter().map(Object::id));
+        }
         let is_more = !self.ran.objects.is_empty();
         self.ran.objects.extend(made);
         let limit = self.request.call.limits.output_bytes;

@@ -49,6 +49,8 @@ pub struct StepSpec {
     pub parameters: Parameters,
     /// CEL; when it is false, the step is left out.
     pub when: Option<String>,
+    /// Whether what it makes is applied.
+    pub apply: bool,
     /// How much the plugin may use.
     pub limits: PluginLimits,
     /// What the step hands to the plugin.
@@ -165,6 +167,7 @@ impl StepSpec {
             plugin: PluginName::Builtin(plugin.to_owned()),
             parameters,
             when: None,
+            apply: true,
             limits: PluginLimits::default(),
             capabilities: Capabilities::default(),
             keys: None,
@@ -247,6 +250,7 @@ impl From<&PipelineStep> for StepSpec {
             plugin: PluginName::Any(step.plugin.clone()),
             parameters: Parameters::Given { with: step.with.clone(), with_from: step.with_from.clone() },
             when: step.when.clone(),
+            apply: step.apply,
             limits: step.limits.clone(),
             capabilities: step.capabilities.clone(),
             keys: None,

@@ -122,3 +122,54 @@ fn a_plugin_of_a_registry_is_not_pulled() {
     error: step "yaml": the Plugin yaml is oci://registry.example/yaml:1, which is not pulled here; give its component with --plugin yaml=FILE
     "#);
 }
+
+const VALIDATED: &str = "\
+apiVersion: plumbline.dev/v1alpha1
+kind: Pipeline
+metadata: {name: shop, namespace: team-a}
+spec:
+  interval: 10m
+  sourceRef: {kind: GitRepository, name: shop}
+  steps:
+  - {name: definitions, plugin: yaml, with: {path: crds}, apply: false}
+  - {name: apps, plugin: yaml, with: {path: apps}}
+  - {plugin: schema, with: {strict: true}}
+";
+
+const DEFINITION: &str = "\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Widget, plural: widgets}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}
+";
+
+const WIDGET: &str =
+    "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a, namespace: shop}\nspec: {size: 3}\n";
+
+#[test]
+fn a_definition_beside_its_objects_is_enough_to_validate_them() {
+    let directory = files(&[
+        ("pipeline.yaml", VALIDATED),
+        ("source/crds/widgets.yaml", DEFINITION),
+        ("source/apps/a.yaml", WIDGET),
+    ]);
+    let args = ["-f", "pipeline.yaml", "--root", "source"];
+    let rendered = render(directory.path(), &args).result();
+    assert!(
+        rendered.contains("kind: Widget") && !rendered.contains("CustomResourceDefinition"),
+        "{rendered}"
+    );
+    fs::write(directory.path().join("source/apps/a.yaml"), WIDGET.replace("size", "sise")).unwrap();
+    insta::assert_snapshot!(
+        render(directory.path(), &args).failure(),
+        @r#"error: step "schema": Widget/shop/a /spec/sise: there is no field "sise"; did you mean "size"? (rule unknown-field)"#
+    );
+}

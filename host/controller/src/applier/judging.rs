@@ -62,6 +62,7 @@ async fn resolve_check(
         plugin: PluginName::Any(choice.name.to_owned()),
         parameters: Parameters::Given { with: Map::new(), with_from: Vec::new() },
         when: None,
+        apply: true,
         limits: choice.limits.clone(),
         capabilities: Capabilities::default(),
         keys: None,

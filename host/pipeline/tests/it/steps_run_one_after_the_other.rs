@@ -1,10 +1,11 @@
 use plumb_api::PluginLimits;
+use plumb_pipeline::Step;
 use plumb_plugin::{Grants, HttpClient, HttpError, HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::steps::{config, judging, making, names, passing, render, telling};
 
-fn error(steps: &[plumb_pipeline::Step]) -> String {
+fn error(steps: &[Step]) -> String {
     render(steps).unwrap_err().to_string()
 }
 
@@ -13,6 +14,25 @@ fn a_later_renderer_adds_its_objects() {
     let rendered =
         render(&[making("a", config("one")), passing("pass"), making("b", config("two"))]).unwrap();
     assert_eq!(names(&rendered), ["one", "two"]);
+}
+
+#[test]
+fn what_a_step_makes_for_the_others_only_is_not_applied() {
+    let for_others = |object| Step { apply: false, ..making("definitions", object) };
+    let rendered =
+        render(&[for_others(config("one")), making("apps", config("two")), passing("pass")]).unwrap();
+    assert_eq!(names(&rendered), ["two"]);
+    // The others see it: the judge tells what is first.
+    let steps = [for_others(config("one")), making("apps", config("two")), judging("policy", 0)];
+    assert!(error(&steps).starts_with("step \"policy\": ConfigMap/one"), "{}", error(&steps));
+    let twice = [for_others(config("one")), making("apps", config("one"))];
+    assert!(error(&twice).contains("is made by step \"definitions\" already"), "{}", error(&twice));
+    let none = Step { apply: false, ..passing("pass") };
+    assert_eq!(
+        error(&[making("apps", config("one")), none]),
+        "step \"pass\" cannot run: its plugin is for the world transformer, and a renderer, because of `apply: false`, is \
+         wanted there"
+    );
 }
 
 // Attack 15 (Rendering): the same key twice, where the keys are objects.
