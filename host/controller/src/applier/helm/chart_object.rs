@@ -140,3 +140,36 @@ fn is_as_wanted(live: &HelmChart, wanted: &Object) -> bool {
 fn failed(what: &str, error: &kube::Error) -> Failure {
     Failure::new(Reason::ReconciliationFailed, Retry::Backoff, format!("{what}: {}", said(error)))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::the_same(json!({}), json!({"a": "b"}), true)]
+    #[case::more_labels(json!({}), json!({"a": "b", "c": "d"}), true)]
+    #[case::fewer_labels(json!({}), json!({}), false)]
+    #[case::another_label(json!({}), json!({"a": "c"}), false)]
+    #[case::another_version(json!({"version": "2.x"}), json!({"a": "b"}), false)]
+    #[case::a_field_that_is_wanted_no_more(json!({"valuesFiles": ["a.yaml"]}), json!({"a": "b"}), false)]
+    fn what_is_as_wanted_is_not_applied(#[case] more: Value, #[case] labels: Value, #[case] expected: bool) {
+        let source = json!({"kind": "HelmRepository", "name": "charts"});
+        let object = |more: &Value, labels: &Value| {
+            let mut spec = json!({"chart": "web", "version": "1.x", "interval": "1h", "sourceRef": source, "reconcileStrategy": "ChartVersion"});
+            for (field, value) in more.as_object().unwrap() {
+                spec[field] = value.clone();
+            }
+            json!({
+                "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmChart",
+                "metadata": {"name": "shop-web", "namespace": "shop", "labels": labels}, "spec": spec,
+            })
+        };
+        let wanted = Object::new(object(&json!({}), &json!({"a": "b"}))).unwrap();
+        let live: HelmChart = serde_json::from_value(object(&more, &labels)).unwrap();
+        assert_eq!(is_as_wanted(&live, &wanted), expected);
+    }
+}
