@@ -91,12 +91,8 @@ pub(super) fn sts_endpoint(environment: &Environment, region: &str) -> Result<Ur
     if !is_region(region) {
         return Err(IdentityError::Malformed { what: "the name of the region" });
     }
-    let endpoint = match environment.get("AWS_ENDPOINT_URL_STS") {
-        Some(endpoint) => endpoint.to_owned(),
-        None => format!("https://sts.{region}.{}/", AwsPartition::of_region(region).domain()),
-    };
-    let url = Url::parse(&endpoint).ok().filter(Url::has_host);
-    url.ok_or(IdentityError::Malformed { what: "the URL in AWS_ENDPOINT_URL_STS" })
+    let default = format!("https://sts.{region}.{}/", AwsPartition::of_region(region).domain());
+    environment.endpoint("AWS_ENDPOINT_URL_STS", &default)
 }
 
 impl Tokens {

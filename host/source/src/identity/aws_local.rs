@@ -97,9 +97,7 @@ impl Local {
             Some(mode) if mode.eq_ignore_ascii_case("ipv6") => METADATA_V6,
             _ => METADATA_V4,
         };
-        let root = Url::parse(environment.get(METADATA).unwrap_or(default)).ok().filter(Url::has_host);
-        let what = "the URL in AWS_EC2_METADATA_SERVICE_ENDPOINT";
-        Ok(Self::Machine { root: root.ok_or(IdentityError::Malformed { what })? })
+        Ok(Self::Machine { root: environment.endpoint(METADATA, default)? })
     }
 
     /// What is asked for keys.

@@ -7,7 +7,7 @@ use url::Url;
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
 use crate::identity::exchange::Endpoint;
-use crate::identity::workload::{Environment, Workload};
+use crate::identity::workload::Workload;
 use crate::identity::{Token, Tokens};
 use crate::transport::Transport;
 
@@ -47,7 +47,8 @@ impl Application {
         if !tenant.chars().all(is_name) || tenant.starts_with('.') {
             return Err(IdentityError::Malformed { what: "the id of the tenant" });
         }
-        Ok(Self { tenant: tenant.to_owned(), client: client.to_owned(), authority: authority(environment)? })
+        let authority = environment.endpoint("AZURE_AUTHORITY_HOST", PUBLIC_AUTHORITY)?;
+        Ok(Self { tenant: tenant.to_owned(), client: client.to_owned(), authority })
     }
 
     fn token_url(&self) -> Url {
@@ -58,12 +59,6 @@ impl Application {
         }
         url
     }
-}
-
-fn authority(environment: &Environment) -> Result<Url, IdentityError> {
-    let authority = environment.get("AZURE_AUTHORITY_HOST").unwrap_or(PUBLIC_AUTHORITY);
-    let url = Url::parse(authority).ok().filter(Url::has_host);
-    url.ok_or(IdentityError::Malformed { what: "the URL in AZURE_AUTHORITY_HOST" })
 }
 
 /// How an application shows who it is.

@@ -46,9 +46,7 @@ impl Tokens {
 }
 
 fn question(environment: &Environment, client: Option<&str>, scope: &str) -> Result<Url, IdentityError> {
-    let what = "the URL in AZURE_POD_IDENTITY_AUTHORITY_HOST";
-    let root = Url::parse(environment.get(METADATA).unwrap_or(DEFAULT)).ok().filter(Url::has_host);
-    let mut url = root.ok_or(IdentityError::Malformed { what })?;
+    let mut url = environment.endpoint(METADATA, DEFAULT)?;
     url.set_path("/metadata/identity/oauth2/token");
     let resource = scope.strip_suffix(ALL).unwrap_or(scope);
     url.query_pairs_mut()

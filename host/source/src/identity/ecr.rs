@@ -78,19 +78,18 @@ impl Ecr {
     }
 
     fn endpoint(&self, workload: &Workload) -> Result<Url, IdentityError> {
-        let (variable, what) = match self {
-            Self::Private { .. } => ("AWS_ENDPOINT_URL_ECR", "the URL in AWS_ENDPOINT_URL_ECR"),
-            Self::Public => ("AWS_ENDPOINT_URL_ECR_PUBLIC", "the URL in AWS_ENDPOINT_URL_ECR_PUBLIC"),
-        };
-        let endpoint = match (workload.environment().get(variable), self) {
-            (Some(endpoint), _) => endpoint.to_owned(),
-            (None, Self::Private { region, fips }) => {
+        let (variable, default) = match self {
+            Self::Private { region, fips } => {
                 let name = if *fips { "ecr-fips" } else { "api.ecr" };
-                format!("https://{name}.{region}.{}/", AwsPartition::of_region(region).domain())
+                let domain = AwsPartition::of_region(region).domain();
+                ("AWS_ENDPOINT_URL_ECR", format!("https://{name}.{region}.{domain}/"))
             }
-            (None, Self::Public) => format!("https://api.ecr-public.{PUBLIC_REGION}.amazonaws.com/"),
+            Self::Public => (
+                "AWS_ENDPOINT_URL_ECR_PUBLIC",
+                format!("https://api.ecr-public.{PUBLIC_REGION}.amazonaws.com/"),
+            ),
         };
-        Url::parse(&endpoint).ok().filter(Url::has_host).ok_or(IdentityError::Malformed { what })
+        workload.environment().endpoint(variable, &default)
     }
 }
 

@@ -17,6 +17,12 @@ pub enum IdentityError {
         /// Who sets it.
         hint: &'static str,
     },
+    /// A variable of the environment that says where an API is does not.
+    #[error("the variable {variable} of the controller holds no URL with a host")]
+    Url {
+        /// The variable.
+        variable: &'static str,
+    },
     /// The file with the token of this controller cannot be read.
     #[error("the token of the controller, which {variable} names, cannot be read: {reason}")]
     TokenFile {
@@ -114,6 +120,7 @@ impl IdentityError {
             self,
             Self::Secret(_)
                 | Self::Environment { .. }
+                | Self::Url { .. }
                 | Self::Annotation { .. }
                 | Self::Malformed { .. }
                 | Self::Cluster { .. }

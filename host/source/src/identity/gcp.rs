@@ -53,24 +53,13 @@ impl Federation {
                 (format!("identitynamespace:{}:{}", cluster.pool, cluster.url), cluster.pool)
             }
         };
-        let api = |variable, what, default: &str| {
-            let url = account.environment.get(variable).unwrap_or(default);
-            Url::parse(url).ok().filter(Url::has_host).ok_or(IdentityError::Malformed { what })
-        };
         // The variables by which `gcloud` finds APIs elsewhere.
-        let mut exchange = api(
-            "CLOUDSDK_API_ENDPOINT_OVERRIDES_STS",
-            "the URL in CLOUDSDK_API_ENDPOINT_OVERRIDES_STS",
-            STS,
-        )?;
+        let mut exchange = account.environment.endpoint("CLOUDSDK_API_ENDPOINT_OVERRIDES_STS", STS)?;
         exchange.set_path("/v1/token");
         let impersonation = match account.optional(ACCOUNT) {
             Some(email) if is_email(email) => {
-                let mut url = api(
-                    "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS",
-                    "the URL in CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS",
-                    IAM,
-                )?;
+                let variable = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS";
+                let mut url = account.environment.endpoint(variable, IAM)?;
                 url.set_path(&format!("/v1/projects/-/serviceAccounts/{email}:generateAccessToken"));
                 Some(url)
             }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use plumb_api::Sensitive;
+use url::Url;
 
 use crate::identity::error::IdentityError;
 
@@ -62,6 +63,12 @@ impl Environment {
         self.0.get(variable).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// Where an API is: as a variable says, or else at `default`.
+    pub(crate) fn endpoint(&self, variable: &'static str, default: &str) -> Result<Url, IdentityError> {
+        let url = Url::parse(self.get(variable).unwrap_or(default)).ok().filter(Url::has_host);
+        url.ok_or(IdentityError::Url { variable })
+    }
+
     pub(crate) fn need(&self, variable: &'static str, hint: &'static str) -> Result<&str, IdentityError> {
         self.get(variable).ok_or(IdentityError::Environment { variable, hint })
     }
@@ -103,5 +110,34 @@ impl ServiceAccount {
     pub(crate) async fn token(&self, audience: &str) -> Result<Sensitive<String>, IdentityError> {
         let token = self.tokens.token(audience).await;
         token.map_err(|reason| IdentityError::ServiceAccount { account: self.account(), reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(None, Ok("https://sts.example.com/"))]
+    #[case(Some(""), Ok("https://sts.example.com/"))]
+    #[case(Some("http://127.0.0.1:4566"), Ok("http://127.0.0.1:4566/"))]
+    #[case(
+        Some("127.0.0.1:4566"),
+        Err("the variable AWS_ENDPOINT_URL_STS of the controller holds no URL with a host")
+    )]
+    #[case(
+        Some("mailto:a"),
+        Err("the variable AWS_ENDPOINT_URL_STS of the controller holds no URL with a host")
+    )]
+    fn an_api_is_where_a_variable_says(#[case] value: Option<&str>, #[case] expected: Result<&str, &str>) {
+        let variables = value.map(|value| ("AWS_ENDPOINT_URL_STS".to_owned(), value.to_owned()));
+        let environment: Environment = variables.into_iter().collect();
+        let endpoint = environment.endpoint("AWS_ENDPOINT_URL_STS", "https://sts.example.com/");
+        let told = endpoint.as_ref().map(Url::as_str).map_err(ToString::to_string);
+        assert_eq!(told, expected.map_err(str::to_owned));
     }
 }

@@ -65,16 +65,9 @@ impl Eks {
     }
 
     fn description(&self, environment: &Environment) -> Result<Url, IdentityError> {
-        let endpoint = match environment.get("AWS_ENDPOINT_URL_EKS") {
-            Some(endpoint) => endpoint.to_owned(),
-            None => {
-                let domain = AwsPartition::of_region(&self.region).domain();
-                format!("https://eks.{}.{domain}/", self.region)
-            }
-        };
-        let what = "the URL in AWS_ENDPOINT_URL_EKS";
-        let mut url =
-            Url::parse(&endpoint).ok().filter(Url::has_host).ok_or(IdentityError::Malformed { what })?;
+        let domain = AwsPartition::of_region(&self.region).domain();
+        let default = format!("https://eks.{}.{domain}/", self.region);
+        let mut url = environment.endpoint("AWS_ENDPOINT_URL_EKS", &default)?;
         url.set_path(&format!("/clusters/{}", self.name));
         Ok(url)
     }

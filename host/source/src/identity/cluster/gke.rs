@@ -1,6 +1,5 @@
 use reqwest::Method;
 use serde::Deserialize;
-use url::Url;
 
 use super::{ClusterEndpoint, decoded, is_part};
 use crate::identity::Tokens;
@@ -35,9 +34,7 @@ impl Gke {
         workload: &Workload,
         transport: &Transport,
     ) -> Result<ClusterEndpoint, IdentityError> {
-        let what = "the URL in CLOUDSDK_API_ENDPOINT_OVERRIDES_CONTAINER";
-        let api = Url::parse(workload.environment().get(OVERRIDE).unwrap_or(API));
-        let mut url = api.ok().filter(Url::has_host).ok_or(IdentityError::Malformed { what })?;
+        let mut url = workload.environment().endpoint(OVERRIDE, API)?;
         url.set_path(&format!("/v1/{}", self.0));
         let host = url.host_str().unwrap_or_default().to_owned();
         let token = tokens.gcp(workload, transport).await?;
