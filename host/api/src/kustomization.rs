@@ -181,8 +181,8 @@ pub struct CommonMetadata {
 pub struct Decryption {
     /// What the files are encrypted with: `sops`.
     pub provider: DecryptionProvider,
-    /// The service account whose identity opens the keys of a cloud's key service. It is not supported yet: the Kustomization is stalled, and
-    /// what it has applied stays.
+    /// The service account of the same namespace whose identity opens the keys of a cloud's key service, where the Secret has no credentials
+    /// for it. It defaults to what the operator says, or to the identity of the controller.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
     /// The Secret with the private keys: age keys under names that end in `.agekey`, PGP keys under names that end in `.asc`,

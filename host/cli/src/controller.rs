@@ -125,6 +125,9 @@ struct TenancyFlags {
     /// The service account that signs in to the cluster of a spec.kubeConfig.configMapRef that names none. Without it that is the one of --default-service-account, or the controller's own.
     #[arg(long)]
     default_kubeconfig_service_account: Option<String>,
+    /// The service account whose identity opens keys of a cloud's key service for Kustomizations whose spec.decryption names none. Without it that is the controller's own.
+    #[arg(long)]
+    default_decryption_service_account: Option<String>,
     /// Never speak to API servers in these networks, separated by commas, whatever a kubeconfig says. By default these are the link-local ones.
     #[arg(long, default_value = "169.254.0.0/16,fe80::/10,fd00:ec2::254", value_parser = AddressPolicy::parse)]
     denied_kubeconfig_addresses: AddressPolicy,
@@ -142,6 +145,7 @@ impl From<TenancyFlags> for Tenancy {
             no_cross_namespace_refs: flags.no_cross_namespace_refs,
             default_service_account: flags.default_service_account,
             default_kubeconfig_service_account: flags.default_kubeconfig_service_account,
+            default_decryption_service_account: flags.default_decryption_service_account,
             kubeconfig_addresses: flags.denied_kubeconfig_addresses,
             kubeconfig: KubeConfigPolicy {
                 exec: flags.insecure_kubeconfig_exec,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressStyle};
 use plumb_api::Object;
 use plumb_pipeline::{
@@ -52,10 +52,6 @@ impl Renderer {
         tree: &Arc<dyn Tree>,
     ) -> anyhow::Result<Vec<Object>> {
         let Applier { owner, spec, plugins } = applier;
-        if !spec.not_honoured.is_empty() {
-            let fields = spec.not_honoured.join(", ");
-            bail!("{fields} is not supported yet, and the controller would refuse this {}", owner.kind);
-        }
         let workbench = Workbench::new(&self.builtins, laptop, plugins, &owner.namespace, chance)?;
         let steps = Steps::read(spec)?;
         let progress = loading()?;

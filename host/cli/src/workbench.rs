@@ -136,7 +136,7 @@ impl Plugins for Workbench<'_> {
             })
         };
         let grants = Grants {
-            secrets: (asked.has(Capability::Secrets) || step.keys.is_some())
+            secrets: (asked.has(Capability::Secrets) || step.decryption.is_some())
                 .then(|| Secrets::from_iter(secrets)),
             cluster: asked.has(Capability::ClusterRead).then(reader),
             http: asked.has(Capability::Http).then(|| Arc::new(NoRequests) as Arc<dyn HttpClient>),

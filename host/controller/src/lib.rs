@@ -127,6 +127,9 @@ pub struct Tenancy {
     /// The service account that signs in to the cluster of a `spec.kubeConfig.configMapRef` that names none:
     /// `--default-kubeconfig-service-account`.
     pub default_kubeconfig_service_account: Option<String>,
+    /// The service account whose identity opens keys of key services for Kustomizations whose `spec.decryption` names none:
+    /// `--default-decryption-service-account`.
+    pub default_decryption_service_account: Option<String>,
     /// What a kubeconfig may ask for.
     pub kubeconfig: KubeConfigPolicy,
     /// Where the API servers of kubeconfigs must not be: `--denied-kubeconfig-addresses`.

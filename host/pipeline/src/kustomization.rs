@@ -3,7 +3,7 @@
 use plumb_api::KustomizationSpec;
 use serde_json::{Map, Value};
 
-use crate::{Keys, Parameters, StepSpec};
+use crate::{Decryption, Keys, Parameters, StepSpec};
 
 /// The fields of the spec that are merged into the `kustomization.yaml`, as Flux's generator does.
 const OVERLAY: [&str; 8] = [
@@ -17,14 +17,6 @@ const OVERLAY: [&str; 8] = [
     "targetNamespace",
 ];
 
-/// The fields that the spec uses and that are not supported yet. Whoever acts on a spec has to refuse them: ignoring one would do
-/// something else than what it says.
-pub fn not_honoured(spec: &KustomizationSpec) -> Vec<&'static str> {
-    let account = spec.decryption.as_ref().and_then(|decryption| decryption.service_account_name.as_ref());
-    let asked = [("spec.decryption.serviceAccountName", account.is_some())];
-    asked.into_iter().filter_map(|(field, is_asked)| is_asked.then_some(field)).collect()
-}
-
 /// The steps of a Kustomization: kustomize, with what the spec adds to the `kustomization.yaml`, and then, if the spec asks for it, decryption
 /// and the variables.
 pub(crate) fn step_specs(spec: &KustomizationSpec) -> Vec<StepSpec> {
@@ -33,10 +25,11 @@ pub(crate) fn step_specs(spec: &KustomizationSpec) -> Vec<StepSpec> {
     if let Some(decryption) = &spec.decryption {
         let nothing = Parameters::Given { with: Map::new(), with_from: Vec::new() };
         let secret = decryption.secret_ref.as_ref().map(|secret| Keys::Secret(secret.name.clone()));
-        steps.push(StepSpec {
-            keys: Some(secret.unwrap_or(Keys::OfOperator)),
-            ..StepSpec::builtin("sops", nothing)
-        });
+        let decryption = Decryption {
+            keys: secret.unwrap_or(Keys::OfOperator),
+            service_account: decryption.service_account_name.clone(),
+        };
+        steps.push(StepSpec { decryption: Some(decryption), ..StepSpec::builtin("sops", nothing) });
     }
     if let Some(post_build) = &spec.post_build {
         steps.push(StepSpec::builtin("substitute", Parameters::Variables(post_build.clone())));

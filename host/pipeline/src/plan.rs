@@ -74,7 +74,7 @@ impl Situation {
 /// Provides plugins and what they may do. The controller's looks at Plugins and policies, that of the command line at files.
 pub trait Plugins {
     /// The plugin of a step, and what of what the step hands over it may have. `secrets` holds the values of the step's
-    /// `capabilities.secrets`, and its `keys`.
+    /// `capabilities.secrets`, and the keys of its `decryption`.
     ///
     /// # Errors
     ///
@@ -311,8 +311,10 @@ fn plan_step(spec: &StepSpec, values: &Values, plugins: &dyn Plugins) -> Result<
     let secrets = values::secrets(&spec.capabilities.secrets, values)
         .map_err(|errors| errors.into_iter().map(of("capabilities.secrets")).collect::<Vec<_>>());
     let secrets = secrets.and_then(|mut secrets| {
-        if let Some(keys) = &spec.keys {
-            let keys = values.keys(keys).map_err(|error| vec![of("spec.decryption.secretRef")(error)])?;
+        if let Some(decryption) = &spec.decryption {
+            let keys = values
+                .keys(&decryption.keys)
+                .map_err(|error| vec![of("spec.decryption.secretRef")(error)])?;
             secrets.extend(keys.clone());
         }
         Ok(secrets)

@@ -33,9 +33,6 @@ pub struct Spec {
     pub apply: PipelineApply,
     /// How to tell whether what was applied works.
     pub health: PipelineHealth,
-    /// The fields that are set and not supported. Whoever acts on the spec has to refuse it when there are any: ignoring one would do
-    /// something else than what the spec says.
-    pub not_honoured: Vec<&'static str>,
 }
 
 /// A step as its author wrote it.
@@ -55,11 +52,20 @@ pub struct StepSpec {
     pub limits: PluginLimits,
     /// What the step hands to the plugin.
     pub capabilities: Capabilities,
-    /// Keys that it hands over as well.
-    pub keys: Option<Keys>,
+    /// What it decrypts with: the step hands over the keys as well.
+    pub decryption: Option<Decryption>,
 }
 
-/// Where the keys come from that decrypt what a Kustomization renders: its `spec.decryption`. They are handed over as secrets.
+/// What a Kustomization decrypts with: its `spec.decryption`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decryption {
+    /// Where the keys are. They are handed over as secrets.
+    pub keys: Keys,
+    /// The service account whose identity opens keys of key services, where the keys have no credentials for them.
+    pub service_account: Option<String>,
+}
+
+/// Where the keys come from that decrypt what a Kustomization renders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// All values of this Secret, by their keys: `secretRef`.
@@ -149,7 +155,8 @@ impl Spec {
 
     /// Whether a step decrypts with the keys that the operator gives.
     pub fn uses_operator_keys(&self) -> bool {
-        self.steps.iter().any(|step| step.keys == Some(Keys::OfOperator))
+        let decryptions = self.steps.iter().filter_map(|step| step.decryption.as_ref());
+        decryptions.map(|decryption| &decryption.keys).any(|keys| *keys == Keys::OfOperator)
     }
 
     /// The ConfigMaps and Secrets that the steps read, each once: whoever renders fetches and watches them.
@@ -170,13 +177,13 @@ impl StepSpec {
             apply: true,
             limits: PluginLimits::default(),
             capabilities: Capabilities::default(),
-            keys: None,
+            decryption: None,
         }
     }
 
     /// The ConfigMaps and Secrets that the step reads.
     fn inputs(&self) -> Vec<InputName<'_>> {
-        let keys = self.keys.iter().filter_map(|keys| match keys {
+        let keys = self.decryption.iter().filter_map(|decryption| match &decryption.keys {
             Keys::Secret(name) => Some(name),
             Keys::OfOperator => None,
         });
@@ -221,7 +228,6 @@ impl From<&KustomizationSpec> for Spec {
                 exprs: spec.health_check_exprs.clone(),
                 plugins: Vec::new(),
             },
-            not_honoured: kustomization::not_honoured(spec),
         }
     }
 }
@@ -238,7 +244,6 @@ impl From<&PipelineSpec> for Spec {
             steps: spec.steps.iter().map(StepSpec::from).collect(),
             apply: spec.apply.clone(),
             health: spec.health.clone(),
-            not_honoured: Vec::new(),
         }
     }
 }
@@ -253,7 +258,7 @@ impl From<&PipelineStep> for StepSpec {
             apply: step.apply,
             limits: step.limits.clone(),
             capabilities: step.capabilities.clone(),
-            keys: None,
+            decryption: None,
         }
     }
 }
@@ -371,7 +376,9 @@ mod tests {
         assert_eq!(names, ["kustomize", "sops", "substitute"]);
         assert_eq!(spec.inputs().collect::<Vec<_>>(), [InputName { is_secret: true, name: "keys" }]);
         assert!(!spec.uses_operator_keys());
-        let spec = kustomization("decryption: {provider: sops}");
+        let spec = kustomization("decryption: {provider: sops, serviceAccountName: robot}");
         assert!(spec.uses_operator_keys() && spec.inputs().count() == 0);
+        let accounts: Vec<_> = spec.steps.iter().filter_map(|step| step.decryption.as_ref()).collect();
+        assert_eq!(accounts[0].service_account.as_deref(), Some("robot"));
     }
 }

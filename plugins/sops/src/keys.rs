@@ -1,7 +1,11 @@
 //! The keys that were handed over, and what they open.
 
 mod age;
+mod aws;
+mod azure;
+mod gcp;
 mod pgp;
+mod service;
 mod shamir;
 mod vault;
 
@@ -17,6 +21,7 @@ use crate::metadata::{MasterKey, Metadata};
 const VAULT_TOKEN: &str = "sops.vault-token";
 
 /// The keys that a step hands over, by the names that Flux gives them (<https://fluxcd.io/flux/components/kustomize/kustomizations/#decryption>).
+/// Credentials for key services of clouds are not among them: the host keeps those for itself.
 #[derive(Default)]
 pub struct Keyring {
     age: age::Identities,
@@ -125,6 +130,23 @@ impl Keyring {
                     format!("Vault {}/v1/{}/keys/{}: {why}", shown(address), shown(engine), shown(name))
                 };
                 self.vault.open(address, engine, name, enc).map_err(told)
+            }
+            MasterKey::Aws { arn, role, context, enc } => {
+                aws::open(arn, role, context, enc).map_err(|why| format!("AWS KMS {}: {why}", shown(arn)))
+            }
+            MasterKey::Google { resource, enc } => {
+                gcp::open(resource, enc).map_err(|why| format!("Google Cloud KMS {}: {why}", shown(resource)))
+            }
+            MasterKey::Azure { vault, name, version, enc } => {
+                let told = |why| {
+                    format!(
+                        "Azure Key Vault {}/keys/{}/{}: {why}",
+                        shown(vault.trim_end_matches('/')),
+                        shown(name),
+                        shown(version)
+                    )
+                };
+                azure::open(vault, name, version, enc).map_err(told)
             }
             MasterKey::Unsupported { service, name } => {
                 Err(format!("{service} {}: {service} is not supported", shown(name)))

@@ -1,5 +1,7 @@
 //! What SOPS writes beside the values of a file: who can decrypt it, which values are encrypted, and the MAC.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -56,9 +58,38 @@ pub enum MasterKey {
         /// `vault:v1:…`.
         enc: String,
     },
+    /// AWS KMS.
+    Aws {
+        /// The name of the key.
+        arn: String,
+        /// The name of a role that is assumed first; empty for none.
+        role: String,
+        /// What the data key was encrypted together with.
+        context: BTreeMap<String, String>,
+        /// In Base64.
+        enc: String,
+    },
+    /// Google Cloud KMS.
+    Google {
+        /// `projects/…/locations/…/keyRings/…/cryptoKeys/…`.
+        resource: String,
+        /// In Base64.
+        enc: String,
+    },
+    /// Azure Key Vault.
+    Azure {
+        /// `https://NAME.vault.azure.net`.
+        vault: String,
+        /// The name of the key.
+        name: String,
+        /// Which one of this name it is.
+        version: String,
+        /// In Base64 for URLs.
+        enc: String,
+    },
     /// A key management service that is not asked yet.
     Unsupported {
-        /// What it is called, for example `AWS KMS`.
+        /// What it is called, for example `Huawei Cloud KMS`.
         service: &'static str,
         /// The name of the key there.
         name: String,
@@ -134,9 +165,12 @@ struct Key {
     engine_path: String,
     key_name: String,
     arn: String,
+    role: String,
+    context: Option<BTreeMap<String, Option<String>>>,
     resource_id: String,
     vault_url: String,
     name: String,
+    version: String,
     key_id: String,
 }
 
@@ -218,9 +252,18 @@ impl Group {
             name: key.key_name,
             enc: key.enc,
         });
-        add(self.kms, &|key| unsupported("AWS KMS", key.arn));
-        add(self.gcp_kms, &|key| unsupported("GCP KMS", key.resource_id));
-        add(self.azure_kv, &|key| unsupported("Azure Key Vault", format!("{}/{}", key.vault_url, key.name)));
+        add(self.kms, &|key| {
+            let context = key.context.unwrap_or_default().into_iter();
+            let context = context.filter_map(|(name, value)| Some((name, value?))).collect();
+            MasterKey::Aws { arn: key.arn, role: key.role, context, enc: key.enc }
+        });
+        add(self.gcp_kms, &|key| MasterKey::Google { resource: key.resource_id, enc: key.enc });
+        add(self.azure_kv, &|key| MasterKey::Azure {
+            vault: key.vault_url,
+            name: key.name,
+            version: key.version,
+            enc: key.enc,
+        });
         add(self.hckms, &|key| unsupported("Huawei Cloud KMS", key.key_id));
         keys
     }
@@ -249,6 +292,32 @@ mod tests {
                 .unwrap();
         assert!(flat.mac_only_encrypted && flat.threshold == 2);
         assert!(flat.rule.encrypts(&["data", "a"], []) && !flat.rule.encrypts(&["database"], []));
+    }
+
+    #[test]
+    fn keys_of_clouds_are_read() {
+        let more = json!({
+            "age": [],
+            "kms": [
+                {"arn": "a", "enc": "e", "created_at": "", "aws_profile": ""},
+                {"arn": "b", "role": "r", "context": {"app": "shop", "none": null}, "enc": "e"},
+            ],
+            "gcp_kms": [{"resource_id": "g", "enc": "e", "created_at": ""}],
+            "azure_kv": [{"vault_url": "v", "name": "n", "version": "1", "enc": "e", "created_at": ""}],
+        });
+        let aws = |arn: &str, role: &str, context: &[(&str, &str)]| MasterKey::Aws {
+            arn: arn.into(),
+            role: role.into(),
+            context: context.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            enc: "e".into(),
+        };
+        let google = MasterKey::Google { resource: "g".into(), enc: "e".into() };
+        let azure =
+            MasterKey::Azure { vault: "v".into(), name: "n".into(), version: "1".into(), enc: "e".into() };
+        assert_eq!(
+            read(more).unwrap().groups,
+            [[aws("a", "", &[]), aws("b", "r", &[("app", "shop")]), google, azure]]
+        );
     }
 
     // Attack 18 (Secrets): the MAC is taken out.

@@ -2,7 +2,8 @@
 //! `cargo xtask servers`; a test that does not find them fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,6 +18,9 @@ use plumb_sops::document::decrypt;
 use plumb_sops::document::encrypt::{Options, encrypt};
 use plumb_sops::format::Format;
 use plumb_sops::keys::Keyring;
+use plumbline_plugin::http::{Request, Response};
+use plumbline_plugin::testing::Host;
+use serde_json::{Value, json};
 
 const YAML: &str = "# why\napiVersion: v1\nkind: Secret\nmetadata:\n    name: db\n    created: 2026-01-01\nstringData:\n    # the password\n    password: hunter2\n    port: 5432\n    big: 12345678901\n    octal: 0644\n    hex: 0x1F\n    tls: true\n    \"no\": \"no\"\n    ratio: 0.50\n    small: 1e-7\n    since: 2026-01-01T10:00:00Z\n    quoted: 'it''s'\n    colon: 'a: b'\n    hash: 'a #b'\n    space: ' a '\n    tab: \"a\\tb\"\n    text: |\n        line one\n          line two\n\n        line three\n    stripped: |-\n        one\n        two\n    kept: |+\n        one\n\n    folded: >\n        one\n        two\n    unicode: grüße ✓\n    lists:\n        - a\n        - \"1\"\n        - |\n            in a list\n            two lines\n        - b: c\n          d: |\n            deep\n            er\n        - - nested\n    map_unencrypted:\n        a: 1\n    empty: \"\"\n    none: null\n    nothing: {}\n---\nsecond: document\n";
 const JSON: &str = "{\n\t\"password\": \"hun\\\"ter2\",\n\t\"port\": 5432,\n\t\"ratio\": 0.5,\n\t\"html\": \"\\u003c\\u0026\\u003e\",\n\t\"list\": [\n\t\t\"a\",\n\t\tfalse,\n\t\tnull,\n\t\t{\n\t\t\t\"b\": \"grüße\"\n\t\t}\n\t],\n\t\"empty\": \"\",\n\t\"name_unencrypted\": \"db\"\n}\n";
@@ -256,4 +260,105 @@ fn keys_of_openpgp_open_what_upstream_encrypts_and_the_reverse() {
     assert!(nobody.contains(&format!("PGP {fingerprint}: no key of OpenPGP was handed over")), "{nobody}");
     let wrong = Keyring::read([("a.asc".to_owned(), b"hunter2".to_vec())]).map(drop).unwrap_err();
     assert!(wrong.as_slice()[0].to_string().contains("it is no armoured private key of OpenPGP"));
+}
+
+/// Key services of AWS and Google with one key each: what they encrypt has the name of the key and the context before it.
+fn key_service(path: &str, target: &str, body: &Value) -> Option<Value> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let text = |field: &str| String::from_utf8(STANDARD.decode(body[field].as_str()?).ok()?).ok();
+    let seal = |name: &str, field| {
+        let plain = body[field].as_str()?;
+        Some(STANDARD.encode(format!("{name}\n{}\n{plain}", body["EncryptionContext"])))
+    };
+    let open = |name: &str, field| {
+        let sealed = text(field)?;
+        let mut lines = sealed.splitn(3, '\n');
+        let is_right = lines.next() == Some(name) && lines.next()? == body["EncryptionContext"].to_string();
+        lines.next().filter(|_| is_right).map(str::to_owned)
+    };
+    match (path.rsplit_once(':'), target) {
+        (_, "TrentService.Encrypt") => {
+            Some(json!({"CiphertextBlob": seal(body["KeyId"].as_str()?, "Plaintext")?}))
+        }
+        (Some((key, "encrypt")), _) => Some(json!({"ciphertext": seal(key, "plaintext")?})),
+        (Some((key, "decrypt")), _) => Some(json!({"plaintext": open(key, "ciphertext")?})),
+        _ => Some(json!({"Plaintext": open(body["KeyId"].as_str()?, "CiphertextBlob")?})),
+    }
+}
+
+/// Serves them to upstream, over HTTP, for as long as the test runs; where.
+fn served() -> String {
+    fn answer(stream: TcpStream) -> Option<()> {
+        let mut reader = BufReader::new(stream.try_clone().ok()?);
+        let mut first = String::new();
+        reader.read_line(&mut first).ok()?;
+        let path = first.split(' ').nth(1)?.split('?').next()?.to_owned();
+        let (mut target, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            match line.trim().split_once(':') {
+                Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => {
+                    target = value.trim().to_owned()
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    length = value.trim().parse().ok()?;
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        let answer = key_service(&path, &target, &serde_json::from_slice(&body).ok()?)?.to_string();
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:";
+        write!(&stream, "{head} {}\r\n\r\n{answer}", answer.len()).ok()
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().flatten().map(answer).count());
+    origin
+}
+
+/// Runs with the key services that a guest reaches through the host.
+fn with_key_services<T>(run: impl FnOnce() -> T) -> T {
+    let answer = |request: &Request| {
+        let path = request.url.trim_start_matches("https://cloudkms.googleapis.com");
+        let answer = key_service(path, "", &serde_json::from_slice(&request.body).unwrap());
+        let status = if answer.is_some() { 200 } else { 400 };
+        let body = answer.unwrap_or_default().to_string().into_bytes();
+        Ok(Response { status, headers: Vec::new(), body })
+    };
+    Host::default().http(answer).run(run).result
+}
+
+#[test]
+fn what_key_services_have_encrypted_for_upstream_is_decrypted() {
+    let origin = served();
+    let variables = [
+        ("AWS_ENDPOINT_URL_KMS", &*origin),
+        ("AWS_ACCESS_KEY_ID", "AKID"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("SOPS_GCP_KMS_ENDPOINT", &origin),
+        ("SOPS_GCP_KMS_CLIENT_TYPE", "rest"),
+        ("GOOGLE_OAUTH_ACCESS_TOKEN", "token"),
+    ];
+    let aws =
+        ["--kms", "arn:aws:kms:eu-west-1:111122223333:key/1", "--encryption-context", "app:shop,tier:web"];
+    let plain_aws = ["--kms", "arn:aws:kms:eu-west-1:111122223333:alias/sops"];
+    let google = ["--gcp-kms", "projects/shop/locations/global/keyRings/sops/cryptoKeys/key"];
+    for keys in [&aws[..], &plain_aws, &google] {
+        for (format, kind, plain) in FILES {
+            let types = ["--input-type", kind, "--output-type", kind];
+            let sealed = sops(&[&["encrypt"], keys, &types[..]].concat(), plain, &variables);
+            let expected = sops(&[&["decrypt"], &types[..]].concat(), &sealed, &variables);
+            let ours = with_key_services(|| decrypt(sealed.as_bytes(), format, &Keyring::default()));
+            let ours = ours.unwrap_or_else(|error| panic!("{kind} {keys:?}: {error}\n{sealed}"));
+            same(&text(ours), &expected, &format!("{kind} {keys:?}"));
+            let nobody = decrypt(sealed.as_bytes(), format, &Keyring::default()).unwrap_err().to_string();
+            assert!(nobody.contains(keys[1]) && nobody.contains("the request was not sent"), "{nobody}");
+        }
+    }
 }

@@ -23,6 +23,7 @@ pub struct Controller {
     address: String,
     kubeconfig: PathBuf,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl Controller {
@@ -33,23 +34,39 @@ impl Controller {
 
     /// As [`start`](Self::start), with more arguments.
     pub async fn start_with(cluster: &Cluster, namespace: &str, more: &[&str]) -> anyhow::Result<Self> {
-        Self::start_as(cluster, [&["--watch-namespace", namespace], more].concat()).await
+        Self::start_in(cluster, namespace, more, &[]).await
+    }
+
+    /// As [`start_with`](Self::start_with), with these variables in its environment.
+    pub async fn start_in(
+        cluster: &Cluster,
+        namespace: &str,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        Self::start_as(cluster, [&["--watch-namespace", namespace], more].concat(), variables).await
     }
 
     /// Starts a controller for the objects with labels that match, in whichever namespace, and waits until it is ready.
     pub async fn start_for(cluster: &Cluster, labels: &str) -> anyhow::Result<Self> {
-        Self::start_as(cluster, vec!["--watch-label-selector", labels]).await
+        Self::start_as(cluster, vec!["--watch-label-selector", labels], &[]).await
     }
 
-    async fn start_as(cluster: &Cluster, arguments: Vec<&str>) -> anyhow::Result<Self> {
+    async fn start_as(
+        cluster: &Cluster,
+        arguments: Vec<&str>,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         PREPARED.get_or_try_init(prepare_plugins).await?;
         let dir = tempfile::tempdir()?;
         let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        let variables: Vec<(String, String)> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         // The port may be taken by somebody else meanwhile; then the start fails, and the log says why.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let child = spawn(dir.path(), &address, &cluster.kubeconfig, &arguments)?;
+        let child = spawn(dir.path(), &address, &cluster.kubeconfig, &arguments, &variables)?;
         let kubeconfig = cluster.kubeconfig.clone();
-        let mut controller = Self { child, dir, address, kubeconfig, arguments };
+        let mut controller = Self { child, dir, address, kubeconfig, arguments, variables };
         controller.wait_until_ready().await?;
         Ok(controller)
     }
@@ -75,7 +92,8 @@ impl Controller {
 
     /// Starts the process again, on the same storage.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        self.child = spawn(self.dir.path(), &self.address, &self.kubeconfig, &self.arguments)?;
+        let Self { dir, address, kubeconfig, arguments, variables, .. } = &*self;
+        self.child = spawn(dir.path(), address, kubeconfig, arguments, variables)?;
         self.wait_until_ready().await
     }
 
@@ -165,7 +183,13 @@ pub async fn install_crds(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn spawn(dir: &Path, address: &str, kubeconfig: &Path, arguments: &[String]) -> anyhow::Result<Child> {
+fn spawn(
+    dir: &Path,
+    address: &str,
+    kubeconfig: &Path,
+    arguments: &[String],
+    variables: &[(String, String)],
+) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(dir.join("log"))?;
     let plumb = plumb()?;
     let is_said = arguments.iter().any(|argument| argument.starts_with("--min-retry-delay"));
@@ -179,6 +203,7 @@ fn spawn(dir: &Path, address: &str, kubeconfig: &Path, arguments: &[String]) -> 
         .arg(dir)
         .env("KUBECONFIG", kubeconfig)
         .env("PLUMB_CACHE_PATH", plugin_cache())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

@@ -8,6 +8,7 @@
 )]
 
 mod api_server;
+mod aws;
 pub mod cluster;
 pub mod controller;
 mod git_repo;
@@ -20,6 +21,7 @@ mod ssh_server;
 mod tls;
 
 pub use api_server::{ApiRequest, ApiServer};
+pub use aws::{Aws, AwsKeys};
 pub use git_repo::GitRepo;
 pub use git_server::{Auth, Behaviour, GitServer, GitServerOptions, Protocol, Seen};
 pub use proxy_server::ProxyServer;

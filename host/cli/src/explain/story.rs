@@ -310,9 +310,6 @@ fn by_reason(situation: &Situation, object: &Object, ready: &Condition<'_>) -> W
             format!("has applied {revision}, but did not delete what is no longer in the source: {message}"),
             "If so much is meant to go, confirm it as the message says; otherwise bring the files back.",
         ),
-        "UnsupportedField" => {
-            Why::new(message, "Remove the field, or let Flux's kustomize-controller reconcile this object.")
-        }
         "InvalidCELExpression" => {
             Why::new(format!("has an expression that is wrong: {message}"), "Correct it in the spec.")
         }

@@ -26,8 +26,6 @@ pub(super) struct Report {
     /// How many replicas Plumbline's controller is to have; none where it is not installed.
     pub(super) plumbline: Option<i64>,
     pub(super) kinds: Vec<KindFound>,
-    /// Fields in use that are not supported, by object.
-    pub(super) unsupported: BTreeMap<String, Vec<String>>,
     /// Versions in which a definition has objects stored and that Plumbline's definitions lack.
     pub(super) old_versions: BTreeMap<String, Vec<String>>,
     pub(super) changes: Vec<Changes>,
@@ -183,15 +181,6 @@ impl Report {
     }
 
     fn obstacles(&self, text: &mut String) {
-        if !self.unsupported.is_empty() {
-            heading(
-                text,
-                "Not supported here: these objects would be Stalled, and what they have applied would stay as it is",
-            );
-            for (object, fields) in &self.unsupported {
-                line(text, &format!("{object}: {}", fields.join(", ")));
-            }
-        }
         if !self.old_versions.is_empty() {
             heading(text, "Stored in versions that are no longer served: run `flux migrate` first");
             for (crd, versions) in &self.old_versions {
@@ -325,10 +314,6 @@ mod tests {
                 kind(HELM_GROUP, "HelmRelease", 2, &[]),
                 kind("notification.toolkit.fluxcd.io", "Alert", 2, &[]),
             ],
-            unsupported: BTreeMap::from([(
-                "Kustomization/flux-system/secrets".to_owned(),
-                names(&["spec.decryption"]),
-            )]),
             old_versions: BTreeMap::from([(
                 "buckets.source.toolkit.fluxcd.io".to_owned(),
                 names(&["v1beta2"]),
@@ -348,7 +333,7 @@ mod tests {
                 },
                 Changes {
                     object: "Kustomization flux-system/secrets".to_owned(),
-                    not_compared: Some("spec.decryption is not supported yet".to_owned()),
+                    not_compared: Some("the source has no files yet".to_owned()),
                     ..Changes::default()
                 },
                 Changes {
@@ -388,9 +373,6 @@ mod tests {
           2 Alert: Flux, as before
           Alerts are not sent for what Plumbline reconciles: it publishes Kubernetes events only
 
-        Not supported here: these objects would be Stalled, and what they have applied would stay as it is
-          Kustomization/flux-system/secrets: spec.decryption
-
         Stored in versions that are no longer served: run `flux migrate` first
           buckets.source.toolkit.fluxcd.io: v1beta2
 
@@ -399,7 +381,7 @@ mod tests {
           Kustomization flux-system/infra: 1 changed, 2 pruned, 4 unchanged
             changed: Deployment/web/web
             pruned: ConfigMap/web/a, ConfigMap/web/b
-          Kustomization flux-system/secrets: not compared: spec.decryption is not supported yet
+          Kustomization flux-system/secrets: not compared: the source has no files yet
           HelmRelease shop/web: web.v3 of chart web 1.2.3 stays; 1 created, 3 unchanged
             created: Service/shop/web
           HelmRelease shop/db: would be upgraded (release config values changed)
@@ -436,9 +418,6 @@ mod tests {
           2 Alert: Flux, as before
           4 ArtifactGenerator: Flux, as before
           Alerts are not sent for what Plumbline reconciles: it publishes Kubernetes events only
-
-        Not supported here: these objects would be Stalled, and what they have applied would stay as it is
-          Kustomization/flux-system/secrets: spec.decryption
 
         Stored in versions that are no longer served: run `flux migrate` first
           buckets.source.toolkit.fluxcd.io: v1beta2

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use kube::api::ListParams;
 use plumb_api::{GroupKind, HelmRelease, Kustomization, Object, ObjectId, crds};
-use plumb_pipeline::kustomization as pipeline;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -59,7 +58,6 @@ pub(super) async fn survey(
             releases = read(objects)?;
         }
     }
-    report.unsupported = unsupported(&kustomizations);
     Ok(Survey { report, kustomizations, releases })
 }
 
@@ -86,17 +84,6 @@ async fn plumbline(reader: &Reader, namespace: &str) -> anyhow::Result<Option<i6
 
 fn is_supported(kind: &GroupKind) -> bool {
     crds().iter().any(|crd| crd.spec.group == kind.group && crd.spec.names.kind == kind.kind)
-}
-
-fn unsupported(kustomizations: &[Kustomization]) -> BTreeMap<String, Vec<String>> {
-    let fields = |object: &Kustomization| {
-        let fields: Vec<String> =
-            pipeline::not_honoured(&object.spec).into_iter().map(str::to_owned).collect();
-        let metadata = &object.metadata;
-        let (namespace, name) = (metadata.namespace.as_deref()?, metadata.name.as_deref()?);
-        (!fields.is_empty()).then(|| (format!("Kustomization/{namespace}/{name}"), fields))
-    };
-    kustomizations.iter().filter_map(fields).collect()
 }
 
 /// Versions that hold objects, by definition: a definition cannot be replaced by one that lacks them.

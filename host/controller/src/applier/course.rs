@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use plumb_api::annotations::REQUESTED_AT;
 use plumb_api::{ConditionStatus, ConditionType, KustomizationStatus, Reason, conditions};
 
-use super::failure::{Failure, Retry, refuse_not_honoured};
+use super::failure::{Failure, Retry};
 use super::report::Healthy;
 use super::run::{Run, inputs_of};
 use super::{actor, apply, finalize, health, judging, lint, render};
@@ -55,7 +55,6 @@ impl Run<'_, KustomizationStatus> {
     }
 
     async fn attempt(&mut self) -> Result<Done, Failure> {
-        refuse_not_honoured(&self.spec)?;
         actor::refuse_cross_namespace(&self.spec, &self.id, &self.context.config.tenancy)?;
         let expressions = self.expressions()?;
         let inputs = inputs_of(&self.spec, &self.id.key.namespace, &self.context.config);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plumb_api::Reason;
-use plumb_pipeline::{Mistake, PlanError, Spec, Unavailable, Why};
+use plumb_pipeline::{Mistake, PlanError, Unavailable, Why};
 
 /// Why a reconciliation did not get to its end.
 #[derive(Debug)]
@@ -65,51 +65,5 @@ impl From<PlanError> for Failure {
             (Reason::BuildFailed, Retry::Interval)
         };
         Self::new(reason, retry, error.to_string())
-    }
-}
-
-/// Refuses a spec that asks for something that is not done yet: it is never silently ignored.
-pub(super) fn refuse_not_honoured(spec: &Spec) -> Result<(), Failure> {
-    if spec.not_honoured.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "not supported yet: {}; remove it, or let Flux's kustomize-controller reconcile this object",
-        spec.not_honoured.join(", ")
-    );
-    Err(Failure::new(Reason::UnsupportedField, Retry::Never, message))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use plumb_api::KustomizationSpec;
-    use rstest::rstest;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[rstest]
-    #[case(json!({}), None)]
-    #[case(json!({"validation": "client", "force": true, "wait": true, "targetNamespace": "a"}), None)]
-    #[case(json!({"decryption": {"provider": "sops", "secretRef": {"name": "keys"}}}), None)]
-    #[case(
-        json!({"decryption": {"provider": "sops", "serviceAccountName": "keys"}}),
-        Some("spec.decryption.serviceAccountName")
-    )]
-    #[case(json!({"postBuild": {"substituteFrom": [{"kind": "Secret", "name": "a"}]}}), None)]
-    #[case(json!({"sourceRef": {"kind": "Bucket", "name": "a"}}), None)]
-    fn a_field_that_is_not_honoured_is_named(#[case] spec: Value, #[case] field: Option<&str>) {
-        let mut all =
-            json!({"interval": "5m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "apps"}});
-        all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let spec: KustomizationSpec = serde_json::from_value(all).unwrap();
-        let refused = refuse_not_honoured(&Spec::from(&spec));
-        assert_eq!(refused.is_err(), field.is_some());
-        if let (Err(failure), Some(field)) = (refused, field) {
-            assert!(failure.message.contains(field), "{}", failure.message);
-            assert_eq!(failure.retry, Retry::Never);
-        }
     }
 }

@@ -65,7 +65,7 @@ async fn resolve_check(
         apply: true,
         limits: choice.limits.clone(),
         capabilities: Capabilities::default(),
-        keys: None,
+        decryption: None,
     };
     let asking = Asking { namespace: &run.id.key.namespace, actor, secrets: BTreeMap::new() };
     let resolved = resolve(run.context, asking, &step).await.map_err(|error| error.to_string())?;

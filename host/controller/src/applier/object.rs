@@ -10,7 +10,7 @@ use plumb_api::{
     Pipeline,
 };
 use plumb_lint::{Finding, lint_kustomization};
-use plumb_pipeline::{Spec, kustomization};
+use plumb_pipeline::Spec;
 use serde_json::Value;
 
 use super::{ApplierId, helm};
@@ -144,14 +144,12 @@ impl Applier {
 
     /// Whether it will render the next revision of its source.
     pub(crate) fn is_active(&self) -> bool {
-        let can_be_honoured = match self {
-            Self::Kustomization(object) => {
-                !object.spec.suspend && kustomization::not_honoured(&object.spec).is_empty()
-            }
-            Self::Pipeline(object) => !object.spec.suspend,
-            Self::HelmRelease(object) => !object.spec.suspend,
+        let is_suspended = match self {
+            Self::Kustomization(object) => object.spec.suspend,
+            Self::Pipeline(object) => object.spec.suspend,
+            Self::HelmRelease(object) => object.spec.suspend,
         };
-        can_be_honoured && !self.is_being_deleted()
+        !is_suspended && !self.is_being_deleted()
     }
 
     /// Whether the spec has fields that Flux has dropped.

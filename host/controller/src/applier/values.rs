@@ -17,7 +17,7 @@ fn operator_keys(spec: &Spec, config: &Config) -> Option<InputId> {
 
 /// What of the operator's decides how something is decrypted.
 pub(super) fn of_operator(spec: &Spec, config: &Config) -> impl Iterator<Item = InputId> {
-    let decrypts = spec.steps.iter().any(|step| step.keys.is_some());
+    let decrypts = spec.steps.iter().any(|step| step.decryption.is_some());
     operator_keys(spec, config).into_iter().chain(listing(config).filter(|_| decrypts))
 }
 

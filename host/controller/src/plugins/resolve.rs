@@ -7,6 +7,7 @@ use plumb_api::{PluginLimits, Sensitive};
 use plumb_pipeline::{PluginName, StepSpec};
 use plumb_plugin::{Grants, Plugin};
 
+use super::grants::key_services::{Credentials, KeyServices};
 use super::inspect::wants;
 use super::policy::{KRM, Signatures, Subject, decide};
 use super::{Loaded, grants, inspect};
@@ -73,9 +74,14 @@ pub(crate) async fn resolve(
     if let PluginName::Builtin(_) = step.plugin {
         // Of a Kustomization, whose author chooses nothing and which hands over nothing but its keys.
         let mut handed = Grants::default();
-        if step.keys.is_some() {
-            handed.secrets = Some(asking.secrets.into_iter().collect());
-            handed.http = Some(grants::vault::client(context).await.map_err(Unresolved::NotReady)?);
+        if let Some(decryption) = &step.decryption {
+            let mut secrets = asking.secrets;
+            let credentials = Credentials::take(&mut secrets);
+            let elsewhere = grants::vault::client(context).await.map_err(Unresolved::NotReady)?;
+            let account = decryption.service_account.as_deref();
+            let services = KeyServices::new(context, asking.namespace, account, credentials, elsewhere);
+            handed.secrets = Some(secrets.into_iter().collect());
+            handed.http = Some(Arc::new(services));
         }
         return Ok(Resolved { runs: candidate.runs, grants: handed, limits });
     }

@@ -156,29 +156,36 @@ impl Tokens {
                 request.header("accept", "application/json").form(&form)
             })
             .await?;
-        let Keys { access_key_id, secret_access_key, session_token, expiration } =
-            answer.response.result.credentials;
-        let credentials = AwsCredentials {
-            access_key_id,
-            secret_access_key: Sensitive::new(secret_access_key),
-            session_token: given(session_token),
-            // Seconds since 1970, with a fraction. What is no time is over at once.
-            expires: Timestamp::from_second(expiration as i64).unwrap_or(now),
-        };
+        let credentials = answer.credentials(now);
         self.aws.put(key, credentials.clone(), credentials.expires, now);
         Ok(credentials)
     }
 }
 
+/// As the token service answers in JSON.
 #[derive(Deserialize)]
-struct Assumed {
-    #[serde(rename = "AssumeRoleWithWebIdentityResponse")]
+pub(super) struct Assumed {
+    #[serde(rename = "AssumeRoleWithWebIdentityResponse", alias = "AssumeRoleResponse")]
     response: Response,
+}
+
+impl Assumed {
+    pub(super) fn credentials(self, now: Timestamp) -> AwsCredentials {
+        let Keys { access_key_id, secret_access_key, session_token, expiration } =
+            self.response.result.credentials;
+        AwsCredentials {
+            access_key_id,
+            secret_access_key: Sensitive::new(secret_access_key),
+            session_token: given(session_token),
+            // Seconds since 1970, with a fraction. What is no time is over at once.
+            expires: Timestamp::from_second(expiration as i64).unwrap_or(now),
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct Response {
-    #[serde(rename = "AssumeRoleWithWebIdentityResult")]
+    #[serde(rename = "AssumeRoleWithWebIdentityResult", alias = "AssumeRoleResult")]
     result: Outcome,
 }
 

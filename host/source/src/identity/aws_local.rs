@@ -302,7 +302,7 @@ mod tests {
     #[case::clear(&[(FULL_URI, "http://agent.example.com/")], "the URL in AWS_CONTAINER_CREDENTIALS_FULL_URI is not one")]
     #[case::elsewhere(&[(RELATIVE_URI, "//evil.example.com/")], "the path in AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not one")]
     #[case::scheme(&[(FULL_URI, "file:///x")], "the URL in AWS_CONTAINER_CREDENTIALS_FULL_URI is not one")]
-    #[case::garbage(&[(METADATA, "x")], "the URL in AWS_EC2_METADATA_SERVICE_ENDPOINT is not one")]
+    #[case::garbage(&[(METADATA, "x")], "the variable AWS_EC2_METADATA_SERVICE_ENDPOINT of the controller holds no URL with a host")]
     #[case::disabled(&[DISABLED], "the variable AWS_WEB_IDENTITY_TOKEN_FILE of the controller is not set")]
     fn what_cannot_be_asked_is_told(#[case] pairs: &[(&str, &str)], #[case] expected: &str) {
         assert!(told(pairs).starts_with(expected), "{}", told(pairs));

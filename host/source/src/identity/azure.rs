@@ -15,7 +15,7 @@ use crate::transport::Transport;
 pub const DEVOPS_SCOPE: &str = "499b84ac-1321-427f-aa17-267ca6975798/.default";
 /// Whom the tokens of service accounts are for.
 const AUDIENCE: &str = "api://AzureADTokenExchange";
-const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com/";
+pub(super) const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com/";
 /// What the controller shows that it is its application.
 const SECRET: &str = "AZURE_CLIENT_SECRET";
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
@@ -23,7 +23,7 @@ const HINT: &str =
     "the webhook of Azure Workload Identity sets it in pods with the label azure.workload.identity/use";
 
 /// An application of a tenant of Microsoft Entra.
-struct Application {
+pub(super) struct Application {
     tenant: String,
     client: String,
     authority: Url,
@@ -43,15 +43,43 @@ impl Application {
                 &account.environment,
             ),
         };
+        let authority = environment.endpoint("AZURE_AUTHORITY_HOST", PUBLIC_AUTHORITY)?;
+        Self::new(tenant.to_owned(), client.to_owned(), authority)
+    }
+
+    /// The tenant becomes a part of the path of a URL.
+    pub(super) fn new(tenant: String, client: String, authority: Url) -> Result<Self, IdentityError> {
         let is_name = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '.');
         if !tenant.chars().all(is_name) || tenant.starts_with('.') {
             return Err(IdentityError::Malformed { what: "the id of the tenant" });
         }
-        let authority = environment.endpoint("AZURE_AUTHORITY_HOST", PUBLIC_AUTHORITY)?;
-        Ok(Self { tenant: tenant.to_owned(), client: client.to_owned(), authority })
+        Ok(Self { tenant, client, authority })
     }
 
-    fn token_url(&self) -> Url {
+    /// Its id.
+    pub(super) fn client(&self) -> &str {
+        &self.client
+    }
+
+    /// Source: Microsoft identity platform, "OAuth 2.0 client credentials flow".
+    pub(super) async fn token(
+        &self,
+        scope: &str,
+        proof: &Proof,
+        transport: &Transport,
+    ) -> Result<Token, IdentityError> {
+        let now = Timestamp::now();
+        let mut form =
+            vec![("grant_type", "client_credentials"), ("client_id", &*self.client), ("scope", scope)];
+        form.extend(proof.fields());
+        let answer: AccessToken = Endpoint::new(transport)?
+            .ask(Method::POST, self.token_url(), "a token of Azure", |request| request.form(&form))
+            .await?;
+        let lasts = SignedDuration::from_secs(i64::from(answer.expires_in));
+        Ok(Token { secret: Sensitive::new(answer.access_token), expires: now + lasts })
+    }
+
+    pub(super) fn token_url(&self) -> Url {
         let mut url = self.authority.clone();
         // It has a host, so it has a path.
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -62,7 +90,7 @@ impl Application {
 }
 
 /// How an application shows who it is.
-enum Proof {
+pub(super) enum Proof {
     Secret(Sensitive<String>),
     /// A token of somebody whom it trusts.
     Token(Sensitive<String>),
@@ -119,17 +147,7 @@ impl Tokens {
             return Ok(token);
         }
         let proof = Proof::of(workload).await?;
-        let mut form = vec![
-            ("grant_type", "client_credentials"),
-            ("client_id", application.client.as_str()),
-            ("scope", scope),
-        ];
-        form.extend(proof.fields());
-        let answer: AccessToken = Endpoint::new(transport)?
-            .ask(Method::POST, application.token_url(), "a token of Azure", |request| request.form(&form))
-            .await?;
-        let lasts = SignedDuration::from_secs(i64::from(answer.expires_in));
-        let token = Token { secret: Sensitive::new(answer.access_token), expires: now + lasts };
+        let token = application.token(scope, &proof, transport).await?;
         self.tokens.put(key, token.clone(), token.expires, now);
         Ok(token)
     }

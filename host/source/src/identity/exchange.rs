@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use plumb_api::Sensitive;
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -22,6 +22,12 @@ const AGENT: &str = concat!("plumbline/", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Endpoint {
     client: reqwest::Client,
     transport: Transport,
+}
+
+/// What an endpoint has answered, whether or not it does what it was asked for.
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) body: Sensitive<Vec<u8>>,
 }
 
 impl Endpoint {
@@ -68,26 +74,62 @@ impl Endpoint {
         what: &'static str,
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Sensitive<Vec<u8>>, IdentityError> {
-        self.transport.check(&url)?;
-        let endpoint = url.host_str().unwrap_or_default().to_owned();
-        let unreachable = |error: reqwest::Error| match AddressRefused::among(&error) {
-            Some(refused) => refused.clone().into(),
-            None => IdentityError::Unreachable {
-                endpoint: endpoint.clone(),
-                reason: with_causes(&error.without_url()),
-            },
-        };
-        let mut answer = fill(self.client.request(method, url)).send().await.map_err(unreachable)?;
+        let (answer, endpoint) = self.begin(method, url, fill).await?;
         if !answer.status().is_success() {
             return Err(IdentityError::Denied { endpoint, status: answer.status().as_u16(), what });
         }
-        let mut body = Sensitive::new(Vec::new());
-        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-            if body.expose().len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(IdentityError::Answer { endpoint, what });
-            }
-            body = Sensitive::new([body.expose().as_slice(), &chunk].concat());
+        read(answer, &endpoint, what).await
+    }
+
+    /// As [`send`](Self::send), for those who want to know why something was not done.
+    pub(crate) async fn try_send(
+        &self,
+        method: Method,
+        url: Url,
+        what: &'static str,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Answered, IdentityError> {
+        let (answer, endpoint) = self.begin(method, url, fill).await?;
+        let status = answer.status().as_u16();
+        Ok(Answered { status, body: read(answer, &endpoint, what).await? })
+    }
+
+    /// The beginning of an answer, and whose it is.
+    async fn begin(
+        &self,
+        method: Method,
+        url: Url,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<(Response, String), IdentityError> {
+        self.transport.check(&url)?;
+        let endpoint = url.host_str().unwrap_or_default().to_owned();
+        let sent = fill(self.client.request(method, url)).send().await;
+        let answer = sent.map_err(|error| unreachable(error, &endpoint))?;
+        Ok((answer, endpoint))
+    }
+}
+
+async fn read(
+    mut answer: Response,
+    endpoint: &str,
+    what: &'static str,
+) -> Result<Sensitive<Vec<u8>>, IdentityError> {
+    let mut body = Sensitive::new(Vec::new());
+    while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(error, endpoint))? {
+        if body.expose().len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(IdentityError::Answer { endpoint: endpoint.to_owned(), what });
         }
-        Ok(body)
+        body = Sensitive::new([body.expose().as_slice(), &chunk].concat());
+    }
+    Ok(body)
+}
+
+fn unreachable(error: reqwest::Error, endpoint: &str) -> IdentityError {
+    match AddressRefused::among(&error) {
+        Some(refused) => refused.clone().into(),
+        None => IdentityError::Unreachable {
+            endpoint: endpoint.to_owned(),
+            reason: with_causes(&error.without_url()),
+        },
     }
 }

@@ -73,7 +73,7 @@ impl Configured {
             Ok(File::ExternalAccount(configuration)) => {
                 ExternalAccount::of(configuration).map(Self::External)
             }
-            Ok(File::ServiceAccount(file)) => GoogleKey::of(file).map(Self::Key),
+            Ok(File::ServiceAccount(file)) => GoogleKey::of(file).map(Self::Key).map_err(unusable),
             Ok(File::Other) => Err(unusable("its type is neither external_account nor service_account")),
             Err(_) => Err(unusable("it is not the JSON of an identity")),
         }

@@ -36,15 +36,16 @@ pub(super) struct KeyFile {
 }
 
 impl GoogleKey {
-    pub(super) fn of(file: KeyFile) -> Result<Self, IdentityError> {
-        let key = file.private_key.map(Sensitive::new).ok_or_else(|| unusable("it has no private_key"))?;
+    /// What is wrong with a file is told without a value.
+    pub(super) fn of(file: KeyFile) -> Result<Self, &'static str> {
+        let key = file.private_key.map(Sensitive::new).ok_or("it has no private_key")?;
         EncodingKey::from_rsa_pem(key.expose().as_bytes())
-            .map_err(|_| unusable("its private_key is not an RSA key in PEM"))?;
+            .map_err(|_| "its private_key is not an RSA key in PEM")?;
         Ok(Self {
-            email: file.client_email.ok_or_else(|| unusable("it has no client_email"))?,
+            email: file.client_email.ok_or("it has no client_email")?,
             key,
             id: file.private_key_id,
-            exchange: file.token_uri.ok_or_else(|| unusable("it has no token_uri"))?,
+            exchange: file.token_uri.ok_or("it has no token_uri")?,
         })
     }
 

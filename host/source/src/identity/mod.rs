@@ -1,4 +1,4 @@
-//! Identities that sign in without a stored password: GitHub Apps, and workloads in clouds; and where the clusters of clouds are.
+//! Identities that sign in without a stored password: GitHub Apps, and workloads in clouds; where the clusters of clouds are; and what key services of clouds decrypt.
 //!
 //! In goes who one is, as a Secret, the environment or a service account tells it. Out come tokens that last for an hour or so, which are kept until shortly before their end.
 
@@ -16,6 +16,7 @@ mod external_account;
 mod gcp;
 mod github;
 mod google_key;
+mod key_service;
 mod ldap;
 mod metadata;
 mod signature;
@@ -29,6 +30,7 @@ pub use azure::DEVOPS_SCOPE;
 pub use cluster::{CloudCluster, ClusterEndpoint};
 pub use error::IdentityError;
 pub use github::GitHubApp;
+pub use key_service::{KeyAnswer, KeyService, KeyUser};
 pub use workload::{Environment, ServiceAccount, ServiceAccountTokens, Workload};
 
 pub(crate) use acr::Acr;

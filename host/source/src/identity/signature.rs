@@ -55,6 +55,18 @@ impl Signer<'_> {
         self.authorized("POST", url, &signed, body)
     }
 
+    /// The headers of a `POST` of a form to `url`.
+    pub(super) fn form_headers(&self, url: &Url, body: &str) -> Vec<(&'static str, Sensitive<String>)> {
+        let host = &url[Position::BeforeHost..Position::AfterPort];
+        let mut signed = vec![
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("host", host),
+            ("x-amz-date", &self.time),
+        ];
+        signed.extend(self.session("x-amz-security-token"));
+        self.authorized("POST", url, &signed, body)
+    }
+
     /// The headers of a `GET` of `url`, which has no query.
     pub(super) fn get_headers(&self, url: &Url) -> Vec<(&'static str, Sensitive<String>)> {
         let host = &url[Position::BeforeHost..Position::AfterPort];

@@ -16,6 +16,7 @@ mod an_artifact_of_another_controller_is_taken;
 mod clusters_of_clouds_are_found;
 mod every_reference_leads_to_its_commit;
 mod files_are_left_out_as_in_flux;
+mod key_services_decrypt;
 mod oci;
 mod only_what_is_new_is_fetched;
 mod only_what_is_signed_is_taken;

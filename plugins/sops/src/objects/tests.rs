@@ -1,7 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use ::age::x25519::Identity;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use plumbline_plugin::Object;
+use plumbline_plugin::http::{Request, Response};
+use plumbline_plugin::testing::Host;
 use serde_json::{Value, json};
 
 use super::decrypt;
@@ -127,11 +131,35 @@ fn services_that_are_not_asked_are_named() {
     let (mut object, identity) = encrypted(secret());
     object["sops"]["age"] = json!(null);
     object["sops"]["kms"] = json!([{"arn": "arn:aws:kms:eu-west-1:666666666666:key/evil", "enc": "x", "created_at": "", "aws_profile": ""}]);
+    object["sops"]["hckms"] = json!([{"key_id": "tr-west-1:1", "enc": "x", "created_at": ""}]);
     let told = decrypted(&object, &ring(&identity)).unwrap_err();
     assert!(
-        told.contains("AWS KMS arn:aws:kms:eu-west-1:666666666666:key/evil: AWS KMS is not supported"),
+        told.contains("AWS KMS arn:aws:kms:eu-west-1:666666666666:key/evil: the request was not sent")
+            && told.contains("Huawei Cloud KMS tr-west-1:1: Huawei Cloud KMS is not supported"),
         "{told}"
     );
+}
+
+#[test]
+fn a_key_service_opens_what_its_key_has_encrypted() {
+    let (mut object, key) = (secret(), DataKey::generate());
+    let plain = Scalar::Text(b"aHVudGVyMg==".to_vec());
+    object["data"]["password"] = key.encrypt(&plain, "data:password:").into();
+    let arn = "arn:aws:kms:eu-west-1:111122223333:key/1";
+    object["sops"] = json!({
+        "kms": [{"arn": arn, "enc": STANDARD.encode(key.expose()), "context": {"app": "shop"}}],
+        "lastmodified": "2026-01-01T00:00:00Z", "mac": "ENC[AES256_GCM,data:x,iv:x,tag:x,type:str]",
+        "encrypted_regex": "^data$",
+    });
+    let service = move |request: &Request| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let is_right = body["KeyId"] == arn && body["EncryptionContext"] == json!({"app": "shop"});
+        let answer = json!({"Plaintext": body["CiphertextBlob"]});
+        let status = if is_right { 200 } else { 400 };
+        Ok(Response { status, headers: Vec::new(), body: answer.to_string().into_bytes() })
+    };
+    let opened = Host::default().http(service).run(|| decrypted(&object, &Keyring::default()));
+    assert_eq!(opened.result, Ok(secret()));
 }
 
 #[test]

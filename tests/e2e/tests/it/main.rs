@@ -61,6 +61,7 @@ mod fields_that_others_may_change_are_left_alone;
 mod health_is_told_by_expressions;
 mod health_is_told_by_plugins;
 mod health_is_waited_for_where_asked;
+mod key_services_of_clouds_decrypt;
 mod much_is_pruned_only_when_it_is_confirmed;
 mod odd_fields_of_a_source_do_no_harm;
 mod one_replica_leads;

@@ -26,13 +26,22 @@ impl Scene {
 
     /// As [`set`](Self::set), with these arguments for the controller.
     pub(crate) async fn set_with(name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::set_in(name, arguments, &[]).await
+    }
+
+    /// As [`set_with`](Self::set_with), with these variables in the environment of the controller.
+    pub(crate) async fn set_in(
+        name: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let cluster = cluster().await?;
         let namespace = cluster.namespace(name).await?;
         let repository = GitRepo::new()?;
         let auth = Auth::Basic { username: "git".to_owned(), password: PASSWORD.to_owned() };
         let server =
             GitServer::start(&repository.root(), GitServerOptions { auth, ..GitServerOptions::default() })?;
-        let controller = Controller::start_with(&cluster, &namespace, arguments).await?;
+        let controller = Controller::start_in(&cluster, &namespace, arguments, variables).await?;
         let scene = Self { cluster, namespace, repository, server, controller };
         scene.set_password(PASSWORD).await?;
         Ok(scene)

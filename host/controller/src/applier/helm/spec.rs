@@ -43,7 +43,6 @@ pub(in crate::applier) fn spec_of(release: &HelmRelease) -> Spec {
             exprs: spec.health_check_exprs.clone(),
             ..PipelineHealth::default()
         },
-        not_honoured: Vec::new(),
     }
 }
 
