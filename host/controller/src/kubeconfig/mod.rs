@@ -17,6 +17,8 @@ use tower::service_fn;
 use crate::Tenancy;
 use crate::inputs::{Data, InputId};
 
+pub(crate) use workload::own_account;
+
 /// How long the name of an API server may take to be resolved.
 const RESOLVING: Duration = Duration::from_secs(5);
 

@@ -142,7 +142,10 @@ impl<'a> Text<'a> {
                 };
                 let account = match account {
                     Some(account) => account,
-                    None => own_account(host).await?,
+                    None => own_account(host).await.ok_or_else(|| {
+                        "it has no key serviceAccountName, and the controller does not run as a service account itself"
+                            .to_owned()
+                    })?,
                 };
                 return Ok(SignIn::Account { account, audiences });
             }
@@ -287,15 +290,11 @@ fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, String> {
     }
 }
 
-/// The service account that the controller itself runs as.
-async fn own_account(host: &Client) -> Result<clusters::ServiceAccount, String> {
+/// The service account that the controller itself runs as, if it runs as one.
+pub(crate) async fn own_account(host: &Client) -> Option<clusters::ServiceAccount> {
     let api: Api<SelfSubjectReview> = Api::all(host.clone());
     let review = bounded(api.create(&PostParams::default(), &SelfSubjectReview::default())).await;
     let user = review.ok().and_then(|review| review.status?.user_info?.username).unwrap_or_default();
-    let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    let (namespace, name) = account.ok_or_else(|| {
-        "it has no key serviceAccountName, and the controller does not run as a service account itself"
-            .to_owned()
-    })?;
-    Ok(clusters::ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() })
+    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    Some(clusters::ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() })
 }

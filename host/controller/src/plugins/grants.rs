@@ -2,6 +2,7 @@
 
 mod cluster;
 mod http;
+pub(super) mod identity;
 pub(super) mod key_services;
 pub(crate) mod vault;
 

@@ -7,6 +7,7 @@ use plumb_api::{PluginLimits, Sensitive};
 use plumb_pipeline::{PluginName, StepSpec};
 use plumb_plugin::{Grants, Plugin};
 
+use super::grants::identity::Identity;
 use super::grants::key_services::{Credentials, KeyServices};
 use super::inspect::wants;
 use super::policy::{KRM, Signatures, Subject, decide};
@@ -77,9 +78,11 @@ pub(crate) async fn resolve(
         if let Some(decryption) = &step.decryption {
             let mut secrets = asking.secrets;
             let credentials = Credentials::take(&mut secrets);
-            let elsewhere = grants::vault::client(context).await.map_err(Unresolved::NotReady)?;
             let account = decryption.service_account.as_deref();
-            let services = KeyServices::new(context, asking.namespace, account, credentials, elsewhere);
+            let identity = Identity::new(context, asking.namespace, account);
+            let vaults = grants::vault::client(context, identity.clone()).await;
+            let vaults = vaults.map_err(Unresolved::NotReady)?;
+            let services = KeyServices::new(context, identity, credentials, vaults);
             handed.secrets = Some(secrets.into_iter().collect());
             handed.http = Some(Arc::new(services));
         }

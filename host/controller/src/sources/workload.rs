@@ -30,14 +30,24 @@ pub(super) async fn workload(
 /// The identity of a service account, which gets its tokens from the API server of `client`.
 pub(crate) fn of_account(client: &Client, namespace: String, account: ServiceAccountObject) -> Workload {
     let name = account.name_any();
+    Workload::ServiceAccount(service_account(client, namespace, name, account))
+}
+
+/// A service account of this name with the annotations of `object`, which gets its tokens from the API server of `client`.
+pub(crate) fn service_account(
+    client: &Client,
+    namespace: String,
+    name: String,
+    object: ServiceAccountObject,
+) -> ServiceAccount {
     let api = Api::namespaced(client.clone(), &namespace);
-    Workload::ServiceAccount(ServiceAccount {
-        annotations: account.metadata.annotations.unwrap_or_default(),
+    ServiceAccount {
+        annotations: object.metadata.annotations.unwrap_or_default(),
         tokens: Arc::new(Requests { api, name: name.clone() }),
         environment: Environment::of_process(),
         namespace,
         name,
-    })
+    }
 }
 
 /// Asks the API server for tokens of a service account.

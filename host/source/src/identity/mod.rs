@@ -20,6 +20,7 @@ mod key_service;
 mod ldap;
 mod metadata;
 mod signature;
+mod vault;
 mod workload;
 
 use jiff::Timestamp;
@@ -31,6 +32,7 @@ pub use cluster::{CloudCluster, ClusterEndpoint};
 pub use error::IdentityError;
 pub use github::GitHubApp;
 pub use key_service::{KeyAnswer, KeyService, KeyUser};
+pub use vault::VaultLogin;
 pub use workload::{Environment, ServiceAccount, ServiceAccountTokens, Workload};
 
 pub(crate) use acr::Acr;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use plumb_api::{GitProvider, GitReference};
 use plumb_source::git::{Credentials, Fetch, GitError, GitUrl, Limits, Login, sign_in};
-use plumb_source::identity::{DEVOPS_SCOPE, Environment, IdentityError, Tokens, Workload};
+use plumb_source::identity::{DEVOPS_SCOPE, Environment, IdentityError, Tokens, VaultLogin, Workload};
 use plumb_source::transport::{AddressPolicy, Transport};
 use plumb_test_support::{ApiRequest, ApiServer, Auth, GitServerOptions};
 use rcgen::{KeyPair, PKCS_RSA_SHA256};
@@ -265,4 +265,34 @@ fn aws_gives_keys_for_the_token_of_a_service_account() {
         error.to_string(),
         "the service account apps/ada has no usable annotation eks.amazonaws.com/role-arn, which names its identity in the cloud"
     );
+}
+
+#[test]
+fn vault_gives_a_token_for_the_one_of_a_service_account() {
+    let vault = ApiServer::start(|request: &ApiRequest| {
+        let body: serde_json::Value = serde_json::from_str(&request.body).unwrap();
+        let is_right = request.path == "/v1/auth/kubernetes/login" && body["jwt"] == "a token of kubernetes";
+        match (is_right, body["role"].as_str()) {
+            (true, Some("apps_ada")) => {
+                (200, json!({ "auth": { "client_token": "hvs.token", "lease_duration": 3600 } }))
+            }
+            _ => (403, json!({ "errors": ["hunter2"] })),
+        }
+    })
+    .unwrap();
+    let (kubernetes, tokens, address) = (Arc::new(Kubernetes::default()), Tokens::new(), vault.origin());
+    let login = VaultLogin::new(&address, "auth/kubernetes/login").unwrap();
+    let token = |name: &str| {
+        let Workload::ServiceAccount(account) = account(&kubernetes, name, &[], Environment::default())
+        else {
+            panic!("it is one")
+        };
+        let token = block_on(tokens.vault(&login, &account, &Transport::default()));
+        token.map(|token| token.secret.expose().clone()).map_err(|error| error.to_string())
+    };
+    assert_eq!(token("ada"), Ok("hvs.token".to_owned()));
+    assert_eq!(token("ada"), Ok("hvs.token".to_owned()));
+    assert_eq!(token("eve"), Err("127.0.0.1 answers 403 to the request for a token of Vault".to_owned()));
+    assert_eq!(vault.seen().len(), 2);
+    assert_eq!(kubernetes.audiences(), [address.clone(), address]);
 }

@@ -31,6 +31,17 @@ async fn transit(
     let body: Value = serde_json::from_str(&body).unwrap_or_default();
     let token = headers.get("x-vault-token").and_then(|token| token.to_str().ok()).unwrap_or_default();
     tokens.lock().unwrap().push(token.to_owned());
+    if (engine.as_str(), what.as_str(), key.as_str()) == ("auth", "kubernetes", "login") {
+        let role = body["role"].as_str().unwrap_or_default();
+        // A token of Kubernetes has three parts.
+        let is_known =
+            role.ends_with("_sops") && body["jwt"].as_str().unwrap_or_default().split('.').count() == 3;
+        let auth = json!({"client_token": TOKEN, "lease_duration": 3600});
+        return match is_known {
+            true => (StatusCode::OK, Json(json!({ "auth": auth }))),
+            false => (StatusCode::FORBIDDEN, Json(json!({"errors": ["permission denied"]}))),
+        };
+    }
     if token != TOKEN {
         return (StatusCode::FORBIDDEN, Json(json!({"errors": ["permission denied"]})));
     }
@@ -134,6 +145,21 @@ async fn and_no_other_server_is_shown_the_token() -> anyhow::Result<()> {
         "the controller has not asked it"
     );
     assert!(holds("hunter2")(&scene.cluster.get(&login).await?.unwrap_or_default()));
+
+    // Without a token in the Secret, the service account signs in.
+    scene.cluster.apply(&scene.object("v1", "ServiceAccount", "sops")).await?;
+    let account = json!({"spec": {"decryption": {"secretRef": null, "serviceAccountName": "sops"}}});
+    scene.cluster.edit(&apps, &account).await?;
+    let commit = scene.push(&[("a.yaml", &vault.secret("hunter4").await?)]).await?;
+    scene.wait_applied(&apps, &commit).await?;
+    scene.wait(&login, "the new value is decrypted", holds("hunter4")).await?;
+    let other = json!({"spec": {"decryption": {"serviceAccountName": "default"}}});
+    scene.cluster.edit(&apps, &other).await?;
+    let refused = scene.wait_condition(&apps, "False", "BuildFailed").await?;
+    assert!(
+        refused.contains("no token was handed over under sops.vault-token, and 127.0.0.1 answers 403 to the request for a token of Vault"),
+        "{refused}"
+    );
     assert!(!scene.controller.log().contains("canary-4711") && !message.contains("canary-4711"));
     Ok(())
 }

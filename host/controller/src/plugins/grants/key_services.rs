@@ -6,18 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Client;
-use kube::api::Api;
-use plumb_api::{Sensitive, is_object_name};
+use plumb_api::Sensitive;
 use plumb_plugin::{HttpClient, HttpError, HttpRequest, HttpResponse};
-use plumb_source::identity::{Environment, KeyAnswer, KeyService, KeyUser, Tokens, Workload};
+use plumb_source::identity::{Environment, KeyAnswer, KeyService, KeyUser, Tokens};
 use plumb_source::transport::Transport;
 use url::Url;
 
+use super::identity::Identity;
 use crate::context::Context;
-use crate::sources::workload::of_account;
-use crate::status::{bounded, said};
 
 /// The header in which a request names a role of AWS that is assumed first.
 const ROLE: &str = "x-plumbline-role";
@@ -35,12 +31,6 @@ impl Credentials {
     }
 }
 
-/// Whose identity is used where there are no credentials.
-enum Identity {
-    Controller,
-    ServiceAccount { client: Client, namespace: String, name: String },
-}
-
 /// Asks key services, and leaves what is for nobody of them to another.
 pub(in crate::plugins) struct KeyServices {
     credentials: Credentials,
@@ -52,20 +42,13 @@ pub(in crate::plugins) struct KeyServices {
 }
 
 impl KeyServices {
-    /// For a Kustomization in `namespace` whose `spec.decryption` names `account`, or nobody.
+    /// `identity` asks where there are no credentials.
     pub(in crate::plugins) fn new(
         context: &Context,
-        namespace: &str,
-        account: Option<&str>,
+        identity: Identity,
         credentials: Credentials,
         elsewhere: Arc<dyn HttpClient>,
     ) -> Self {
-        let account = account.or(context.config.tenancy.default_decryption_service_account.as_deref());
-        let identity = account.map_or(Identity::Controller, |name| Identity::ServiceAccount {
-            client: context.client.clone(),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        });
         Self {
             credentials,
             identity,
@@ -110,22 +93,8 @@ impl KeyServices {
             let user = KeyUser::Secret(value.clone(), self.environment.clone());
             return Ok((user, format!("the user of {key}")));
         }
-        match &self.identity {
-            Identity::Controller => {
-                let workload = Workload::Controller(self.environment.clone());
-                Ok((KeyUser::Workload(workload), "the controller".to_owned()))
-            }
-            Identity::ServiceAccount { client, namespace, name } => {
-                let called = format!("the service account {namespace}/{name}");
-                if !is_object_name(name) {
-                    return Err(format!("{called} cannot exist: that is not a name"));
-                }
-                let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
-                let found = bounded(api.get(name)).await;
-                let found = found.map_err(|error| format!("{called} cannot be used: {}", said(&error)))?;
-                Ok((KeyUser::Workload(of_account(client, namespace.clone(), found)), called))
-            }
-        }
+        let workload = self.identity.workload(&self.environment).await?;
+        Ok((KeyUser::Workload(workload), self.identity.to_string()))
     }
 }
 
@@ -170,8 +139,13 @@ mod tests {
         assert_eq!(left, ["identity.agekey"], "only what the plugin needs is left to it");
         KeyServices {
             credentials,
-            identity: Identity::Controller,
-            environment: [("AWS_ENDPOINT_URL_KMS".to_owned(), aws.origin())].into_iter().collect(),
+            identity: Identity::of_controller(),
+            environment: [
+                ("AWS_ENDPOINT_URL_KMS".to_owned(), aws.origin()),
+                ("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
+            ]
+            .into_iter()
+            .collect(),
             tokens: Arc::default(),
             transport: Transport::default(),
             elsewhere: Arc::new(Elsewhere),
@@ -239,7 +213,7 @@ mod tests {
         let nobody = told(services(&aws, &CREDENTIALS[..1])).await;
         assert!(
             nobody.starts_with(
-                "the Secret with the keys has nothing under sops.aws-kms, and the variable AWS_ROLE_ARN"
+                "the Secret with the keys has nothing under sops.aws-kms, and the variable AWS_WEB_IDENTITY_TOKEN_FILE"
             ),
             "{nobody}"
         );
