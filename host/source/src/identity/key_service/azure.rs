@@ -329,7 +329,7 @@ mod tests {
             validation.validate_aud = false;
             let word = &form["client_assertion"];
             let decoded = jsonwebtoken::decode::<Value>(word, &public, &validation);
-            let thumbprint = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&own);
+            let thumbprint = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&own[..]);
             decoded.is_ok_and(|word| {
                 word.claims["sub"] == "client"
                     && word.claims["aud"]
