@@ -282,6 +282,7 @@ mod tests {
                     "with": {"labels": {"tier": "web"}, "count": 1, "list": [null, 1.5, true]},
                     "withFrom": [{"kind": "ConfigMap", "name": "settings", "key": "tier", "to": "/labels/tier", "optional": true}],
                     "when": "source.ref == 'main'",
+                    "apply": false,
                     "limits": {"wallTime": "10s", "memory": "128Mi", "output": "16Mi"},
                     "capabilities": {
                         "secrets": [{"name": "token", "secretRef": {"name": "api", "key": "token"}}],
