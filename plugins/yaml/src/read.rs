@@ -55,7 +55,9 @@ impl Error {
 /// After an error of syntax the rest of the file is not looked at.
 pub fn read(text: &[u8], objects: &mut Vec<String>, errors: &mut Vec<Error>) {
     let mut reader = text;
-    for document in serde_saphyr::read_with_options::<_, Spanned<Value>>(&mut reader, options(DuplicateKeyPolicy::Error)) {
+    for document in
+        serde_saphyr::read_with_options::<_, Spanned<Value>>(&mut reader, options(DuplicateKeyPolicy::Error))
+    {
         match document {
             Ok(document) => {
                 let line = u32::try_from(document.referenced.line()).ok().filter(|line| *line > 0);
