@@ -3,6 +3,7 @@
 //! A [`Cluster`] is one API server: its kinds, and one set of watches, read as whoever the connection belongs to. An [`Actor`] is a user
 //! of it: everything that is applied, deleted, or read because a tenant names it, is done as that user.
 
+mod lists;
 mod reach;
 pub(crate) mod records;
 
@@ -22,6 +23,8 @@ use crate::kubeconfig::{self, Connection};
 use crate::metrics::Metrics;
 use crate::status::{bounded, said};
 use crate::wakes::ApplierWakes;
+pub(crate) use lists::List;
+use lists::Lists;
 use reach::{First, Reach};
 use records::Records;
 
@@ -210,6 +213,7 @@ impl Cluster {
         let actor = Arc::new(Actor {
             executor: Executor::new(api, self.kinds.clone(), self.live.clone()),
             references: References::new(client.clone(), self.live.clone()),
+            lists: Lists::new(client.clone(), self.wakes.clone()),
             client,
             cluster: self.clone(),
         });
@@ -226,6 +230,8 @@ pub(crate) struct Actor {
     pub(crate) executor: Executor,
     /// What the user's appliers name and do not own, as far as the user may read it.
     pub(crate) references: References,
+    /// What the user's plugins have listed.
+    pub(crate) lists: Lists,
 }
 
 /// All clusters that are in use.

@@ -13,7 +13,7 @@ use super::health::PodsSeen;
 use super::repairs::Repairs;
 use super::state::ApplierStatus;
 use super::{Applier, ApplierId};
-use crate::clusters::Actor;
+use crate::clusters::{Actor, List};
 use crate::inputs::InputId;
 use crate::status::Written;
 
@@ -99,16 +99,27 @@ pub(super) struct Followed {
     pub(super) dependencies: Vec<(ObjectId, Kind)>,
     pub(super) health_checks: Vec<(ObjectId, Kind)>,
     /// What plugins have read.
-    pub(super) reads: Vec<(ObjectId, Kind)>,
+    pub(super) reads: Reads,
+}
+
+/// What plugins have read of the cluster.
+#[derive(Default)]
+pub(super) struct Reads {
+    /// By name.
+    pub(super) objects: Vec<(ObjectId, Kind)>,
+    pub(super) lists: Vec<(List, Kind)>,
 }
 
 impl Followed {
     /// Follows these and no others.
     pub(super) fn follow(&self, actor: &Actor, own: &ApplierId) {
         let all: Vec<_> =
-            self.dependencies.iter().chain(&self.health_checks).chain(&self.reads).cloned().collect();
+            self.dependencies.iter().chain(&self.health_checks).chain(&self.reads.objects).cloned().collect();
         for id in actor.references.follow(&own.owner(), &all) {
             tracing::warn!(object = %own, not_followed = %id.human(), "too many objects are named by health checks and dependencies");
+        }
+        for list in actor.lists.follow(own, &self.reads.lists) {
+            tracing::warn!(object = %own, not_followed = %list, "too many lists are read by plugins");
         }
     }
 }
@@ -165,6 +176,7 @@ impl<S: ApplierStatus> Memory<S> {
     pub(super) fn let_go(&self, id: &ApplierId) {
         if let Some(actor) = &self.actor {
             actor.references.follow(&id.owner(), &[]);
+            actor.lists.follow(id, &[]);
         }
     }
 }

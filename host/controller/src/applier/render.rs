@@ -3,20 +3,24 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use plumb_api::{ApplierKind, GroupVersionKind, KustomizationStatus, Object, ObjectId, Reason};
-use plumb_apply::{Deferred, Kind};
+use plumb_api::{
+    ApplierKind, ClusterReadGrant, GrantedNamespaces, GroupVersionKind, KustomizationStatus, Object,
+    ObjectId, Reason,
+};
+use plumb_apply::Deferred;
 use plumb_pipeline::{Origin, Rendered, Request, Situation, stamp};
-use plumb_plugin::{Call, ClusterQuery, Limits};
+use plumb_plugin::{Call, ClusterQuery, Limits, ObjectKind};
 use tokio::time::Instant;
 
 use super::expressions::Expressions;
 use super::failure::{Failure, Retry};
+use super::memory::Reads;
 use super::providing::Providing;
 use super::run::Run;
 use super::state::ApplierStatus;
 use super::{DISCOVERY, values};
 use crate::artifacts::Artifact;
-use crate::clusters::Actor;
+use crate::clusters::{Actor, List};
 use crate::events::Severity;
 
 /// What has to be in the cluster.
@@ -55,7 +59,7 @@ pub(super) async fn render(
     for warning in &rendered.warnings {
         run.publish(Severity::Warning, "BuildWarning", warning).await;
     }
-    run.memory.followed.reads = reads(actor, &rendered.asked).await;
+    run.memory.followed.reads = reads(run, actor, &rendered.asked).await;
     Ok(rendered)
 }
 
@@ -107,20 +111,47 @@ fn situation(run: &Run<'_, KustomizationStatus>, artifact: &Artifact) -> Situati
     }
 }
 
-/// The objects that plugins have read by name, each with its kind. Lists are compared whenever the steps run again.
-async fn reads(actor: &Actor, asked: &[ClusterQuery]) -> Vec<(ObjectId, Kind)> {
+/// What plugins have read of the cluster, to be watched.
+async fn reads(run: &Run<'_, KustomizationStatus>, actor: &Actor, asked: &[ClusterQuery]) -> Reads {
     let deadline = Instant::now() + DISCOVERY;
-    let mut reads = Vec::new();
+    let mut reads = Reads::default();
     for query in asked {
-        let ClusterQuery::Get { kind, namespace, name } = query else { continue };
-        let gvk = GroupVersionKind::new(&kind.api_version, &kind.kind);
+        let gvk = GroupVersionKind::new(&query.kind().api_version, &query.kind().kind);
         // Of a kind that the cluster does not have there is nothing to watch.
-        if let Ok(known) = actor.cluster.kinds.resolve(&gvk, deadline).await {
-            let namespace = namespace.clone().filter(|_| known.is_namespaced).unwrap_or_default();
-            reads.push((ObjectId { namespace, name: name.clone(), group_kind: gvk.group_kind() }, known));
+        let Ok(known) = actor.cluster.kinds.resolve(&gvk, deadline).await else { continue };
+        let namespace = query.namespace().filter(|_| known.is_namespaced).map(str::to_owned);
+        match query {
+            ClusterQuery::Get { name, .. } => {
+                let namespace = namespace.unwrap_or_default();
+                let id = ObjectId { namespace, name: name.clone(), group_kind: gvk.group_kind() };
+                reads.objects.push((id, known));
+            }
+            ClusterQuery::List { kind, label_selector, .. } => {
+                let namespaces = match namespace {
+                    None if known.is_namespaced => granted_namespaces(run, kind),
+                    namespace => vec![namespace],
+                };
+                reads.lists.extend(namespaces.into_iter().map(|namespace| {
+                    let (kind, label_selector) = (gvk.clone(), label_selector.clone());
+                    (List { kind, namespace, label_selector }, known.clone())
+                }));
+            }
         }
     }
     reads
+}
+
+/// Where a list of all that was granted looks: `None` is everywhere. The grants of all steps count, as it does no harm to watch what only another step has read.
+fn granted_namespaces(run: &Run<'_, KustomizationStatus>, kind: &ObjectKind) -> Vec<Option<String>> {
+    let granted = run.spec.steps.iter().flat_map(|step| step.capabilities.cluster_read.clone());
+    let (granted, own) = (granted.collect::<Vec<_>>(), &run.id.key.namespace);
+    match ClusterReadGrant::namespaces(&granted, &kind.api_version, &kind.kind, own) {
+        Some(GrantedNamespaces::All) => vec![None],
+        Some(GrantedNamespaces::These(names)) => {
+            names.into_iter().map(|name| Some(name.to_owned())).collect()
+        }
+        None => Vec::new(),
+    }
 }
 
 /// The ids under which the objects will be in the cluster, as far as their kinds are known already.

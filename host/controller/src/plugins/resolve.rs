@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plumb_api::{PluginLimits, Sensitive};
-use plumb_pipeline::{PluginName, StepSpec};
+use plumb_pipeline::{PluginName, StepSpec, asks_when_needed};
 use plumb_plugin::{Grants, Plugin};
 
 use super::grants::identity::Identity;
@@ -145,8 +145,11 @@ fn not_ready(object: &plumb_api::Plugin, key: &Key) -> Unresolved {
     Unresolved::NotReady(format!("Plugin '{key}' {why}"))
 }
 
-/// Refuses a step that does not hand over what its plugin imports, before the plugin runs.
+/// Refuses a step that does not hand over what its plugin imports, before the plugin runs; unless only its input can tell whether it is needed.
 fn refuse_missing(plugin: &Plugin, step: &StepSpec) -> Result<(), Unresolved> {
+    if asks_when_needed(plugin.name()) {
+        return Ok(());
+    }
     let missing = wants(&plugin.wants()).into_iter().find(|wanted| !step.capabilities.has(*wanted));
     missing.map_or(Ok(()), |missing| {
         Err(Unresolved::Wrong(format!(

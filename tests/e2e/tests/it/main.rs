@@ -78,3 +78,4 @@ mod variables_are_put_in;
 mod variables_come_from_config_maps_and_secrets;
 mod vault_decrypts_where_the_operator_says;
 mod what_is_removed_from_git_is_pruned;
+mod what_plugins_read_of_the_cluster_is_followed;
