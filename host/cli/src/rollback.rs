@@ -8,7 +8,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use plumb_api::{HelmRelease, Object, ObjectId, ReleaseStatus};
+use plumb_apply::RELEASE_FIELD_MANAGER;
 use plumb_helm::hooks::HookEvent;
+use plumb_helm::manifest;
 use plumb_helm::objects::{Ownership, is_kept};
 use plumb_helm::record::{self, Release, Write};
 use serde_json::{Value, json};
@@ -16,11 +18,8 @@ use serde_json::{Value, json};
 use crate::cluster::{self, Pace};
 use crate::comparison::Comparison;
 use crate::history::records;
+use crate::output;
 use crate::reader::Reader;
-use crate::{objects, output};
-
-/// The field manager of the objects of releases, which is that of Flux.
-const FIELD_MANAGER: &str = "helm-controller";
 
 /// Goes back to an earlier revision of a Helm release by hand, as `helm rollback` does.
 ///
@@ -134,6 +133,17 @@ fn has_rollback_hooks(release: &Release) -> bool {
     runs(HookEvent::PreRollback) || runs(HookEvent::PostRollback)
 }
 
+/// The objects of a revision, marked as Helm does.
+fn marked(record: &Release, ownership: &Ownership<'_>) -> anyhow::Result<Vec<Object>> {
+    let mut marked = Vec::new();
+    for object in manifest::objects(record.manifest())? {
+        let mut fields = Value::Object(object.fields().clone());
+        ownership.mark(&mut fields);
+        marked.push(Object::new(fields)?);
+    }
+    Ok(marked)
+}
+
 /// A rollback that is being done.
 struct Going<'a> {
     reader: Reader,
@@ -175,11 +185,7 @@ impl Going<'_> {
             name: metadata.name.as_deref().unwrap_or_default(),
             namespace: metadata.namespace.as_deref().unwrap_or_default(),
         };
-        let mut found = Vec::new();
-        for mut object in objects::documents(record.manifest())? {
-            ownership.mark(&mut object);
-            found.push(Object::new(object)?);
-        }
+        let found = marked(record, &ownership)?;
         let placed = Comparison::new(self.client.clone()).place(found, Some(record.namespace())).await?;
         Ok(placed.iter().map(|object| Object::clone(object)).collect())
     }
@@ -204,7 +210,7 @@ impl Going<'_> {
     }
 
     async fn apply(&self, wanted: &[Object], dry_run: bool) -> anyhow::Result<()> {
-        let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER).force() };
+        let params = PatchParams { dry_run, ..PatchParams::apply(RELEASE_FIELD_MANAGER).force() };
         for object in wanted {
             let (api, name) = self.place_of(object)?;
             let applied = api.patch(&name, &params, &Patch::Apply(object.fields())).await;
@@ -246,13 +252,34 @@ mod tests {
 
     use super::*;
 
+    fn record(stored: &Value) -> Release {
+        let data = base64_of(&base64_of(&stored.to_string()));
+        record::decode(&serde_json::from_value(json!({"data": {"release": data}})).unwrap()).unwrap()
+    }
+
     fn records() -> Vec<Release> {
-        let record = |(version, status): (i64, &str)| {
-            let json = json!({"name": "web", "version": version, "info": {"status": status}});
-            let data = base64_of(&base64_of(&json.to_string()));
-            record::decode(&serde_json::from_value(json!({"data": {"release": data}})).unwrap()).unwrap()
+        let of = |(version, status): (i64, &str)| {
+            record(&json!({"name": "web", "version": version, "info": {"status": status}}))
         };
-        [(1, "superseded"), (2, "superseded"), (3, "failed"), (4, "deployed")].map(record).into()
+        [(1, "superseded"), (2, "superseded"), (3, "failed"), (4, "deployed")].map(of).into()
+    }
+
+    #[test]
+    fn the_manifest_is_read_as_helm_does() {
+        let manifest = "apiVersion: v1\nkind: Widget\nmetadata: {name: a}\nspec: {mode: 0644, on: yes}\n---\napiVersion: v1\nkind: List\n\
+                        items: [{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}]\n";
+        let record = record(&json!({"name": "web", "namespace": "shop", "manifest": manifest}));
+        let ownership =
+            Ownership { release_name: "web", release_namespace: "shop", name: "web", namespace: "apps" };
+        let objects = marked(&record, &ownership).unwrap();
+        // `on` is no text in YAML 1.1, neither as a value nor as a key.
+        assert_eq!(objects[0].fields()["spec"], json!({"mode": 420, "true": true}));
+        assert_eq!(objects[1].name(), "b");
+        assert!(
+            objects
+                .iter()
+                .all(|object| object.pointer("/metadata/annotations/meta.helm.sh~1release-name").is_some())
+        );
     }
 
     fn base64_of(text: &str) -> String {
