@@ -31,7 +31,7 @@ pub(crate) struct ForChart {
     /// The version of Kubernetes that charts are told, for example v1.34.0.
     #[arg(long, value_name = "VERSION")]
     kube_version: Option<String>,
-    /// An API version, or a kind of one, that charts are told the cluster has: example.com/v1, example.com/v1/Database.
+    /// An API version, or a kind of one, that charts are told the cluster has besides those of Kubernetes: example.com/v1, example.com/v1/Database.
     #[arg(long = "api-version", value_name = "VERSION")]
     api_versions: Vec<String>,
 }
@@ -217,7 +217,8 @@ impl ForChart {
         capabilities
             .extend(self.kube_version.clone().map(|version| ("kubeVersion".to_owned(), version.into())));
         if !self.api_versions.is_empty() {
-            capabilities.insert("apiVersions".to_owned(), self.api_versions.clone().into());
+            // Besides those that Helm knows of itself; `apiVersions` would take their place.
+            capabilities.insert("additionalAPIVersions".to_owned(), self.api_versions.clone().into());
         }
         (!capabilities.is_empty()).then_some(Value::Object(capabilities))
     }
