@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 )
 
 // request is what is asked.
@@ -30,6 +31,8 @@ type request struct {
 	Secret *corev1.Secret `json:"secret"`
 	// Write: the Secret of a release.
 	Release json.RawMessage `json:"release"`
+	// Parse: what Helm and kubectl read from YAML.
+	YAML string `json:"yaml"`
 }
 
 // answer is what upstream makes of it.
@@ -69,6 +72,10 @@ func respond(asked request) (answer, error) {
 		return read(asked.Secret)
 	case asked.Release != nil:
 		return write(asked.Release)
+	case asked.YAML != "":
+		var parsed answer
+		err := yaml.Unmarshal([]byte(asked.YAML), &parsed.Values)
+		return parsed, err
 	}
 	values, err := chartutil.ChartValuesFromReferences(context.Background(), logr.Discard(), objects{data: asked.Objects},
 		"team", asked.Values, asked.References...)
@@ -80,15 +87,15 @@ func respond(asked request) (answer, error) {
 
 // describe gives the digest of values, and the YAML that it is of.
 func describe(values common.Values) (answer, error) {
-	var yaml bytes.Buffer
+	var text bytes.Buffer
 	if len(values) > 0 {
-		if err := chartutil.Encode(&yaml, values, chartutil.SortMapSlice); err != nil {
+		if err := chartutil.Encode(&text, values, chartutil.SortMapSlice); err != nil {
 			return answer{}, err
 		}
 	}
 	return answer{
 		Values: values,
-		YAML:   yaml.String(),
+		YAML:   text.String(),
 		Digest: chartutil.DigestValues(digest.SHA256, values).String(),
 	}, nil
 }

@@ -3,14 +3,16 @@
 use serde_json::{Map, Value};
 use similar::TextDiff;
 
+use crate::output;
+
 /// A unified diff of YAML; `None` when nothing differs. What the API server keeps about objects is left out, and the values of
 /// Secrets are hidden.
 pub(crate) fn unified(name: &str, before: Option<Value>, after: Value) -> anyhow::Result<Option<String>> {
     let (mut before, mut after) = (before, after);
     before.iter_mut().chain([&mut after]).for_each(leave_out_bookkeeping);
     mask_secrets(before.as_mut(), &mut after);
-    let old = before.as_ref().map_or(Ok(String::new()), serde_yaml::to_string)?;
-    let new = serde_yaml::to_string(&after)?;
+    let old = before.as_ref().map_or(Ok(String::new()), output::yaml)?;
+    let new = output::yaml(&after)?;
     if old == new {
         return Ok(None);
     }

@@ -44,7 +44,7 @@ impl Install {
         let manifests = self.manifests()?;
         if self.export {
             for manifest in &manifests {
-                output::write(format_args!("---\n{}", serde_yaml::to_string(manifest)?))?;
+                output::write(format_args!("---\n{}", output::yaml(manifest)?))?;
             }
         } else {
             cluster::block_on(apply(&manifests))?;

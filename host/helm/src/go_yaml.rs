@@ -1,5 +1,7 @@
-//! YAML, byte for byte as Go's `go.yaml.in/yaml/v2` writes it with its defaults. The digest of values is one of these bytes, so that a
-//! release that Flux has made counts as up to date here, and the other way round.
+//! YAML as Go's `go.yaml.in/yaml/v2` writes it, which is what Helm, Flux and `kubectl` read and write: text that YAML 1.1 takes for something
+//! else (`yes`, `0644`, `1:30`) is quoted.
+//!
+//! The digest of values is one of these bytes, so that a release that Flux has made counts as up to date here, and the other way round.
 
 use serde_json::{Map, Number, Value};
 
@@ -15,18 +17,30 @@ const WIDTH: usize = 80;
 /// The longest key that is written without a question mark, in bytes.
 const LONGEST_SIMPLE_KEY: usize = 128;
 
-/// Writes an object as a YAML document, its keys in the order of their bytes.
+/// Writes an object as a YAML document, its keys in the order of their bytes: byte for byte as Go does with its defaults.
 pub(crate) fn emit(object: &Map<String, Value>) -> String {
-    let mut emitter = Emitter {
-        out: String::new(),
-        column: 0,
-        indent: None,
-        after_whitespace: true,
-        after_indention: true,
-    };
+    let mut emitter = Emitter::new(Fidelity::Bytes);
     emitter.mapping(object);
-    emitter.write_indent();
-    emitter.out
+    emitter.end()
+}
+
+/// Writes a value as a YAML document, its keys in the order of their bytes. Readers of YAML 1.1 and of YAML 1.2 read it back as it is.
+///
+/// It is what Go writes, but for what Go folds and what readers do not agree about: long text stays on its line, line breaks other than `\n` are
+/// escaped, and the texts `<<` and `=` are quoted.
+pub fn to_string(value: &Value) -> String {
+    let mut emitter = Emitter::new(Fidelity::Meaning);
+    emitter.node(value, Place::Item);
+    emitter.end()
+}
+
+/// What a text has to agree with Go's in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fidelity {
+    /// Every byte: a digest is made of it.
+    Bytes,
+    /// What readers make of it.
+    Meaning,
 }
 
 /// Where a node stands, as far as its form depends on it.
@@ -49,6 +63,7 @@ enum Style {
 }
 
 struct Emitter {
+    fidelity: Fidelity,
     out: String,
     column: usize,
     /// `None` before the first node.
@@ -60,13 +75,46 @@ struct Emitter {
 }
 
 impl Emitter {
+    fn new(fidelity: Fidelity) -> Self {
+        Self {
+            fidelity,
+            out: String::new(),
+            column: 0,
+            indent: None,
+            after_whitespace: true,
+            after_indention: true,
+        }
+    }
+
+    fn end(mut self) -> String {
+        self.write_indent();
+        self.out
+    }
+
+    /// Whether the line is so long that it is folded here.
+    fn is_full(&self) -> bool {
+        self.fidelity == Fidelity::Bytes && self.column > WIDTH
+    }
+
+    fn preferred_style(&self, text: &str) -> Style {
+        if self.fidelity == Fidelity::Meaning && is_read_differently(text) {
+            Style::DoubleQuoted
+        } else if text.contains('\n') {
+            Style::Literal
+        } else if is_plain_text(text) {
+            Style::Plain
+        } else {
+            Style::DoubleQuoted
+        }
+    }
+
     fn node(&mut self, value: &Value, place: Place) {
         match value {
             Value::Null => self.scalar("null", Style::Plain, place),
             Value::Bool(true) => self.scalar("true", Style::Plain, place),
             Value::Bool(false) => self.scalar("false", Style::Plain, place),
             Value::Number(number) => self.scalar(&self::number(number), Style::Plain, place),
-            Value::String(text) => self.scalar(text, preferred_style(text), place),
+            Value::String(text) => self.scalar(text, self.preferred_style(text), place),
             Value::Array(items) => self.sequence(items, place),
             Value::Object(fields) => self.mapping(fields),
         }
@@ -84,11 +132,11 @@ impl Emitter {
         for (key, value) in keys {
             self.write_indent();
             if is_simple_key(key) {
-                self.scalar(key, preferred_style(key), Place::SimpleKey);
+                self.scalar(key, self.preferred_style(key), Place::SimpleKey);
                 self.indicator(":", false, false, false);
             } else {
                 self.indicator("?", true, false, true);
-                self.scalar(key, preferred_style(key), Place::Value);
+                self.scalar(key, self.preferred_style(key), Place::Value);
                 self.write_indent();
                 self.indicator(":", true, false, true);
             }
@@ -138,7 +186,7 @@ impl Emitter {
         let mut chars = text.chars().peekable();
         while let Some(c) = chars.next() {
             if c == ' ' {
-                if may_fold && !spaces && self.column > WIDTH && chars.peek() != Some(&' ') {
+                if may_fold && !spaces && self.is_full() && chars.peek() != Some(&' ') {
                     self.write_indent();
                 } else {
                     self.put(c);
@@ -162,7 +210,7 @@ impl Emitter {
             let next = chars.peek().map(|(_, next)| *next);
             if c == ' ' {
                 let inside = at > 0 && next.is_some_and(|next| next != ' ');
-                if may_fold && !spaces && self.column > WIDTH && inside {
+                if may_fold && !spaces && self.is_full() && inside {
                     self.write_indent();
                 } else {
                     self.put(c);
@@ -204,7 +252,7 @@ impl Emitter {
                 self.escape(c);
                 spaces = false;
             } else if c == ' ' {
-                if may_fold && !spaces && self.column > WIDTH && at > 0 && next.is_some() {
+                if may_fold && !spaces && self.is_full() && at > 0 && next.is_some() {
                     self.write_indent();
                     if next == Some(' ') {
                         self.put('\\');
@@ -334,14 +382,9 @@ fn is_simple_key(key: &str) -> bool {
     key.len() <= LONGEST_SIMPLE_KEY && !key.contains(is_break)
 }
 
-fn preferred_style(text: &str) -> Style {
-    if text.contains('\n') {
-        Style::Literal
-    } else if is_plain_text(text) {
-        Style::Plain
-    } else {
-        Style::DoubleQuoted
-    }
+/// Whether readers take a text for another one than Go does, where it is not in double quotes: YAML 1.1 has more line breaks, a merge key and a default key.
+fn is_read_differently(text: &str) -> bool {
+    matches!(text, "<<" | "=") || text.contains(|c| is_break(c) && c != '\n')
 }
 
 /// The style that is possible where another was preferred.
@@ -419,3 +462,6 @@ fn is_break(c: char) -> bool {
 fn is_printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{fffd}') && c != '\u{feff}'
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,12 +7,13 @@
 //! - [`rendered`]: what the plugin gives; [`post_render`]: what goes through post-renderers, and back.
 //! - [`record`]: Helm's storage format, which the `helm` command reads; [`snapshot`]: what Flux notes of it in the status.
 //! - [`decide`]: what to do next; [`report`]: what the status says about it.
+//! - [`go_yaml`]: YAML that Helm and `kubectl` read back as it was.
 //! - [`hooks`], [`objects`], [`name`]: the rules for hooks, for labels and annotations of objects, and for names.
 #![forbid(unsafe_code)]
 
 pub mod decide;
 mod go;
-mod go_yaml;
+pub mod go_yaml;
 pub mod hooks;
 pub mod manifest;
 pub mod name;

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::output;
 use crate::workbench::selected;
 
 /// The largest file of a tree in bytes, as in the controller.
@@ -167,10 +168,9 @@ impl Case {
     pub(super) fn accept(&self, outcome: &Outcome) -> anyhow::Result<()> {
         let (expected, errors) = match &outcome.result {
             Ok(values) => (Some(text_of(values)?), None),
-            Err(errors) => (None, Some(serde_yaml::to_string(errors)?)),
+            Err(errors) => (None, Some(output::yaml(errors)?)),
         };
-        let warnings =
-            (!outcome.warnings.is_empty()).then(|| serde_yaml::to_string(&outcome.warnings)).transpose()?;
+        let warnings = (!outcome.warnings.is_empty()).then(|| output::yaml(&outcome.warnings)).transpose()?;
         for (name, text) in
             [("expected.yaml", expected), ("errors.yaml", errors), ("warnings.yaml", warnings)]
         {
@@ -224,16 +224,16 @@ fn with_path(parameters: &Value) -> Value {
 pub(super) fn text(outcome: &Outcome) -> anyhow::Result<String> {
     let mut text = match &outcome.result {
         Ok(values) => text_of(values)?,
-        Err(errors) => format!("errors:\n{}", serde_yaml::to_string(errors)?),
+        Err(errors) => format!("errors:\n{}", output::yaml(errors)?),
     };
     if !outcome.warnings.is_empty() {
-        text += &format!("warnings:\n{}", serde_yaml::to_string(&outcome.warnings)?);
+        text += &format!("warnings:\n{}", output::yaml(&outcome.warnings)?);
     }
     Ok(text)
 }
 
 fn text_of(values: &[Value]) -> anyhow::Result<String> {
-    let documents: Result<Vec<String>, _> = values.iter().map(serde_yaml::to_string).collect();
+    let documents: anyhow::Result<Vec<String>> = values.iter().map(output::yaml).collect();
     Ok(documents?.join("---\n"))
 }
 

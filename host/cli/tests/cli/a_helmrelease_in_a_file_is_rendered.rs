@@ -75,7 +75,7 @@ fn with_its_values_post_renderers_labels_and_hooks() {
       greeting: hello, {world}
       namespace: shop
       patched: by kustomize
-      replicas: '3'
+      replicas: "3"
     kind: ConfigMap
     metadata:
       annotations:
@@ -110,10 +110,32 @@ fn with_a_chart_that_is_given() {
     let directory = with_chart(&[]);
     std::fs::write(directory.path().join("release.yaml"), release).unwrap();
     let result = render(directory.path(), &["-f", "release.yaml", "--chart", "charts/web"]).result();
-    assert!(result.contains("replicas: '1'") && result.contains("namespace: default"), "{result}");
+    assert!(result.contains("replicas: \"1\"") && result.contains("namespace: default"), "{result}");
     assert!(!result.contains("kind: Pod"), "{result}");
     let failure = render(directory.path(), &["-f", "release.yaml"]).failure();
     assert!(failure.contains("give it with --chart PATH"), "{failure}");
+}
+
+#[test]
+fn with_kinds_that_the_cluster_has_besides_those_of_kubernetes() {
+    let release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web}\n\
+                   spec: {interval: 10m, chartRef: {kind: OCIRepository, name: web}}\n";
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  own: \"{{ .Capabilities.APIVersions.Has \"apps/v1\" }}\"\n  \
+                    added: \"{{ .Capabilities.APIVersions.Has \"example.com/v1/Database\" }}\"\n  mode: \"0644\"\n";
+    let directory = files(&[
+        ("web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.2.3\n"),
+        ("web/templates/a.yaml", template),
+        ("release.yaml", release),
+    ]);
+    let result = |more: &[&str]| {
+        let arguments = [&["-f", "release.yaml", "--chart", "web"], more].concat();
+        render(directory.path(), &arguments).result()
+    };
+    let without = result(&[]);
+    assert!(without.contains("own: \"true\"") && without.contains("added: \"false\""), "{without}");
+    let with = result(&["--api-version", "example.com/v1/Database"]);
+    assert!(with.contains("own: \"true\"") && with.contains("added: \"true\""), "{with}");
+    assert!(with.contains("mode: \"0644\""), "it is text: {with}");
 }
 
 #[test]

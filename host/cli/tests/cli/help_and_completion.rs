@@ -102,8 +102,8 @@ fn the_help_of_render_gives_examples() {
               The version of Kubernetes that charts are told, for example v1.34.0
 
           --api-version <VERSION>
-              An API version, or a kind of one, that charts are told the cluster has: example.com/v1,
-              example.com/v1/Database
+              An API version, or a kind of one, that charts are told the cluster has besides those of
+              Kubernetes: example.com/v1, example.com/v1/Database
 
           --plugin-dir <PLUGIN_DIR>
               The directory of the built-in plugins. By default it is looked for beside the plumb binary
@@ -182,8 +182,8 @@ fn the_help_of_diff_tells_the_exit_codes() {
               The version of Kubernetes that charts are told, for example v1.34.0
 
           --api-version <VERSION>
-              An API version, or a kind of one, that charts are told the cluster has: example.com/v1,
-              example.com/v1/Database
+              An API version, or a kind of one, that charts are told the cluster has besides those of
+              Kubernetes: example.com/v1, example.com/v1/Database
 
           --plugin-dir <PLUGIN_DIR>
               The directory of the built-in plugins. By default it is looked for beside the plumb binary
