@@ -1,11 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 use jiff::Timestamp;
-use plumb_api::{ConditionType, TestPhase, conditions};
+use plumb_api::{ConditionType, ReleaseStatus, TestPhase, conditions};
 use proptest::prelude::*;
 // Not the strategies of releases.
 use proptest::strategy::Strategy;
 use rstest::rstest;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::hooks::HookRun;
