@@ -1,4 +1,4 @@
-//! The end of a Kustomization: what `spec.deletionPolicy` says becomes of its objects.
+//! The end of an applier: what it does before it may go. Of a Kustomization or Pipeline, what `spec.deletionPolicy` says becomes of its objects.
 
 use std::time::Duration;
 
@@ -43,7 +43,12 @@ pub(super) async fn finalize(run: &mut Run<'_, KustomizationStatus>) -> Action {
         OnDeletion::Orphan => Ok(()),
         OnDeletion::Delete | OnDeletion::DeleteAndWait => end(run, ending).await,
     };
-    let released = match deleted {
+    let_go(run, deleted).await
+}
+
+/// Lets an applier go whose end has come, or says what keeps it.
+pub(super) async fn let_go(run: &mut Run<'_, impl ApplierStatus>, ended: Result<(), Failure>) -> Action {
+    let released = match ended {
         Ok(()) => release(run).await,
         Err(failure) => Err(failure),
     };
@@ -55,7 +60,8 @@ pub(super) async fn finalize(run: &mut Run<'_, KustomizationStatus>) -> Action {
             if let Err(error) = run.write_status().await {
                 tracing::debug!(error = said(&error), object = %run.id, "could not write the status");
             }
-            if !failure.is_progress() {
+            // How an uninstall has failed was told with the action.
+            if !failure.is_progress() && failure.reason != Reason::UninstallFailed {
                 run.publish(Severity::Warning, failure.reason.as_str(), &failure.message).await;
             }
             run.wait_after(&failure).map_or_else(Action::await_change, Action::requeue)
@@ -118,7 +124,7 @@ async fn wait_until_gone(
     Ok(())
 }
 
-pub(super) async fn release(run: &Run<'_, impl ApplierStatus>) -> Result<Finalizers, Failure> {
+async fn release(run: &Run<'_, impl ApplierStatus>) -> Result<Finalizers, Failure> {
     run.object.remove_finalizer(&run.context.client).await.map_err(|error| {
         let message = format!("could not remove the finalizer: {}", said(&error));
         Failure::new(Reason::ReconciliationFailed, Retry::Backoff, message)

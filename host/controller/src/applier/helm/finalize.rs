@@ -19,9 +19,7 @@ use crate::applier::failure::{Failure, Retry};
 use crate::applier::{finalize as finalizer, judging};
 use crate::clusters::Actor;
 use crate::events::Severity;
-use crate::finalizers::{CATCH_UP, Finalizers};
 use crate::queue::Action;
-use crate::status::said;
 
 /// While something is being deleted it is looked at this often, besides when a watch tells of it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -34,28 +32,14 @@ pub(super) async fn finalize(run: &mut Turn<'_>, release: &Arc<HelmRelease>) -> 
         return Action::await_change();
     }
     let ended = if run.spec.suspend { Ok(None) } else { end(run, release).await };
-    let released = match ended {
-        Ok(None) => finalizer::release(run).await,
-        Ok(Some(waits)) => {
+    let ended = ended.and_then(|waits| match waits {
+        None => Ok(()),
+        Some(waits) => {
             run.tell_of_wait(&waits.what);
             Err(Failure::new(Reason::Progressing, Retry::Health(waits.again.min(LOOK_AGAIN)), waits.what))
         }
-        Err(failure) => Err(failure),
-    };
-    match released {
-        Ok(Finalizers::Set) => Action::await_change(),
-        Ok(Finalizers::Outdated) => Action::requeue(CATCH_UP),
-        Err(failure) => {
-            run.report().fail(&mut run.status, &failure);
-            if let Err(error) = run.write_status().await {
-                tracing::debug!(error = said(&error), object = %run.id, "could not write the status");
-            }
-            if !failure.is_progress() && failure.reason != Reason::UninstallFailed {
-                run.publish(Severity::Warning, failure.reason.as_str(), &failure.message).await;
-            }
-            run.wait_after(&failure).map_or_else(Action::await_change, Action::requeue)
-        }
-    }
+    });
+    finalizer::let_go(run, ended).await
 }
 
 /// Ends the release, and then its HelmChart. What is returned has to be waited for.
