@@ -89,15 +89,26 @@ impl Chart {
         View::new(Arc::clone(&self.tree), self.limits.chart.file_bytes)
     }
 
-    /// What it needs, by `Chart.yaml` or `requirements.yaml`.
+    /// What it needs. As in Flux, what `Chart.lock` has settled on goes before what `Chart.yaml` asks for. A chart of the first API version has
+    /// both in files of other names.
     pub(crate) fn dependencies(&self) -> Result<Vec<Dependency>, ChartError> {
-        if let Some(dependencies) = &self.metadata.dependencies {
-            return Ok(dependencies.clone());
+        for lock in ["Chart.lock", "requirements.lock"] {
+            if let Some(locked) = self.listed_in(lock)? {
+                return Ok(locked);
+            }
         }
+        match &self.metadata.dependencies {
+            Some(dependencies) => Ok(dependencies.clone()),
+            None => Ok(self.listed_in("requirements.yaml")?.unwrap_or_default()),
+        }
+    }
+
+    /// The dependencies that a file lists, if there is one.
+    fn listed_in(&self, file: &str) -> Result<Option<Vec<Dependency>>, ChartError> {
         let not_a_chart = |reason| ChartError::NotAChart { path: self.directory.clone(), reason };
-        match self.view().read(&format!("{}/requirements.yaml", self.directory)) {
-            Ok(bytes) => requirements(&bytes).map_err(not_a_chart),
-            Err(plumb_tree::TreeError::NotFound(_)) => Ok(Vec::new()),
+        match self.view().read(&format!("{}/{file}", self.directory)) {
+            Ok(bytes) => Ok(Some(requirements(file, &bytes).map_err(not_a_chart)?)),
+            Err(plumb_tree::TreeError::NotFound(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

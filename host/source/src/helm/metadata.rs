@@ -31,7 +31,7 @@ pub(crate) struct Dependency {
     pub(crate) repository: Option<String>,
 }
 
-/// `requirements.yaml`.
+/// `Chart.lock`, and what charts of the first API version have: `requirements.yaml` and `requirements.lock`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Requirements {
@@ -57,10 +57,10 @@ impl Metadata {
     }
 }
 
-/// The dependencies in `requirements.yaml`.
-pub(crate) fn requirements(bytes: &[u8]) -> Result<Vec<Dependency>, String> {
+/// The dependencies in a file of nothing else.
+pub(crate) fn requirements(file: &str, bytes: &[u8]) -> Result<Vec<Dependency>, String> {
     let requirements = read::<Requirements>(bytes);
-    let requirements = requirements.map_err(|why| format!("requirements.yaml {why}"))?;
+    let requirements = requirements.map_err(|why| format!("{file} {why}"))?;
     Ok(requirements.dependencies.unwrap_or_default())
 }
 

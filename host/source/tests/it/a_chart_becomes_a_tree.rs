@@ -237,6 +237,24 @@ fn what_a_chart_needs_from_elsewhere_is_asked_for_and_put_in() {
 }
 
 #[rstest]
+#[case("Chart.lock")]
+#[case("requirements.lock")]
+fn what_was_settled_on_goes_before_what_is_asked_for(#[case] lock: &str) {
+    let needs = "name: web\nversion: 1.0.0\ndependencies:\n- {name: db, version: ^2, repository: 'https://charts.example'}\n";
+    let locked = "dependencies:\n- name: db\n  repository: https://charts.example\n  version: 2.0.3\ndigest: sha256:00\ngenerated: \"2026-01-01T00:00:00Z\"\n";
+    let (shelf, path) = (Shelf::new(), format!("charts/web/{lock}"));
+    let package = |locked: &str| {
+        let tree = files(&[("charts/web/Chart.yaml", needs), (&path, locked)]);
+        Package::new(of_tree(&shelf, &tree, "charts/web").unwrap()).with_dependencies(&shelf.store)
+    };
+    let versions: Vec<_> =
+        package(locked).unwrap().remotes().iter().map(|remote| remote.version.clone()).collect();
+    assert_eq!(versions, ["2.0.3"]);
+    let error = package("[").unwrap_err().to_string();
+    assert!(error.contains(&format!("{lock} cannot be read")), "{error}");
+}
+
+#[rstest]
 #[case(
     "{name: db, version: 2.x, repository: 'file://../db'}",
     "what is there has the version 1.4.0, which is not in \"2.x\""
