@@ -42,6 +42,9 @@ pub(super) fn open(artifact: &Artifact, kind: SourceKind, store: &ContentStore) 
     let chart = text("name").filter(|name| !name.is_empty()).ok_or_else(|| missing("name"))?;
     let version = text("version").ok_or_else(|| missing("version"))?;
     let digest = digest_of(&artifact.revision.to_string(), kind);
+    if digest.is_some() {
+        refuse_another_version(&artifact.revision.to_string(), &version)?;
+    }
     let (tree, version) = match &digest {
         None => (tree, version),
         Some(digest) => {
@@ -113,6 +116,17 @@ fn digest_of(revision: &str, kind: SourceKind) -> Option<String> {
     has_digest.then(|| digest.to_owned())
 }
 
+/// A tag that is a version has to be that of the chart, as in Flux: who has pinned a version must not get another one. Build metadata does not count.
+fn refuse_another_version(revision: &str, version: &str) -> Result<(), Failure> {
+    let Some((tag, _)) = revision.split_once('@').filter(|(tag, _)| is_version(tag)) else { return Ok(()) };
+    if completed(tag) == completed(version) {
+        return Ok(());
+    }
+    Err(failed(format!(
+        "the tag {tag} and the version {version} of the chart have to be the same; push the chart with `helm push`, which sees to that"
+    )))
+}
+
 /// Whether a tag is a version, of which parts may be missing. Tags have `_` where versions have `+`.
 fn is_version(tag: &str) -> bool {
     let version = tag.strip_prefix('v').unwrap_or(tag);
@@ -126,14 +140,13 @@ fn with_digest(version: &str, revision: &str, digest: &str) -> Result<String, Fa
     let hex = digest.split_once(':').map(|(_, hex)| hex).unwrap_or_default();
     let short =
         hex.get(..SHORT_DIGEST).ok_or_else(|| failed(format!("invalid artifact revision {revision}")))?;
-    // A version that is no more than a number or two is completed, as Helm does.
-    let core = version.split_once('+').map_or(version, |(core, _)| core);
-    Ok(format!("{}+{short}", completed(core)))
+    Ok(format!("{}+{short}", completed(version)))
 }
 
-/// A version with all three of its numbers.
+/// A version with all three of its numbers, as Helm completes it, and without build metadata. Tags have `_` where versions have `+`.
 fn completed(version: &str) -> String {
     let version = version.strip_prefix('v').unwrap_or(version);
+    let version = version.split_once(['+', '_']).map_or(version, |(core, _)| core);
     let (numbers, pre) =
         version.split_once('-').map_or((version, None), |(numbers, pre)| (numbers, Some(pre)));
     let mut parts: Vec<&str> = numbers.split('.').collect();
@@ -217,6 +230,24 @@ mod tests {
         let seen = View::new(chart.tree.clone(), MAX_CHART_FILE).read("web/Chart.yaml").unwrap();
         let fields: Value = serde_yaml::from_slice(&seen).unwrap();
         assert_eq!((&fields["version"], &fields["name"]), (&"1.2.3+0123456789ab".into(), &"web".into()));
+    }
+
+    #[rstest]
+    #[case::another("1.2.4")]
+    #[case::a_pre_release("1.2.3-rc.1")]
+    #[case::of_fewer_numbers("v1.2")]
+    fn a_tag_that_is_a_version_is_that_of_the_chart(#[case] tag: &str) {
+        let opened = |tag: &str| {
+            opened(&[("web/Chart.yaml", CHART)], SourceKind::OciRepository, &format!("{tag}@{DIGEST}"))
+        };
+        let message = opened(tag).unwrap_err();
+        let expected = format!(
+            "Could not load chart: the tag {tag} and the version 1.2.3+old of the chart have to be the same"
+        );
+        assert!(message.starts_with(&expected), "{message}");
+        for same in ["1.2.3", "v1.2.3", "1.2.3_build.7"] {
+            assert_eq!(opened(same).unwrap().version, "1.2.3+0123456789ab");
+        }
     }
 
     #[rstest]
