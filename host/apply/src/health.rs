@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use conditions::{ConditionState, condition, conditions};
 
-pub use pod::with_pods;
+pub use pod::{ending, with_pods};
 pub use summary::summarise;
 
 /// How far an object is.

@@ -26,7 +26,7 @@ use plumb_api::ApplierKind;
 pub use api_server::{ApiServer, CountRequests, Propagation, Verb};
 pub use discovery::{Deferred, Kind, KindChanges, KindError, Kinds, Placed};
 pub use execute::{AppliedAction, AppliedObject, Context, Executor, Outcome, Pruned, Warning};
-pub use health::{Health, HealthStatus, health, summarise, unsettled, with_pods};
+pub use health::{Health, HealthStatus, ending, health, summarise, unsettled, with_pods};
 pub use ignore::{
     IgnoreRuleError, IgnoreRules, InvalidPointer, InvalidSelector, label_selector, labels_match,
 };

@@ -76,16 +76,39 @@ impl Waiting<'_> {
 
 /// The containers of a pod that wait, init containers first.
 fn waiting_containers(object: &Object) -> impl Iterator<Item = Waiting<'_>> {
-    let lists = ["/status/initContainerStatuses", "/status/containerStatuses"];
-    lists.into_iter().filter_map(|list| object.pointer(list)?.as_array()).flatten().filter_map(|status| {
+    container_statuses(object).filter_map(|status| {
         let waiting = status.pointer("/state/waiting")?;
         let field = |field| waiting.get(field).and_then(Value::as_str).unwrap_or_default();
-        let container = status.get("name").and_then(Value::as_str).unwrap_or_default();
-        Some(Waiting { container, reason: field("reason"), message: field("message") })
+        Some(Waiting { container: name_of(status), reason: field("reason"), message: field("message") })
     })
 }
 
-/// Adds to the health of a workload that is not current what its pods say: a container that crashes, an image that cannot be
+/// Init containers first.
+fn container_statuses(object: &Object) -> impl Iterator<Item = &Value> {
+    let lists = ["/status/initContainerStatuses", "/status/containerStatuses"];
+    lists.into_iter().filter_map(|list| object.pointer(list)?.as_array()).flatten()
+}
+
+fn name_of(container: &Value) -> &str {
+    container.get("name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// How the first container has ended that did not end well: its exit code, and the reason where there is one (`OOMKilled`). What it has said is not
+/// told: that may be secret.
+pub fn ending(pod: &Object) -> Option<String> {
+    container_statuses(pod).find_map(|status| {
+        let terminated = status.pointer("/state/terminated")?;
+        let code = terminated.get("exitCode").and_then(Value::as_i64).filter(|code| *code != 0)?;
+        let ended = format!("container {} has ended with exit code {code}", name_of(status));
+        match terminated.get("reason").and_then(Value::as_str) {
+            // It says no more than the exit code.
+            None | Some("" | "Error") => Some(ended),
+            Some(reason) => Some(format!("{ended} ({reason})")),
+        }
+    })
+}
+
+/// Adds to the health of a workload that is not current what its pods say: a container that crashes or has failed, an image that cannot be
 /// pulled, a pod that no node takes. The status stays: a pod that crashes now may run a minute later, when what it needs is there.
 pub fn with_pods<'a>(workload: Health, pods: impl IntoIterator<Item = &'a Object>, now: Timestamp) -> Health {
     if workload.status == HealthStatus::Current {
@@ -113,5 +136,5 @@ fn trouble(object: &Object, now: Timestamp) -> Option<String> {
         return Some(waiting.explain());
     }
     let health = pod(object, now);
-    (health.status == HealthStatus::Failed).then_some(health.message)
+    (health.status == HealthStatus::Failed).then_some(health.message).or_else(|| ending(object))
 }

@@ -106,6 +106,26 @@ fn a_workload_that_is_current_needs_no_explanation() {
     assert_eq!(with_pods(workload.clone(), &[pod("a", unschedulable())], now()), workload);
 }
 
+#[test]
+fn how_a_container_has_ended_is_told_and_not_what_it_said() {
+    let ended = |code: i64, reason: &str| {
+        let terminated =
+            json!({"exitCode": code, "reason": reason, "message": "the password is canary-4712"});
+        let statuses = json!([{"name": "init", "state": {"terminated": {"exitCode": 0}}}, {"name": "a", "state": {"terminated": terminated}}]);
+        pod("migrate-x", json!({"phase": "Failed", "containerStatuses": statuses}))
+    };
+    let told = |pod: &Object| plumb_apply::ending(pod);
+    assert_eq!(told(&ended(3, "Error")).as_deref(), Some("container a has ended with exit code 3"));
+    assert_eq!(
+        told(&ended(137, "OOMKilled")).as_deref(),
+        Some("container a has ended with exit code 137 (OOMKilled)")
+    );
+    assert_eq!(told(&ended(0, "Completed")), None);
+    let job = Health::new(HealthStatus::Failed, "Job has failed");
+    let message = "Job has failed; Pod migrate-x: container a has ended with exit code 3";
+    assert_eq!(with_pods(job, &[ended(3, "Error")], now()), Health::new(HealthStatus::Failed, message));
+}
+
 #[rstest]
 #[case(&[], 3, "0 of 0 objects current")]
 #[case(&[HealthStatus::Current], 3, "1 of 1 object current")]

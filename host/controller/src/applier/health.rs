@@ -237,6 +237,14 @@ async fn ask_pods(
     }
 }
 
+/// The health of a workload with what its pods say.
+pub(super) async fn with_its_pods(actor: &Actor, workload: &Object, health: Health) -> Health {
+    match has_pods(&workload.id()) {
+        true => with_pods(health, &pods_of(actor, workload).await, Timestamp::now()),
+        false => health,
+    }
+}
+
 fn has_pods(id: &ObjectId) -> bool {
     matches!(
         (id.group_kind.group.as_str(), id.group_kind.kind.as_str()),
@@ -245,7 +253,7 @@ fn has_pods(id: &ObjectId) -> bool {
 }
 
 /// The pods that a workload's selector selects, a few of them; none when they cannot be listed.
-async fn pods_of(actor: &Actor, workload: &Arc<Object>) -> Vec<Object> {
+async fn pods_of(actor: &Actor, workload: &Object) -> Vec<Object> {
     let labels = workload.pointer("/spec/selector/matchLabels").and_then(|labels| labels.as_object());
     let selector: Vec<String> = match labels {
         Some(labels) => {

@@ -65,9 +65,18 @@ async fn and_fails_with_them() -> anyhow::Result<()> {
     let web = release(&scene, "web", json!({}));
     released(&scene, &web, 1).await?;
     scene.cluster.edit(&web, &json!({"spec": {"values": {"key": "two"}}})).await?;
-    ends(&scene, "migrate", "Failed").await?;
+    let hook = scene.object("v1", "Pod", "migrate");
+    scene.wait(&hook, "the hook runs", is_waiting).await?;
+    let container = json!({
+        "name": "a", "image": "example.invalid/a", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 3, "reason": "Error", "message": "canary-4712"}},
+    });
+    let failed = json!({"status": {"phase": "Failed", "containerStatuses": [container]}});
+    scene.cluster.edit_status(&hook, &failed).await?;
     let message = wait_for(&scene, &web, "Released", "False", "UpgradeFailed").await?;
     assert!(message.contains("pre-upgrade hooks failed: Pod migrate: Pod/"), "{message}");
+    assert!(message.contains("the Pod has failed: container a has ended with exit code 3"), "{message}");
+    assert!(!message.contains("canary-4712"), "what it has said may be secret: {message}");
     assert_eq!(status_of(&scene, "web", 2).await?.as_deref(), Some("failed"));
     let settings = scene.cluster.get(&scene.config_map("web-settings")).await?.unwrap_or_default();
     assert_eq!(settings["data"]["key"], "one", "the hook comes before");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant as Clock};
 
 use jiff::Timestamp;
 use plumb_api::{Object, ObjectId, TestPhase};
-use plumb_apply::{HealthStatus, RELEASE_FIELD_MANAGER, Terminating};
+use plumb_apply::{HealthStatus, RELEASE_FIELD_MANAGER, Terminating, ending};
 use plumb_health::Checks;
 use plumb_helm::hooks::{self as rules, DeletePolicy, Hook, HookEvent, HookRun};
 use plumb_helm::record::Release;
@@ -243,7 +243,9 @@ async fn state(
             let health = judged.into_iter().next().unwrap_or_else(judging::not_looked_at);
             match health.status {
                 HealthStatus::Current => State::Done,
-                HealthStatus::Failed => State::Failed(health.message),
+                HealthStatus::Failed => {
+                    State::Failed(health::with_its_pods(ring.actor, object, health).await.message)
+                }
                 _ => State::Waits(health::describe(&id, &health)),
             }
         };
@@ -266,8 +268,9 @@ fn pod(live: &Object) -> State {
     match live.pointer("/status/phase").and_then(Value::as_str).unwrap_or("Pending") {
         "Succeeded" => State::Done,
         "Failed" => {
-            let message = live.pointer("/status/message").and_then(Value::as_str).unwrap_or_default();
-            State::Failed(format!("the Pod has failed {message}").trim_end().to_owned())
+            let message = live.pointer("/status/message").and_then(Value::as_str).map(str::to_owned);
+            let why = ending(live).or(message).map_or_else(String::new, |why| format!(": {why}"));
+            State::Failed(format!("the Pod has failed{why}"))
         }
         phase => State::Waits(format!("waiting for {}: {phase}", live.id().human())),
     }
