@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use plumb_api::{ChartSourceKind, CrdsPolicy, HelmRelease, KustomizePostRenderer, Object};
+use plumb_api::{ChartSourceKind, CrdsPolicy, HelmRelease, Object};
 use plumb_helm::hooks::HookEvent;
 use plumb_helm::name;
 use plumb_helm::objects::Ownership;
-use plumb_helm::post_render::{self, INPUT, Stream};
+use plumb_helm::render::{File, Rendering};
 use plumb_helm::rendered::RenderedRelease;
 use plumb_helm::values::compose;
 use plumb_tree::{Memory, Tree, TreePath};
@@ -96,52 +96,30 @@ impl Releasing<'_> {
         let values = compose(&own, &release.spec, |kind, name| self.given.data(kind, name))
             .map_err(|error| anyhow!("{error}\n(give ConfigMaps and Secrets with --values FILE)"))?;
         let source = source(&release, self.chart, root)?;
-        let install = release.spec.install.clone().unwrap_or_default();
-        let mut parameters = json!({
-            "path": source.path,
-            "as": "release",
-            "release": {"name": release_name, "namespace": namespace, "revision": 1, "isUpgrade": false},
-            "values": values.expose(),
-            "skipSchemaValidation": install.disable_schema_validation,
-        });
-        if let Some(files) = values_files(&release, self.chart) {
-            parameters["valuesFiles"] = files;
-        }
-        if let Some(capabilities) = self.chart.capabilities() {
-            parameters["capabilities"] = capabilities;
-        }
-        let rendered = self.renderer.plugin("helm", self.chance, &source.tree, parameters)?;
-        let rendered = rendered.into_iter().next().map(Object::into_value);
-        let rendered = RenderedRelease::read(rendered.unwrap_or_default())?;
-        finished(self.post_rendered(rendered, &release, &ownership)?, &release, &ownership)
+        let files = values_files(&release, self.chart);
+        let rendering = Rendering {
+            spec: &release.spec,
+            ownership: ownership.clone(),
+            path: &source.path,
+            values_files: &files,
+            values: &values,
+            capabilities: self.chart.capabilities(),
+            revision: 1,
+            is_upgrade: false,
+        };
+        let rendered = self.renderer.plugin("helm", self.chance, &source.tree, rendering.parameters())?;
+        let kustomize = |files| self.kustomize(files).map_err(|error| format!("{error:#}"));
+        finished(rendering.finish(rendered, kustomize)?, &release, &ownership)
     }
 
-    /// What the post-renderers make of a release.
-    fn post_rendered(
-        &self,
-        rendered: RenderedRelease,
-        release: &HelmRelease,
-        ownership: &Ownership<'_>,
-    ) -> anyhow::Result<RenderedRelease> {
-        let strategy = release.spec.post_render_strategy();
-        let mut streams = Vec::new();
-        for mut stream in post_render::streams(&rendered, strategy) {
-            for with in release.spec.post_renderers.iter().filter_map(|with| with.kustomize.as_ref()) {
-                stream = self.kustomized(stream, with).context("spec.postRenderers")?;
-            }
-            streams.push(stream.labelled(release.spec.common_metadata.as_ref(), ownership));
+    /// Builds the root of a tree of just these files.
+    fn kustomize(&self, files: [File; 2]) -> anyhow::Result<Vec<Object>> {
+        let mut tree = Memory::new();
+        for File { path, text } in files {
+            tree = tree.with_file(&TreePath::new(path)?, text);
         }
-        Ok(post_render::put_back(rendered, strategy, streams))
-    }
-
-    /// What one post-renderer makes of objects: kustomize, with a tree of just them.
-    fn kustomized(&self, stream: Stream, with: &KustomizePostRenderer) -> anyhow::Result<Stream> {
-        let tree = Memory::new()
-            .with_file(&TreePath::new("kustomization.yaml")?, post_render::kustomization(with).to_string())
-            .with_file(&TreePath::new(INPUT)?, stream.to_yaml());
         let tree: Arc<dyn Tree> = Arc::new(tree);
-        let made = self.renderer.plugin("kustomize", self.chance, &tree, json!({"path": ""}))?;
-        Ok(stream.replaced(made.iter().map(|object| Value::Object(object.fields().clone())).collect()))
+        self.renderer.plugin("kustomize", self.chance, &tree, json!({"path": ""}))
     }
 }
 
@@ -156,14 +134,11 @@ fn finished(
     let with_crds = install.crds() != CrdsPolicy::Skip;
     let tests = spec.test.as_ref().is_some_and(|test| test.enable);
     let mut objects = Vec::new();
-    let crds = rendered.crds.into_iter().filter(|_| with_crds).flat_map(|file| file.objects);
-    for mut definition in crds {
-        ownership.label(&mut definition);
-        objects.push(Object::new(definition)?);
+    for definition in rendered.definitions()?.iter().filter(|_| with_crds) {
+        objects.push(with(definition, |definition| ownership.label(definition))?);
     }
-    for mut object in rendered.objects.into_iter().map(|rendered| rendered.object) {
-        ownership.mark(&mut object);
-        objects.push(Object::new(object)?);
+    for object in rendered.to_apply()? {
+        objects.push(with(&object, |object| ownership.mark(object))?);
     }
     let is_run = |hook: &plumb_helm::hooks::Hook| {
         let is_test = hook.events.iter().all(|event| *event == HookEvent::Test);
@@ -172,6 +147,13 @@ fn finished(
     let hooks = rendered.hooks.into_iter().filter(|hook| is_run(&hook.hook));
     let hooks: Result<Vec<Object>, _> = hooks.map(|hook| Object::new(hook.object)).collect();
     Ok(Release { objects, hooks: hooks?, namespace: ownership.release_namespace.to_owned() })
+}
+
+/// An object that was changed.
+fn with(object: &Object, change: impl FnOnce(&mut Value)) -> anyhow::Result<Object> {
+    let mut fields = Value::Object(object.fields().clone());
+    change(&mut fields);
+    Ok(Object::new(fields)?)
 }
 
 /// Where the chart is on this machine.
@@ -204,11 +186,10 @@ fn source(release: &HelmRelease, given: &ForChart, root: Option<&Path>) -> anyho
 }
 
 /// The files with values of a chart that is looked for in a work tree.
-fn values_files(release: &HelmRelease, given: &ForChart) -> Option<Value> {
-    let template = release.spec.chart.as_ref().filter(|_| given.chart.is_none())?;
-    let files = template.spec.values_files.iter().map(|file| file.trim_start_matches("./"));
-    let files: Vec<Value> = files.map(Value::from).collect();
-    (!files.is_empty()).then_some(Value::Array(files))
+fn values_files(release: &HelmRelease, given: &ForChart) -> Vec<String> {
+    let template = release.spec.chart.as_ref().filter(|_| given.chart.is_none());
+    let files = template.into_iter().flat_map(|template| &template.spec.values_files);
+    files.map(|file| file.trim_start_matches("./").to_owned()).collect()
 }
 
 impl ForChart {

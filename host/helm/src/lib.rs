@@ -4,7 +4,7 @@
 //! the next thing to do.
 //!
 //! - [`values`]: the values of a release from ConfigMaps, Secrets and the spec, and their digest.
-//! - [`rendered`]: what the plugin gives; [`post_render`]: what goes through post-renderers, and back.
+//! - [`render`]: from a chart to a release, through its post-renderers, by plugins that the caller runs; [`rendered`]: what comes out.
 //! - [`record`]: Helm's storage format, which the `helm` command reads; [`snapshot`]: what Flux notes of it in the status.
 //! - [`decide`]: what to do next; [`report`]: what the status says about it.
 //! - [`go_yaml`]: YAML that Helm and `kubectl` read back as it was.
@@ -18,8 +18,9 @@ pub mod hooks;
 pub mod manifest;
 pub mod name;
 pub mod objects;
-pub mod post_render;
+mod post_render;
 pub mod record;
+pub mod render;
 pub mod rendered;
 pub mod report;
 pub mod snapshot;

@@ -3,7 +3,7 @@
 //! Helm gives all objects to a post-renderer, each with an annotation that names its template, and tells hooks from the others afterwards, by
 //! their annotations. So a patch can make an object a hook, or take that from it.
 
-use plumb_api::{CommonMetadata, KustomizePostRenderer, PostRenderStrategy};
+use plumb_api::{CommonMetadata, HelmReleaseSpec, KustomizePostRenderer, Object, PostRenderStrategy};
 use serde_json::{Map, Value, json};
 
 use crate::go_yaml;
@@ -12,21 +12,51 @@ use crate::objects::{Ownership, add_common};
 use crate::rendered::{RenderedHook, RenderedObject, RenderedRelease};
 
 /// The annotation with the template of an object, as long as the post-renderers have it.
-pub const TEMPLATE: &str = "postrenderer.helm.sh/postrender-filename";
+const TEMPLATE: &str = "postrenderer.helm.sh/postrender-filename";
 /// The file that the kustomization of [`kustomization`] takes the objects from.
-pub const INPUT: &str = "helm-output.yaml";
+const INPUT: &str = "helm-output.yaml";
+
+/// A file that kustomize is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its path, from the root.
+    pub path: &'static str,
+    /// What is in it.
+    pub text: String,
+}
+
+/// Sends a release through the post-renderers of a spec, and gives all objects their labels and annotations. An error is that of `kustomize`, with
+/// the place of the post-renderer.
+pub(crate) fn post_rendered<E>(
+    rendered: RenderedRelease,
+    spec: &HelmReleaseSpec,
+    ownership: &Ownership<'_>,
+    mut kustomize: impl FnMut([File; 2]) -> Result<Vec<Object>, E>,
+) -> Result<RenderedRelease, (usize, E)> {
+    let strategy = spec.post_render_strategy();
+    let mut finished = Vec::new();
+    for mut stream in streams(&rendered, strategy) {
+        for (index, renderer) in spec.post_renderers.iter().enumerate() {
+            let Some(renderer) = &renderer.kustomize else { continue };
+            let objects = kustomize(stream.files(renderer)).map_err(|error| (index, error))?;
+            stream = stream.replaced(objects.into_iter().map(Object::into_value).collect());
+        }
+        finished.push(stream.labelled(spec.common_metadata.as_ref(), ownership));
+    }
+    Ok(put_back(rendered, strategy, finished))
+}
 
 /// Objects that go through the post-renderers together.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stream {
+struct Stream {
     /// The objects, with the annotation [`TEMPLATE`].
-    pub objects: Vec<Value>,
+    objects: Vec<Value>,
     /// What the name starts with that an object is given which a post-renderer has added.
     prefix: &'static str,
 }
 
 /// What is to go through the post-renderers: one stream, or one of the hooks and one of the other objects. A stream of nothing is left out.
-pub fn streams(rendered: &RenderedRelease, strategy: PostRenderStrategy) -> Vec<Stream> {
+fn streams(rendered: &RenderedRelease, strategy: PostRenderStrategy) -> Vec<Stream> {
     let hooks = || rendered.hooks.iter().map(|hook| (hook.hook.path.as_str(), &hook.object));
     let objects = || rendered.objects.iter().map(|object| (object.source.as_str(), &object.object));
     let streams = match strategy {
@@ -51,7 +81,7 @@ fn stream<'a>(prefix: &'static str, objects: impl Iterator<Item = (&'a str, &'a 
 }
 
 /// The kustomization that carries out a post-renderer, with the objects in the file [`INPUT`] beside it.
-pub fn kustomization(renderer: &KustomizePostRenderer) -> Value {
+fn kustomization(renderer: &KustomizePostRenderer) -> Value {
     json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -62,20 +92,26 @@ pub fn kustomization(renderer: &KustomizePostRenderer) -> Value {
 }
 
 impl Stream {
+    /// What kustomize is given.
+    fn files(&self, renderer: &KustomizePostRenderer) -> [File; 2] {
+        let kustomization = File { path: "kustomization.yaml", text: kustomization(renderer).to_string() };
+        [kustomization, File { path: INPUT, text: self.to_yaml() }]
+    }
+
     /// The objects as YAML, for the file [`INPUT`].
-    pub fn to_yaml(&self) -> String {
+    fn to_yaml(&self) -> String {
         let documents = self.objects.iter().filter_map(Value::as_object);
         documents.map(|object| format!("---\n{}", go_yaml::emit(object))).collect()
     }
 
     /// Takes what a post-renderer has made of the objects.
-    pub fn replaced(self, objects: Vec<Value>) -> Self {
+    fn replaced(self, objects: Vec<Value>) -> Self {
         Self { objects, ..self }
     }
 
     /// What Flux does after all post-renderers: `spec.commonMetadata`, and then the labels by which the objects are known as those of the
     /// HelmRelease.
-    pub fn labelled(mut self, common: Option<&CommonMetadata>, owner: &Ownership<'_>) -> Self {
+    fn labelled(mut self, common: Option<&CommonMetadata>, owner: &Ownership<'_>) -> Self {
         for object in &mut self.objects {
             if let Some(common) = common {
                 add_common(object, common);
@@ -87,7 +123,7 @@ impl Stream {
 }
 
 /// The release that the post-renderers have made of `rendered`. Hooks that were not among the streams stay as they are.
-pub fn put_back(
+fn put_back(
     rendered: RenderedRelease,
     strategy: PostRenderStrategy,
     streams: Vec<Stream>,

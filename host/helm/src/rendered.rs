@@ -1,9 +1,11 @@
 //! What the helm plugin gives for a release: everything that a record needs, and the objects as values.
 
+use plumb_api::Object;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::hooks::Hook;
+use crate::manifest::{NotAManifest, take};
 
 /// A chart that was rendered for a release (`as: release` of the helm plugin).
 #[derive(Clone, Deserialize)]
@@ -79,6 +81,18 @@ impl RenderedRelease {
         serde_json::from_value(object).map_err(|error| NotRendered(error.to_string()))
     }
 
+    /// The objects that are applied: those of the manifest. Lists are taken apart.
+    pub fn to_apply(&self) -> Result<Vec<Object>, NotAManifest> {
+        taken(self.objects.iter().map(|object| &object.object))
+    }
+
+    /// The definitions of the chart's `crds` directory. The helm plugin refuses a chart that has anything else there.
+    pub fn definitions(&self) -> Result<Vec<Object>, NotAManifest> {
+        let mut objects = taken(self.crds.iter().flat_map(|file| &file.objects))?;
+        objects.retain(is_definition);
+        Ok(objects)
+    }
+
     /// A field of the chart's `Chart.yaml`: `name`, `version`, `appVersion`.
     pub fn chart_field(&self, field: &str) -> &str {
         let field = self.chart.get("metadata").and_then(|metadata| metadata.get(field));
@@ -86,7 +100,41 @@ impl RenderedRelease {
     }
 }
 
+fn taken<'a>(values: impl Iterator<Item = &'a Value>) -> Result<Vec<Object>, NotAManifest> {
+    let mut objects = Vec::new();
+    for value in values {
+        take(value.clone(), &mut objects)?;
+    }
+    Ok(objects)
+}
+
+fn is_definition(object: &Object) -> bool {
+    object.gvk().group == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition"
+}
+
 /// Something else than a rendered release. It is the plugin's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what the helm plugin has rendered cannot be read: {0}")]
 pub struct NotRendered(String);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn in_the_directory_of_definitions_nothing_else_counts() {
+        let object = |api_version: &str, kind: &str, name: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
+        let definition = object("apiextensions.k8s.io/v1", "CustomResourceDefinition", "a.example.com");
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [definition, object("v1", "ConfigMap", "b")]});
+        let rendered = RenderedRelease::read(json!({
+            "kind": "RenderedRelease", "chart": {}, "crds": [{"name": "crds/a.yaml", "objects": [list]}],
+        }));
+        let definitions = rendered.unwrap().definitions().unwrap();
+        let names: Vec<_> = definitions.iter().map(Object::name).collect();
+        assert_eq!(names, ["a.example.com"]);
+    }
+}

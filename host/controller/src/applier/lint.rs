@@ -5,6 +5,7 @@ use plumb_lint::{Severity as Gravity, lint_rendered};
 use plumb_pipeline::Rendered;
 
 use super::run::Run;
+use super::state::ApplierStatus;
 use crate::events::{LINT, Severity, finding_note};
 
 /// How many findings are remembered; more, and the memory starts anew.
@@ -21,13 +22,19 @@ pub(super) async fn warn(run: &mut Run<'_, KustomizationStatus>, rendered: &Rend
     if is_new_spec || is_new_revision {
         findings.extend(lint_rendered(&rendered.objects));
     }
-    if run.memory.linted.len() > REMEMBERED {
-        run.memory.linted.clear();
-    }
     for finding in findings.iter().filter(|finding| finding.severity != Gravity::Info) {
-        let note = finding_note(finding);
-        if run.memory.linted.insert(note.clone()) {
-            run.publish(Severity::Warning, LINT, &note).await;
+        run.warn_once(LINT, finding_note(finding)).await;
+    }
+}
+
+impl<S: ApplierStatus> Run<'_, S> {
+    /// Warns of something that is no failure, and not again.
+    pub(super) async fn warn_once(&mut self, reason: &str, note: String) {
+        if self.memory.linted.len() > REMEMBERED {
+            self.memory.linted.clear();
+        }
+        if self.memory.linted.insert(note.clone()) {
+            self.publish(Severity::Warning, reason, &note).await;
         }
     }
 }

@@ -26,9 +26,8 @@ pub(super) struct Definitions {
 }
 
 impl Definitions {
-    /// Those of a chart. What else lies in the directory is left out, as in Flux.
-    pub(super) fn new(policy: CrdsPolicy, mut objects: Vec<Object>) -> Self {
-        objects.retain(is_definition);
+    /// Those of a chart.
+    pub(super) fn new(policy: CrdsPolicy, objects: Vec<Object>) -> Self {
         Self { policy, objects, awaited: None }
     }
 
@@ -89,8 +88,4 @@ impl Definitions {
         }
         Ok(sent)
     }
-}
-
-fn is_definition(object: &Object) -> bool {
-    object.gvk().group == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition"
 }

@@ -9,7 +9,7 @@ use plumb_helm::values::Values;
 use plumb_pipeline::Spec;
 use plumb_tree::Memory;
 
-use super::actions::begin_uninstall;
+use super::begin::begin_uninstall;
 use super::chart::Chart;
 use super::step::{Ongoing, Step, Stop, Waits};
 use super::{End, Look, Turn, chart_object, values};

@@ -5,11 +5,13 @@
 //! are compared with the cluster, as those of a Kustomization are: where nothing has changed, nothing is asked and nothing rendered.
 
 mod actions;
+mod begin;
 mod chart;
 mod chart_object;
 mod crds;
 mod deployed;
 mod drift;
+mod end;
 mod finalize;
 mod hooks;
 mod render;

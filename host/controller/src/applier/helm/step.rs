@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant as Clock};
 
-use plumb_api::{Inventory, InventoryEntry, Object, ObjectId, Reason};
+use plumb_api::{HelmReleaseSpec, Inventory, InventoryEntry, Object, ObjectId, Reason};
 use plumb_apply::{Deletion, FailureKind, Health, HealthStatus, Propagation, RELEASE_FIELD_MANAGER};
 use plumb_health::Checks;
 use plumb_helm::decide::Action;
 use plumb_helm::hooks::HookEvent;
+use plumb_helm::manifest::NotAManifest;
 use plumb_helm::objects::Ownership;
 use plumb_helm::record::Release;
 use serde_json::{Value, json};
@@ -64,6 +65,20 @@ pub(super) struct How {
     /// Delete what a failed action has created.
     pub(super) clean_up: bool,
     pub(super) propagation: Propagation,
+}
+
+impl How {
+    /// How an action is carried out unless the spec says something else of it.
+    pub(super) fn of(action: Action, spec: &HelmReleaseSpec) -> Self {
+        Self {
+            timeout: action.timeout(spec),
+            wait: true,
+            wait_for_jobs: true,
+            force: false,
+            clean_up: false,
+            propagation: Propagation::Background,
+        }
+    }
 }
 
 /// An action that is under way. It is lost with the process; whoever finds the record pending then knows that nobody works on it.
@@ -134,6 +149,12 @@ impl From<plumb_apply::Failure> for Stop {
     }
 }
 
+impl From<NotAManifest> for Stop {
+    fn from(error: NotAManifest) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         if failure.retry == Retry::Backoff { Self::Trouble(failure) } else { Self::Broken(failure.message) }
@@ -141,6 +162,26 @@ impl From<Failure> for Stop {
 }
 
 impl Ongoing {
+    /// An action of no steps yet.
+    pub(super) fn new(action: Action, how: How, key: Key, release: Release, attempt: Attempt) -> Self {
+        let now = Clock::now();
+        Self {
+            action,
+            how,
+            key,
+            release,
+            is_recorded: false,
+            objects: Vec::new(),
+            attempt,
+            begun: now,
+            listed_before: Inventory::default(),
+            desired: None,
+            problem: None,
+            steps: VecDeque::new(),
+            since: now,
+        }
+    }
+
     /// The hooks of an event as a step.
     pub(super) fn hooks(release: &Release, event: HookEvent) -> Step {
         Step::Hooks(Hooks::new(release, event, |_| true))
