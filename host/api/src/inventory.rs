@@ -40,6 +40,13 @@ impl InventoryEntry {
         };
         Some((id, gvk))
     }
+
+    /// Whether it is a CustomResourceDefinition.
+    pub fn is_definition(&self) -> bool {
+        self.parse().is_some_and(|(_, gvk)| {
+            gvk.group == "apiextensions.k8s.io" && gvk.kind == "CustomResourceDefinition"
+        })
+    }
 }
 
 /// What Kubernetes allows in no name of any kind (`ValidatePathSegmentName`).

@@ -17,7 +17,7 @@ use crate::cluster::{self, Pace};
 use crate::comparison::Comparison;
 use crate::difference;
 use crate::output::{self, Color};
-use crate::render::What;
+use crate::render::{Local, What};
 
 /// Shows what would change in the cluster if these files were applied.
 ///
@@ -34,17 +34,19 @@ pub(crate) struct Diff {
 
 impl Diff {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let rendered = self.what.render()?;
+        let Local { objects, namespace, pruned_by, .. } = self.what.render()?;
         let changed = cluster::block_on(async {
             let client = cluster::client(Pace::Interactive).await?;
-            let comparison = Comparison::new(client.clone());
-            let applier = rendered.applier;
-            let target = applier.as_ref().and_then(|applier| applier.spec.apply.target_namespace.as_deref());
-            let objects =
-                comparison.place(rendered.objects, target.or(rendered.namespace.as_deref())).await?;
+            let comparison = match &pruned_by {
+                Some(owner) if owner.kind == ApplierKind::HelmRelease => {
+                    Comparison::of_releases(client.clone())
+                }
+                _ => Comparison::new(client.clone()),
+            };
+            let objects = comparison.place(objects, namespace.as_deref()).await?;
             let mut changed = show_changed(&comparison, &objects).await?;
-            if let Some(applier) = applier.as_ref().filter(|applier| applier.spec.apply.prune) {
-                changed |= show_pruned(client, &comparison, &applier.owner, &objects).await?;
+            if let Some(owner) = &pruned_by {
+                changed |= show_pruned(client, &comparison, owner, &objects).await?;
             }
             Ok(changed)
         })?;
@@ -104,7 +106,7 @@ async fn show_pruned(
             inventory::<Pipeline>(client, owner, |there| there.status?.inventory).await?
         }
         ApplierKind::HelmRelease => {
-            inventory::<HelmRelease>(client, owner, |there| there.status?.inventory).await?
+            inventory::<HelmRelease>(client, owner, |there| Some(there.status?.pruned())).await?
         }
     };
     let pruned = comparison.pruned(owner, &inventory, objects).await?;

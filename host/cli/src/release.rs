@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use plumb_api::{ChartSourceKind, CrdsPolicy, HelmRelease, Object};
+use plumb_api::{ApplierKind, ChartSourceKind, CrdsPolicy, HelmRelease, Object, Owner};
 use plumb_helm::hooks::HookEvent;
 use plumb_helm::name;
 use plumb_helm::objects::Ownership;
@@ -44,6 +44,8 @@ pub(crate) struct Release {
     pub(crate) hooks: Vec<Object>,
     /// The namespace of objects that name none.
     pub(crate) namespace: String,
+    /// The HelmRelease.
+    pub(crate) owner: Owner,
 }
 
 /// The one HelmRelease in a file, if there is one. With other things to render, it is none.
@@ -146,7 +148,13 @@ fn finished(
     };
     let hooks = rendered.hooks.into_iter().filter(|hook| is_run(&hook.hook));
     let hooks: Result<Vec<Object>, _> = hooks.map(|hook| Object::new(hook.object)).collect();
-    Ok(Release { objects, hooks: hooks?, namespace: ownership.release_namespace.to_owned() })
+    let (namespace, name) = (ownership.namespace.to_owned(), ownership.name.to_owned());
+    Ok(Release {
+        objects,
+        hooks: hooks?,
+        namespace: ownership.release_namespace.to_owned(),
+        owner: Owner { kind: ApplierKind::HelmRelease, namespace, name },
+    })
 }
 
 /// An object that was changed.

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, ValueEnum};
-use plumb_api::{Kustomization, KustomizationSpec, Object};
+use plumb_api::{Kustomization, KustomizationSpec, Object, Owner};
 use serde_json::json;
 
 use crate::applier::{self, Applier};
@@ -65,21 +65,15 @@ pub(crate) struct What {
     plugins: PluginDir,
 }
 
-/// Rendered objects, and what they belong to.
+/// Rendered objects, and what becomes of them in a cluster.
 pub(crate) struct Local {
     pub(crate) objects: Vec<Object>,
-    /// None when a plain directory or a HelmRelease was rendered.
-    pub(crate) applier: Option<Applier>,
     /// What a HelmRelease runs, which is not applied.
     pub(crate) hooks: Vec<Object>,
-    /// The namespace of objects that name none, where that is not of the applier.
+    /// The namespace of objects that name none, where that is not the default.
     pub(crate) namespace: Option<String>,
-}
-
-impl Local {
-    fn of(objects: Vec<Object>, applier: Option<Applier>) -> Self {
-        Self { objects, applier, hooks: Vec::new(), namespace: None }
-    }
+    /// Who deletes what he has applied and what is no longer among the objects; nobody where a plain directory was rendered, or where pruning is off.
+    pub(crate) pruned_by: Option<Owner>,
 }
 
 impl Render {
@@ -112,15 +106,17 @@ impl What {
                         chance: &chance,
                     };
                     let made = releasing.render(&release, self.root.as_deref())?;
-                    let release::Release { objects, hooks, namespace } = made;
-                    return Ok(Local { objects, applier: None, hooks, namespace: Some(namespace) });
+                    let release::Release { objects, hooks, namespace, owner } = made;
+                    return Ok(Local { objects, hooks, namespace: Some(namespace), pruned_by: Some(owner) });
                 }
                 let applier = applier::read(file, &given)?;
                 let start = self.root.clone().unwrap_or_else(|| PathBuf::from("."));
                 let source = Source::open(&start, self.root.as_deref())?;
                 let values = given.values(&applier.spec, applier.owner.kind);
                 let objects = renderer.applier(&applier, &values, &self.laptop, chance, &source.tree)?;
-                Ok(Local::of(objects, Some(applier)))
+                let Applier { owner, spec, .. } = applier;
+                let pruned_by = spec.apply.prune.then_some(owner);
+                Ok(Local { objects, hooks: Vec::new(), namespace: spec.apply.target_namespace, pruned_by })
             }
             (None, Some(path)) => {
                 let spec = given.decrypted(given.asked_of(spec_of_directory(path)?));
@@ -129,7 +125,7 @@ impl What {
                 let applier = Applier::kustomization(&Kustomization::new("local", spec));
                 let values = given.values(&applier.spec, applier.owner.kind);
                 let objects = renderer.objects(&applier, &values, &self.laptop, chance, &source.tree)?;
-                Ok(Local::of(objects, None))
+                Ok(Local { objects, hooks: Vec::new(), namespace: None, pruned_by: None })
             }
             (None, None) => bail!("name a directory, or a file with --file"),
         }

@@ -94,6 +94,14 @@ impl HelmReleaseStatus {
         self.history.iter().max_by_key(|snapshot| snapshot.version)
     }
 
+    /// What of the inventory is deleted when the release no longer has it. Helm never deletes a definition of a chart's `crds` directory, and with
+    /// a definition all its objects go: none is.
+    pub fn pruned(&self) -> Inventory {
+        let mut inventory = self.inventory.clone().unwrap_or_default();
+        inventory.entries.retain(|entry| !entry.is_definition());
+        inventory
+    }
+
     /// Forgets the failures so far.
     pub fn clear_failures(&mut self) {
         self.failures = 0;

@@ -142,16 +142,13 @@ impl ApplierStatus for HelmReleaseStatus {
         self.inventory.as_ref()
     }
 
-    /// Helm never deletes a definition of a chart's `crds` directory, and with a definition all its objects go: none is pruned.
     fn pruned(&self) -> Inventory {
-        let mut inventory = self.inventory.clone().unwrap_or_default();
-        inventory.entries.retain(|entry| !is_definition(entry));
-        inventory
+        HelmReleaseStatus::pruned(self)
     }
 
     fn set_inventory(&mut self, mut inventory: Inventory) {
         let before = self.inventory.take().unwrap_or_default();
-        let stays = |entry: &InventoryEntry| is_definition(entry) && !inventory.entries.contains(entry);
+        let stays = |entry: &InventoryEntry| entry.is_definition() && !inventory.entries.contains(entry);
         let stay: Vec<_> = before.entries.into_iter().filter(stays).collect();
         inventory.entries.extend(stay);
         self.inventory = Some(inventory);
@@ -168,10 +165,4 @@ impl ApplierStatus for HelmReleaseStatus {
 
     /// The version of the chart is noted there, when an action begins.
     fn attempted(&mut self, _: &str) {}
-}
-
-fn is_definition(entry: &InventoryEntry) -> bool {
-    entry
-        .parse()
-        .is_some_and(|(_, gvk)| gvk.group == "apiextensions.k8s.io" && gvk.kind == "CustomResourceDefinition")
 }

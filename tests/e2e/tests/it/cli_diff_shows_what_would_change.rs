@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::cli_process::{Ran, run};
+use crate::releases;
 use crate::scene::{Scene, config_map};
 
 const SECRET: &str =
@@ -179,5 +180,29 @@ async fn of_a_pipeline_with_all_its_steps() -> anyhow::Result<()> {
     assert_eq!((&live["data"]["key"], &live["metadata"]["labels"]["team"]), (&json!("one"), &json!("web")));
     assert!(scene.cluster.get(&scene.config_map("new")).await?.is_none());
     assert!(scene.cluster.get(&scene.config_map("obsolete")).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_a_release_with_what_its_upgrade_would_delete() -> anyhow::Result<()> {
+    let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata: {stays: a, goes: b}\n";
+    let kept = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: kept\n  annotations: {helm.sh/resource-policy: keep}\n";
+    let files = [("charts/web/templates/other.yaml", other), ("charts/web/templates/kept.yaml", kept)];
+    let scene = releases::scene("cli-diff-release", &files).await?;
+    let web = releases::release(&scene, "web", json!({}));
+    releases::released(&scene, &web, 1).await?;
+    scene.repository.write("web.yaml", web.to_string())?;
+    let diff = async || run(&scene, &["diff", "-f", "web.yaml", "--root", "."]).await;
+    let ran = diff().await?;
+    assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (Some(0), "", ""));
+
+    scene.repository.remove("charts/web/templates/settings.yaml")?;
+    scene.repository.remove("charts/web/templates/kept.yaml")?;
+    scene.repository.write("charts/web/templates/other.yaml", other.replace(", goes: b", ""))?;
+    let ran = diff().await?;
+    assert!(ran.stdout.contains("\n-  goes: b\n"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("\n- ConfigMap/NAMESPACE/web-settings would be pruned\n"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("kept"), "{}", ran.stdout);
+    assert_eq!(ran.code, Some(1));
     Ok(())
 }
