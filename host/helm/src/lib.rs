@@ -8,7 +8,8 @@
 //! - [`record`]: Helm's storage format, which the `helm` command reads; [`snapshot`]: what Flux notes of it in the status.
 //! - [`decide`]: what to do next; [`report`]: what the status says about it.
 //! - [`go_yaml`]: YAML that Helm and `kubectl` read back as it was.
-//! - [`hooks`], [`objects`], [`name`]: the rules for hooks, for labels and annotations of objects, and for names.
+//! - [`hooks`], [`objects`], [`name`]: the rules for hooks, for labels and annotations of objects, and for names; [`unused`]: the fields that
+//!   have no effect.
 #![forbid(unsafe_code)]
 
 pub mod decide;
@@ -25,4 +26,5 @@ pub mod rendered;
 pub mod report;
 pub mod snapshot;
 mod strategy;
+pub mod unused;
 pub mod values;

@@ -1,3 +1,5 @@
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, ListParams};
 use plumb_test_support::cluster::{condition, eventually};
 use serde_json::{Value, json};
 
@@ -133,5 +135,44 @@ async fn and_changed_by_post_renderers() -> anyhow::Result<()> {
     wait_released(&scene, &web, 2).await?;
     let settings = scene.cluster.get(&scene.config_map("web-settings")).await?.unwrap_or_default();
     assert_eq!(settings["data"]["patched"], "second");
+    Ok(())
+}
+
+#[tokio::test]
+async fn and_waits_for_what_its_strategy_says() -> anyhow::Result<()> {
+    let scene = scene("helm-legacy", &[]).await?;
+    scene.cluster.apply(&scene.widget_definition()).await?;
+    let widget = serde_json::to_string(&scene.widget("gear"))?;
+    scene.push(&[("charts/web/templates/widget.yaml", &widget)]).await?;
+    let check = json!({"apiVersion": format!("{}/v1", scene.group()), "kind": "Widget", "current": "has(status.phase)"});
+    let polled = release(&scene, "polled", json!({"healthCheckExprs": [check]}));
+    scene.cluster.apply(&polled).await?;
+    let waits = |object: &Value| {
+        condition(object, "Ready").is_some_and(|(_, _, message)| message.contains("waiting for [Widget/"))
+    };
+    scene.wait(&polled, "it waits for the custom resource", waits).await?;
+    scene.cluster.delete(&polled).await?;
+    scene.cluster.wait_gone(&polled).await?;
+    // Helm 3 does not know the kind.
+    let legacy = json!({"healthCheckExprs": [check], "waitStrategy": {"name": "legacy"}});
+    released(&scene, &release(&scene, "legacy", legacy), 1).await?;
+    scene.cluster.delete(&scene.widget_definition()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn and_tells_once_what_has_no_effect() -> anyhow::Result<()> {
+    let scene = scene("helm-unused", &[]).await?;
+    let web = release(&scene, "web", json!({"install": {"serverSideApply": false}}));
+    released(&scene, &web, 1).await?;
+    scene.request(&web, "again").await?;
+    let is_handled = |object: &Value| object["status"]["lastHandledReconcileAt"] == "again";
+    scene.wait(&web, "it was looked at again", is_handled).await?;
+    let events: Api<Event> = Api::namespaced(scene.cluster.client.clone(), &scene.namespace);
+    let events = events.list(&ListParams::default()).await?.items;
+    let told = events.iter().filter(|event| event.reason.as_deref() == Some("UnsupportedField"));
+    let notes: Vec<&str> = told.filter_map(|event| event.note.as_deref()).collect();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("spec.install.serverSideApply: false has no effect"), "{notes:?}");
     Ok(())
 }

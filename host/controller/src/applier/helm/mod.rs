@@ -30,7 +30,7 @@ use plumb_api::{ConditionType, HelmRelease, HelmReleaseStatus, Reason, condition
 use plumb_apply::{Policy, PruneLimit};
 use plumb_health::Checks;
 use plumb_helm::decide::{self, Decision, Desired, Situation, Step as Next, Target};
-use plumb_helm::report;
+use plumb_helm::{report, unused};
 
 use super::failure::{Failure, Retry};
 use super::memory::Attempt;
@@ -200,6 +200,7 @@ impl Turn<'_> {
         // What changes from here on makes another attempt, whether or not this one has seen it.
         self.context.inputs.answered(&inputs).await;
         self.inputs = self.context.inputs.versions(&self.id);
+        self.warn_of_fields_without_effect(&release).await;
         chart_object::keep(self, &release).await?;
         let actor = actor::actor(self).await?;
         let checks = judging::checks(self, &actor, &expressions).await;
@@ -227,6 +228,15 @@ impl Turn<'_> {
             desired,
             key,
         })
+    }
+
+    /// Tells of what a new spec says for nothing.
+    async fn warn_of_fields_without_effect(&mut self, release: &HelmRelease) {
+        if self.written.observed_generation != release.metadata.generation {
+            for note in unused::fields(&release.spec) {
+                self.warn_once(Reason::UnsupportedField.as_str(), note).await;
+            }
+        }
     }
 
     /// The chart of an artifact, read once.

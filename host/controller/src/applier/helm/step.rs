@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant as Clock};
 
-use plumb_api::{HelmReleaseSpec, Inventory, InventoryEntry, Object, ObjectId, Reason};
+use plumb_api::{
+    GroupKind, HelmReleaseSpec, Inventory, InventoryEntry, Object, ObjectId, Reason, WaitStrategyName,
+};
 use plumb_apply::{Deletion, FailureKind, Health, HealthStatus, Propagation, RELEASE_FIELD_MANAGER};
 use plumb_health::Checks;
 use plumb_helm::decide::Action;
@@ -60,6 +62,8 @@ pub(super) struct How {
     pub(super) timeout: Duration,
     pub(super) wait: bool,
     pub(super) wait_for_jobs: bool,
+    /// What is waited for.
+    pub(super) wait_strategy: WaitStrategyName,
     /// Replace what cannot be changed.
     pub(super) force: bool,
     /// Delete what a failed action has created.
@@ -74,12 +78,36 @@ impl How {
             timeout: action.timeout(spec),
             wait: true,
             wait_for_jobs: true,
+            wait_strategy: spec.wait_strategy(),
             force: false,
             clean_up: false,
             propagation: Propagation::Background,
         }
     }
+
+    /// Whether an object has to be ready before the action goes on. What has failed is not waited for.
+    fn awaits(&self, kind: &GroupKind, status: HealthStatus) -> bool {
+        let is_job = kind.group == "batch" && kind.kind == "Job";
+        match self.wait_strategy {
+            WaitStrategyName::Poller => !is_job || self.wait_for_jobs || status == HealthStatus::Failed,
+            WaitStrategyName::Legacy if is_job => self.wait_for_jobs,
+            WaitStrategyName::Legacy => HELM_3_WAITS_FOR.contains(&(kind.group.as_str(), kind.kind.as_str())),
+        }
+    }
 }
+
+/// The kinds that Helm 3 waits for, besides Jobs. All others are ready once they are there.
+const HELM_3_WAITS_FOR: [(&str, &str); 9] = [
+    ("", "PersistentVolumeClaim"),
+    ("", "Pod"),
+    ("", "ReplicationController"),
+    ("", "Service"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    ("apps", "DaemonSet"),
+    ("apps", "Deployment"),
+    ("apps", "ReplicaSet"),
+    ("apps", "StatefulSet"),
+];
 
 /// An action that is under way. It is lost with the process; whoever finds the record pending then knows that nobody works on it.
 pub(super) struct Ongoing {
@@ -323,9 +351,7 @@ impl Ongoing {
     async fn wait(&mut self, run: &mut Turn<'_>, actor: &Actor, checks: &Checks) -> Result<Progress, Stop> {
         let Some(desired) = &self.desired else { return Ok(Progress::Done) };
         let assessment = health::assess(run, actor, checks, desired).await;
-        let is_awaited = |id: &ObjectId, health: &Health| {
-            self.how.wait_for_jobs || id.group_kind.kind != "Job" || health.status == HealthStatus::Failed
-        };
+        let is_awaited = |id: &ObjectId, health: &Health| self.how.awaits(&id.group_kind, health.status);
         let unwell: Vec<_> = assessment.unwell().filter(|(id, health)| is_awaited(id, health)).collect();
         if unwell.is_empty() {
             return Ok(Progress::Done);
@@ -375,4 +401,40 @@ async fn gone(deletions: &[Deletion], actor: &Actor) -> Result<Progress, Stop> {
     }
     let what = format!("waiting until these are gone: {}", remaining.join("; "));
     Ok(Progress::Waits(Waits { what, again: UNTIL_GONE }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rstest::rstest;
+
+    use super::*;
+
+    fn how(strategy: Option<&str>, waits_for_jobs: bool) -> How {
+        let strategy = strategy.map(|name| json!({ "name": name }));
+        let spec = json!({"interval": "5m", "chartRef": {"kind": "HelmChart", "name": "web"}, "waitStrategy": strategy});
+        let spec = serde_json::from_value(spec).unwrap();
+        How { wait_for_jobs: waits_for_jobs, ..How::of(Action::Upgrade, &spec) }
+    }
+
+    #[rstest]
+    #[case::of_any_kind(None, true, ("example.com", "Database"), HealthStatus::InProgress, true)]
+    #[case::jobs(Some("poller"), true, ("batch", "Job"), HealthStatus::InProgress, true)]
+    #[case::no_jobs(Some("poller"), false, ("batch", "Job"), HealthStatus::InProgress, false)]
+    #[case::jobs_that_have_failed(Some("poller"), false, ("batch", "Job"), HealthStatus::Failed, true)]
+    #[case::helm_3_knows_workloads(Some("legacy"), true, ("apps", "Deployment"), HealthStatus::InProgress, true)]
+    #[case::helm_3_knows_jobs(Some("legacy"), true, ("batch", "Job"), HealthStatus::InProgress, true)]
+    #[case::helm_3_knows_jobs_where_asked(Some("legacy"), false, ("batch", "Job"), HealthStatus::Failed, false)]
+    #[case::helm_3_knows_no_others(Some("legacy"), true, ("example.com", "Database"), HealthStatus::InProgress, false)]
+    #[case::nor_those_of_a_similar_name(Some("legacy"), true, ("example.com", "Service"), HealthStatus::Failed, false)]
+    fn what_is_waited_for(
+        #[case] strategy: Option<&str>,
+        #[case] waits_for_jobs: bool,
+        #[case] (group, kind): (&str, &str),
+        #[case] status: HealthStatus,
+        #[case] expected: bool,
+    ) {
+        assert_eq!(how(strategy, waits_for_jobs).awaits(&GroupKind::new(group, kind), status), expected);
+    }
 }
