@@ -32,18 +32,34 @@ impl fmt::Debug for Artifact {
 
 /// One artifact a source: as many as there are sources in the cluster.
 #[derive(Debug, Default)]
-pub(crate) struct Artifacts(RwLock<HashMap<SourceId, Artifact>>);
+pub(crate) struct Artifacts(RwLock<HashMap<SourceId, Made>>);
+
+/// An artifact, and what it was made for.
+#[derive(Debug)]
+struct Made {
+    artifact: Artifact,
+    /// The generation of the source.
+    generation: Option<i64>,
+}
 
 impl Artifacts {
     pub(crate) fn get(&self, source: &SourceId) -> Option<Artifact> {
-        self.0.read().get(source).cloned()
+        self.0.read().get(source).map(|made| made.artifact.clone())
     }
 
-    /// Whether the artifact is of another revision than the one before, or has other content.
-    pub(crate) fn put(&self, source: SourceId, artifact: Artifact) -> bool {
+    /// The generation of the source for which its artifact was made, or found to be what is asked for.
+    pub(crate) fn made_for(&self, source: &SourceId) -> Option<i64> {
+        self.0.read().get(source)?.generation
+    }
+
+    /// Whether the artifact is of another revision than the one before, has other content, or is what another generation of the source asks for:
+    /// somebody may be waiting for any of that.
+    pub(crate) fn put(&self, source: SourceId, artifact: Artifact, generation: Option<i64>) -> bool {
         let (revision, digest) = (artifact.revision.clone(), artifact.digest.clone());
-        let before = self.0.write().insert(source, artifact);
-        before.is_none_or(|before| before.revision != revision || before.digest != digest)
+        let before = self.0.write().insert(source, Made { artifact, generation });
+        before.is_none_or(|Made { artifact: before, generation: made_for }| {
+            before.revision != revision || before.digest != digest || made_for != generation
+        })
     }
 
     pub(crate) fn remove(&self, source: &SourceId) {

@@ -12,10 +12,12 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Resource, ResourceExt as _};
-use plumb_api::annotations::{PRUNE_CONFIRMED, PRUNE_LIMIT, REQUESTED_AT};
+use plumb_api::annotations::{
+    PRUNE_CONFIRMED, PRUNE_LIMIT, RELEASE_OWNER_NAME, RELEASE_OWNER_NAMESPACE, REQUESTED_AT,
+};
 use plumb_api::{
-    ApplierKind, Bucket, ExternalArtifact, GitRepository, HelmChart, HelmRelease, HelmRepository,
-    Kustomization, OciRepository, Pipeline, Plugin,
+    ApplierKind, Bucket, ConditionType, ExternalArtifact, GitRepository, HelmChart, HelmRelease,
+    HelmRepository, Kustomization, OciRepository, Pipeline, Plugin, SourceKind, conditions,
 };
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -35,7 +37,7 @@ pub(crate) fn start(context: &Arc<Context>, writers: Writers) -> JoinSet<()> {
     tasks.spawn(follow(context.clone(), sources.oci_repositories, source_changed::<OciRepository>));
     tasks.spawn(follow(context.clone(), sources.buckets, source_changed::<Bucket>));
     tasks.spawn(follow(context.clone(), sources.helm_repositories, source_changed::<HelmRepository>));
-    tasks.spawn(follow(context.clone(), sources.helm_charts, source_changed::<HelmChart>));
+    tasks.spawn(follow(context.clone(), sources.helm_charts, helm_chart_changed));
     tasks.spawn(follow(context.clone(), sources.external_artifacts, source_changed::<ExternalArtifact>));
     // Those that another controller reconciles are watched, too: others may depend on them.
     let applies = |kind: ApplierKind| context.config.kinds.contains(&Kind::Applier(kind));
@@ -237,6 +239,34 @@ fn source_changed<K: Source>(context: &Arc<Context>, key: Key, change: Change<K>
             sources::sweep(context);
         }
     }
+}
+
+/// The HelmRelease that has a HelmChart made puts it back when somebody else has changed it, and tells why it cannot be had.
+fn helm_chart_changed(context: &Arc<Context>, key: Key, change: Change<HelmChart>) {
+    let maker = match &change {
+        Change::Asked(object) => maker_of(object),
+        Change::Touched(object) if has_failed(object) => maker_of(object),
+        Change::Touched(_) | Change::Gone => None,
+    };
+    let source = SourceId { kind: SourceKind::HelmChart, key: key.clone() };
+    source_changed(context, key, change);
+    // Anybody can write the labels.
+    let is_maker = |id: &ApplierId| context.applier(id).is_some_and(|object| object.source() == source);
+    if let Some(maker) = maker.filter(is_maker) {
+        context.applier_wakes.wake(maker);
+    }
+}
+
+fn maker_of(object: &HelmChart) -> Option<ApplierId> {
+    let label = |name| object.labels().get(name).cloned();
+    let key = Key { namespace: label(RELEASE_OWNER_NAMESPACE)?, name: label(RELEASE_OWNER_NAME)? };
+    Some(ApplierId { kind: ApplierKind::HelmRelease, key })
+}
+
+fn has_failed(object: &HelmChart) -> bool {
+    let conditions = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let ready = conditions::find(conditions, ConditionType::Ready);
+    ready.is_some_and(|ready| ready.status == "False")
 }
 
 fn plugin_changed(context: &Arc<Context>, key: Key, change: Change<Plugin>) {

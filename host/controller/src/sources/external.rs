@@ -125,7 +125,8 @@ async fn take_up<K: Source>(object: &K, context: &Arc<Context>) -> Result<(), St
         origin: origin.clone(),
     };
     kept::keep(content, object, &stored, kept).await;
-    if context.artifacts.put(source.clone(), Artifact { revision, tree: stored.tree, digest, origin }) {
+    let artifact = Artifact { revision, tree: stored.tree, digest, origin };
+    if context.artifacts.put(source.clone(), artifact, generation) {
         context.wake_users_of(&source);
     }
     Ok(())

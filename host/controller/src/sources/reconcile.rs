@@ -167,7 +167,7 @@ impl<K: Fetch> Run<'_, K> {
         let recalled = tokio::task::spawn_blocking(move || object.recall(&context));
         let Recalled { artifact, generation } = recalled.await.ok().flatten()?;
         tracing::info!(source = %self.source, revision = %artifact.revision, "took up the revision that was fetched last");
-        self.context.artifacts.put(self.source.clone(), artifact);
+        self.context.artifacts.put(self.source.clone(), artifact, generation);
         self.context.wake_users_of(&self.source);
         Some(generation)
     }
@@ -187,7 +187,8 @@ impl<K: Fetch> Run<'_, K> {
     }
 
     fn hand_over(&self, fetched: &Fetched) {
-        if self.context.artifacts.put(self.source.clone(), fetched.artifact.clone()) {
+        let generation = self.object.meta().generation;
+        if self.context.artifacts.put(self.source.clone(), fetched.artifact.clone(), generation) {
             self.context.wake_users_of(&self.source);
         }
     }

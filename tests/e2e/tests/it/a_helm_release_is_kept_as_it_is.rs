@@ -1,6 +1,7 @@
+use plumb_test_support::cluster::condition;
 use serde_json::{Value, json};
 
-use crate::releases::{CHART, SETTINGS, VALUES, release, released, scene, wait_for};
+use crate::releases::{CHART, SETTINGS, VALUES, release, released, scene, wait_for, wait_released};
 use crate::scene::Scene;
 
 #[tokio::test]
@@ -40,6 +41,42 @@ async fn what_is_deleted_comes_back_and_fields_do_where_the_spec_says_so() -> an
     scene.wait(&settings, "the field is put back", |live| live["data"]["key"] == "one").await?;
     scene.cluster.edit(&settings, &json!({"data": {"key": "again"}})).await?;
     scene.wait(&settings, "the field is put back at once", |live| live["data"]["key"] == "one").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn and_its_helm_chart_as_it_was_made() -> anyhow::Result<()> {
+    let other = "apiVersion: v2\nname: other\nversion: 9.0.0\n";
+    let scene = scene("helm-chart-edited", &[("charts/other/Chart.yaml", other)]).await?;
+    let web = release(&scene, "web", json!({}));
+    let found = released(&scene, &web, 1).await?;
+    let name = format!("{}-web", scene.namespace);
+    let chart = scene.object("source.toolkit.fluxcd.io/v1", "HelmChart", &name);
+    // The interval is an hour: only the watch can tell.
+    scene.cluster.edit(&chart, &json!({"spec": {"chart": "./charts/other"}})).await?;
+    let is_back = |object: &Value| {
+        object["spec"]["chart"] == "./charts/web"
+            && object["status"]["observedGeneration"] == object["metadata"]["generation"]
+            && plumb_test_support::cluster::is_ready(object)
+    };
+    scene.wait(&chart, "it is put back, and fetched", is_back).await?;
+    let after = wait_released(&scene, &web, 1).await?;
+    assert_eq!(after["status"]["history"], found["status"]["history"], "the other chart was not released");
+    scene.cluster.delete(&chart).await?;
+    scene.wait(&chart, "it is made again", is_back).await?;
+
+    // A chart that cannot be had is told, and nothing is released meanwhile.
+    let source = json!({"kind": "GitRepository", "name": "source"});
+    let missing =
+        json!({"spec": {"chart": "./charts/none", "sourceRef": source, "reconcileStrategy": "Revision"}});
+    scene.cluster.edit(&web, &json!({"spec": {"chart": missing, "values": {"key": "two"}}})).await?;
+    let told = |object: &Value| {
+        let (_, reason, message) = condition(object, "Ready").unwrap_or_default();
+        reason == "SourceNotReady" && message.contains("there is no chart at \"./charts/none\"")
+    };
+    scene.wait(&web, "it says why", told).await?;
+    let settings = scene.cluster.get(&scene.config_map("web-settings")).await?.unwrap_or_default();
+    assert_eq!(settings["data"]["key"], "one");
     Ok(())
 }
 

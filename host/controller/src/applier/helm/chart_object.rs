@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use plumb_api::{HelmChart, HelmChartTemplate, HelmRelease, Object, Reason};
-use plumb_apply::RELEASE_FIELD_MANAGER;
+use plumb_api::{ConditionType, HelmChart, HelmChartTemplate, HelmRelease, Object, Reason, conditions};
+use plumb_apply::{Digest, RELEASE_FIELD_MANAGER};
 use serde_json::{Map, Value, json};
 
 use super::Turn;
@@ -13,7 +14,29 @@ use crate::applier::failure::{Failure, Retry};
 use crate::status::{bounded, said};
 use crate::{Key, Tenancy};
 
-/// Creates, updates or deletes the HelmChart, as the spec says. What is as it should be costs no request.
+/// The HelmChart as it is to be, once it was like that.
+#[derive(Debug)]
+pub(super) struct Applied {
+    digest: Digest,
+    uid: Option<String>,
+    /// What the API server counted it as: a higher one is a change by somebody else.
+    generation: Option<i64>,
+}
+
+impl Applied {
+    fn new(digest: Digest, meta: ObjectMeta) -> Self {
+        Self { digest, uid: meta.uid, generation: meta.generation }
+    }
+
+    /// Whether nobody has changed it since. The watch may lag behind, which does not matter: an earlier generation is no change.
+    fn is_kept(&self, live: &HelmChart, wanted: &Object) -> bool {
+        live.metadata.uid == self.uid
+            && live.metadata.generation <= self.generation
+            && has_metadata(live, wanted)
+    }
+}
+
+/// Creates, updates or deletes the HelmChart, as the spec says, and puts back what others have changed in it. What is as it should be costs no request.
 pub(super) async fn keep(run: &mut Turn<'_>, release: &HelmRelease) -> Result<(), Failure> {
     let wanted = release.spec.chart.as_ref().map(|template| (key(release, template), template));
     let name = wanted.as_ref().map(|(key, _)| key.to_string());
@@ -24,20 +47,48 @@ pub(super) async fn keep(run: &mut Turn<'_>, release: &HelmRelease) -> Result<()
     allow(run, &key)?;
     let object = helm_chart(release, template, &key)?;
     let digest = plumb_apply::desired_digest(&object);
-    let live = run.context.sources.helm_chart(&key);
-    // After a restart nothing is remembered, and the watch knows it.
-    if live.is_some_and(|live| run.memory.own.helm_chart == Some(digest) || is_as_wanted(&live, &object)) {
-        run.memory.own.helm_chart = Some(digest);
-        run.status.helm_chart = name;
-        return Ok(());
+    if let Some(live) = run.context.sources.helm_chart(&key) {
+        let applied = run.memory.own.helm_chart.as_ref().filter(|applied| applied.digest == digest);
+        if applied.is_some_and(|applied| applied.is_kept(&live, &object)) {
+            return Ok(());
+        }
+        // After a restart nothing is remembered, and the watch knows it.
+        if is_as_wanted(&live, &object) {
+            run.memory.own.helm_chart = Some(Applied::new(digest, live.metadata.clone()));
+            run.status.helm_chart = name;
+            return Ok(());
+        }
     }
     let api = charts(run, &key.namespace);
     let params = PatchParams::apply(RELEASE_FIELD_MANAGER).force();
     let applied = bounded(api.patch(&key.name, &params, &Patch::Apply(object.fields()))).await;
-    applied.map_err(|error| failed(&format!("could not apply HelmChart '{key}'"), &error))?;
-    run.memory.own.helm_chart = Some(digest);
+    let applied = applied.map_err(|error| failed(&format!("could not apply HelmChart '{key}'"), &error))?;
+    run.memory.own.helm_chart = Some(Applied::new(digest, applied.metadata));
     run.status.helm_chart = name;
     Ok(())
+}
+
+/// Fails until there is an artifact of the HelmChart as it was applied: that of an earlier one may be another chart. A HelmChart that somebody has
+/// suspended serves what it has.
+pub(super) fn await_artifact(run: &Turn<'_>) -> Result<(), Failure> {
+    let Some(applied) = &run.memory.own.helm_chart else { return Ok(()) };
+    let source = run.object.source();
+    let there = run.context.sources.helm_chart(&source.key);
+    let is_suspended = there.as_ref().is_some_and(|there| there.spec.suspend);
+    // Another controller says in the status what its artifact was made for, and takes that back while it makes another.
+    if is_suspended
+        || !run.context.fetches(source.kind)
+        || run.context.artifacts.made_for(&source) >= applied.generation
+    {
+        return Ok(());
+    }
+    let status = there.as_ref().and_then(|there| there.status.as_ref());
+    let ready = status.and_then(|status| conditions::find(&status.conditions, ConditionType::Ready));
+    let why = match ready {
+        Some(ready) if ready.status == "False" => ready.message.clone(),
+        _ => "it was not fetched yet as it is now".to_owned(),
+    };
+    Err(Failure::new(Reason::SourceNotReady, Retry::Source, format!("{source} is not ready: {why}")))
 }
 
 /// Deletes the HelmChart that was made, if there is one.
@@ -125,16 +176,19 @@ fn helm_chart(release: &HelmRelease, template: &HelmChartTemplate, key: &Key) ->
 
 /// Whether a HelmChart has what would be applied, and nothing else in its spec.
 fn is_as_wanted(live: &HelmChart, wanted: &Object) -> bool {
-    let Ok(wanted) = serde_json::from_value::<HelmChart>(Value::Object(wanted.fields().clone())) else {
+    let Ok(wanted_chart) = serde_json::from_value::<HelmChart>(Value::Object(wanted.fields().clone())) else {
         return false;
     };
-    let has = |live: Option<&BTreeMap<String, String>>, wanted: Option<&BTreeMap<String, String>>| {
-        let mut wanted = wanted.into_iter().flatten();
-        wanted.all(|(key, value)| live.is_some_and(|live| live.get(key) == Some(value)))
+    live.spec == wanted_chart.spec && has_metadata(live, wanted)
+}
+
+/// Whether a HelmChart has the labels and annotations that would be applied. Others may have added more.
+fn has_metadata(live: &HelmChart, wanted: &Object) -> bool {
+    let has = |field: &str, live: &BTreeMap<String, String>| {
+        let wanted = wanted.pointer(&format!("/metadata/{field}")).and_then(Value::as_object);
+        wanted.into_iter().flatten().all(|(key, value)| live.get(key).map(String::as_str) == value.as_str())
     };
-    live.spec == wanted.spec
-        && has(live.metadata.labels.as_ref(), wanted.metadata.labels.as_ref())
-        && has(live.metadata.annotations.as_ref(), wanted.metadata.annotations.as_ref())
+    has("labels", live.labels()) && has("annotations", live.annotations())
 }
 
 fn failed(what: &str, error: &kube::Error) -> Failure {
@@ -171,5 +225,33 @@ mod tests {
         let wanted = Object::new(object(&json!({}), &json!({"a": "b"}))).unwrap();
         let live: HelmChart = serde_json::from_value(object(&more, &labels)).unwrap();
         assert_eq!(is_as_wanted(&live, &wanted), expected);
+    }
+
+    fn chart(uid: &str, generation: i64, labels: Value) -> Value {
+        json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmChart",
+            "metadata": {"name": "shop-web", "namespace": "shop", "uid": uid, "generation": generation, "labels": labels},
+            "spec": {"chart": "web", "interval": "5m", "sourceRef": {"kind": "HelmRepository", "name": "charts"}},
+        })
+    }
+
+    #[rstest]
+    #[case::as_applied("1", 2, json!({"team": "shop", "more": "x"}), true)]
+    #[case::not_seen_yet("1", 1, json!({"team": "shop"}), true)]
+    #[case::its_spec_was_changed("1", 3, json!({"team": "shop"}), false)]
+    #[case::another_of_the_same_name("2", 1, json!({"team": "shop"}), false)]
+    #[case::a_label_was_changed("1", 2, json!({"team": "other"}), false)]
+    #[case::a_label_was_removed("1", 2, json!({}), false)]
+    fn what_others_change_is_noticed(
+        #[case] uid: &str,
+        #[case] generation: i64,
+        #[case] labels: Value,
+        #[case] expected: bool,
+    ) {
+        let wanted = Object::new(chart("", 0, json!({"team": "shop"}))).unwrap();
+        let digest = plumb_apply::desired_digest(&wanted);
+        let applied = Applied { digest, uid: Some("1".to_owned()), generation: Some(2) };
+        let live: HelmChart = serde_json::from_value(chart(uid, generation, labels)).unwrap();
+        assert_eq!(applied.is_kept(&live, &wanted), expected);
     }
 }

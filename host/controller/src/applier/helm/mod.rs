@@ -55,7 +55,7 @@ type Turn<'a> = Run<'a, HelmReleaseStatus>;
 #[derive(Default)]
 pub(crate) struct Remembered {
     /// The HelmChart as it was applied.
-    helm_chart: Option<plumb_apply::Digest>,
+    helm_chart: Option<chart_object::Applied>,
     /// The chart, and the artifact that it is of.
     chart: Option<(String, Arc<Chart>)>,
     /// The newest record and its objects.
@@ -156,6 +156,7 @@ impl Turn<'_> {
             if self.spec.suspend {
                 return Ok(End::Kept);
             }
+            chart_object::await_artifact(self)?;
         }
         let annotation = |name| self.object.annotation(name).map(String::as_str);
         let (requested, force, reset) =
@@ -206,6 +207,7 @@ impl Turn<'_> {
         let checks = judging::checks(self, &actor, &expressions).await;
         if self.memory.own.ongoing.is_none() {
             self.await_dependencies(&actor, &expressions, &checks, "").await?;
+            chart_object::await_artifact(self)?;
         }
         let artifact = self.artifact()?;
         let revision = artifact.revision.to_string();
