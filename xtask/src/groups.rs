@@ -145,6 +145,7 @@ impl Runner<'_> {
         let target = self.checkout.root().join("target");
         test.env("PLUMB_TEST_SERVERS", target.join("servers"));
         test.env("PLUMB_TEST_SOPS", target.join("sops"));
+        test.env("PLUMB_TEST_HELM", target.join("helm"));
         test.env("PLUMB_TEST_SEALED_SECRETS", target.join("sealed-secrets"));
     }
 

@@ -1,4 +1,4 @@
-//! What tests have of others, as programs in Go: the servers that they fetch from (real ones, in one program), SOPS itself, and the code of Sealed Secrets.
+//! What tests have of others, as programs in Go: the servers that they fetch from (real ones, in one program), SOPS and Helm themselves, and the code of Sealed Secrets.
 
 use std::process::Command;
 
@@ -21,7 +21,7 @@ struct Program {
     what_for: &'static str,
 }
 
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 6] = [
     Program { module: "servers", package: ".", target: "servers", what_for: "which tests fetch from" },
     Program {
         module: "sops",
@@ -40,6 +40,18 @@ const PROGRAMS: [Program; 4] = [
         package: ".",
         target: "sealed-secrets",
         what_for: "which tests seal with",
+    },
+    Program {
+        module: "helm",
+        package: "helm.sh/helm/v4/cmd/helm",
+        target: "helm/helm",
+        what_for: "which tests look at releases with",
+    },
+    Program {
+        module: "helm",
+        package: "helm.sh/helm/v3/cmd/helm",
+        target: "helm/helm3",
+        what_for: "whose releases tests take over",
     },
 ];
 

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod controller;
 mod git_repo;
 mod git_server;
+pub mod helm;
 mod proxy_server;
 pub mod sealed_secrets;
 mod servers;

@@ -1,3 +1,4 @@
+use crate::releases;
 use crate::scene::{Scene, config_map};
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -35,6 +36,35 @@ async fn objects_are_applied_to_the_other_cluster_and_drift_is_seen_there() -> a
 
     scene.cluster.delete(&apps).await?;
     scene.cluster.wait_gone(&scene.config_map("a")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_release_is_made_in_the_other_cluster_and_kept_there() -> anyhow::Result<()> {
+    let hook = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: prepare\n  annotations: {helm.sh/hook: pre-install}\n";
+    let scene = releases::scene("remote-release", &[("charts/web/templates/hook.yaml", hook)]).await?;
+    let spec = json!({"kubeConfig": {"secretRef": {"name": "far"}}, "values": {"key": "two"}});
+    let web = releases::release(&scene, "web", spec);
+    scene.cluster.apply(&web).await?;
+    let message = scene.wait_condition(&web, "False", "ReconciliationFailed").await?;
+    let expected = format!("the cluster cannot be reached: Secret '{}/far' does not exist", scene.namespace);
+    assert_eq!(message, expected);
+
+    scene.cluster.apply(&kubeconfig_secret(&scene, &kubeconfig(&scene)?)).await?;
+    releases::wait_released(&scene, &web, 1).await?;
+    assert_eq!(releases::status_of(&scene, "web", 1).await?.as_deref(), Some("deployed"));
+    assert!(scene.cluster.get(&scene.config_map("prepare")).await?.is_some(), "hooks are run there");
+    let settings = scene.config_map("web-settings");
+    scene.cluster.delete(&settings).await?;
+    scene.wait(&settings, "it is created again", |object| object["data"]["key"] == "two").await?;
+    scene.cluster.edit(&web, &json!({"spec": {"values": {"key": "three"}}})).await?;
+    releases::wait_released(&scene, &web, 2).await?;
+    scene.wait(&settings, "it is upgraded", |object| object["data"]["key"] == "three").await?;
+
+    scene.cluster.delete(&web).await?;
+    scene.cluster.wait_gone(&web).await?;
+    scene.cluster.wait_gone(&settings).await?;
+    assert_eq!(releases::status_of(&scene, "web", 2).await?, None);
     Ok(())
 }
 

@@ -72,6 +72,7 @@ mod secrets_are_decrypted;
 mod sources_of_other_controllers_are_used;
 mod tenants_are_locked_in;
 mod tenants_share_the_controller;
+mod the_helm_command_knows_our_releases;
 mod the_notification_controller_is_told;
 mod two_kustomizations_that_claim_one_object;
 mod variables_are_put_in;
