@@ -1,4 +1,4 @@
-use plumb_test_support::cluster::is_ready;
+use plumb_test_support::cluster::{condition, is_ready};
 use serde_json::{Value, json};
 
 use crate::plugin_shop::{Shop, Signer, policy, signed_by};
@@ -36,8 +36,13 @@ async fn a_signed_one_of_a_registry_for_as_long_as_it_is_verified() -> anyhow::R
     assert!(is_there(&scene).await?);
 
     scene.cluster.apply(&eve.secret(&scene, "keys")).await?;
-    let told = scene.wait_condition(&apps, "False", "PluginNotReady").await?;
-    assert!(told.contains("is not ready"), "{told}");
+    // First of all that it is loaded anew.
+    let is_refused = |object: &Value| {
+        condition(object, "Ready").is_some_and(|(status, reason, message)| {
+            (status, reason) == ("False", "PluginNotReady") && message.contains("is not ready")
+        })
+    };
+    scene.wait(&apps, "the plugin is no longer trusted", is_refused).await?;
     assert!(is_there(&scene).await?, "what was applied stays");
     scene.cluster.apply(&ada.secret(&scene, "keys")).await?;
     scene.wait(&apps, "the plugin is trusted again", is_ready).await?;
