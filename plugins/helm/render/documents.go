@@ -159,8 +159,32 @@ func take[T any](object map[string]any, name string, into *T) bool {
 	return ok
 }
 
+// deepest is how deep brackets may nest in a document that is read here. Deeper ones need more of the stack than there is beside what this program does
+// with them, so they are left to Helm.
+const deepest = 1000
+
+// isDeep counts brackets wherever they are: of a text that has many, Helm makes the same.
+func isDeep(text string) bool {
+	depth := 0
+	for i := range len(text) {
+		switch text[i] {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth--
+		}
+		if depth > deepest {
+			return true
+		}
+	}
+	return false
+}
+
 // readDocument is a document as it is in JSON; false if it is no YAML, or nothing that can be in JSON.
 func readDocument(text string) (any, bool) {
+	if isDeep(text) {
+		return nil, false
+	}
 	var value any
 	if err := yamlv2.Unmarshal([]byte(text), &value); err != nil {
 		return nil, false
