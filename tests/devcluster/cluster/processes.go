@@ -75,6 +75,9 @@ func controllerManager(dir Directory) Process {
 		"--secure-port=0",
 		// A busy machine must not make the fake node look dead.
 		"--node-monitor-grace-period=1h",
+		// By default it may send 20 requests a second for each kind: 5 Deployments, which is what everybody who waits for them would be measured by.
+		"--kube-api-qps=1000",
+		"--kube-api-burst=2000",
 	}}
 }
 
