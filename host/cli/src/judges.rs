@@ -14,7 +14,7 @@ use plumb_api::{
 use plumb_apply::{Health, health};
 use plumb_cel::HealthExpressions;
 use plumb_health::{Check, Checker, Checks, Choice};
-use plumb_pipeline::{Builtins, Spec, load_file};
+use plumb_pipeline::{Builtins, Spec};
 use plumb_plugin::Limits;
 use serde::Deserialize as _;
 
@@ -70,7 +70,7 @@ impl Judges {
         };
         if let Some(builtins) = &judges.builtins {
             for (name, file) in &plugins.given {
-                judges.given.insert(name.clone(), load_file(builtins.host(), name, file)?);
+                judges.given.insert(name.clone(), builtins.host().open(name, file)?);
             }
         }
         Ok(Arc::new(judges))

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use clap::Args;
 use plumb_api::{Capability, ClusterReadGrant, GrantedNamespaces, Object, Plugin, PluginLimits, Sensitive};
 use plumb_apply::{label_selector, labels_match};
-use plumb_pipeline::{Builtins, Code, KRM, PluginName, Plugins, Provided, StepSpec, Unavailable, load_file};
+use plumb_pipeline::{Builtins, Code, KRM, PluginName, Plugins, Provided, StepSpec, Unavailable};
 use plumb_plugin::{
     Clock, ClusterReader, Grants, HttpClient, HttpError, HttpRequest, HttpResponse, ObjectKind, Random,
     ReadError, Secrets, SystemClock, SystemRandom,
@@ -95,7 +95,7 @@ impl<'a> Workbench<'a> {
         let declared = self.declared.iter().find(|plugin| plugin.metadata.name.as_deref() == Some(name));
         let limits = declared.map(|plugin| plugin.spec.limits.clone()).unwrap_or_default();
         if let Some((_, file)) = self.files.iter().find(|(given, _)| given == name) {
-            let plugin = load_file(self.builtins.host(), name, file);
+            let plugin = self.builtins.host().open(name, file);
             let plugin = plugin.map_err(|error| Unavailable::Refused(said(&error)))?;
             return Ok((Code::Plugin(plugin), limits));
         }

@@ -96,7 +96,7 @@ impl Builtins {
             return Ok(plugin.clone());
         }
         let path = self.path(name);
-        let plugin = load_file(&self.host, name, &path).map_err(|source| BuiltinError::Load {
+        let plugin = self.host.open(name, &path).map_err(|source| BuiltinError::Load {
             name: name.to_owned(),
             path,
             source,
@@ -137,13 +137,4 @@ impl Builtins {
         self.loaded.lock().insert(name.to_owned(), plugin.clone());
         Ok(plugin)
     }
-}
-
-/// Loads a plugin from a file, of whichever world it is made for.
-///
-/// # Errors
-///
-/// When it is no plugin.
-pub fn load_file(host: &Host, name: &str, path: &Path) -> Result<Plugin, LoadError> {
-    host.load(name, &host.read(name, path)?)
 }

@@ -22,7 +22,7 @@ mod values;
 mod variables;
 mod withheld;
 
-pub use builtin::{BuiltinError, Builtins, asks_when_needed, load_file};
+pub use builtin::{BuiltinError, Builtins, asks_when_needed};
 pub use cache::CacheLimits;
 pub use engine::{Engine, Origin, Rendered, Request, Runs, Step};
 pub use error::{RenderError, StepFinding};

@@ -86,18 +86,6 @@ impl<'a> Content<'a> {
     }
 }
 
-/// The bytes of a file, no more than `limit`.
-pub(crate) fn read(name: &str, path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
-    let mut bytes = Vec::new();
-    // One more than the limit, so that what is over it is noticed.
-    let read = File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
-    match read {
-        Ok(_) if bytes.len() as u64 > limit => Err(LoadError::TooLarge { name: name.to_owned(), limit }),
-        Ok(_) => Ok(bytes),
-        Err(source) => Err(unreadable(name, path, source)),
-    }
-}
-
 fn unreadable(name: &str, path: &Path, source: io::Error) -> LoadError {
     LoadError::Read { name: name.to_owned(), path: path.to_owned(), source }
 }

@@ -21,7 +21,7 @@ use crate::content::Content;
 use crate::function::Linkers;
 use crate::running::Running;
 use crate::state::State;
-use crate::{Inspection, Limits, LoadError, Plugin, World, content, engine, inspection};
+use crate::{Inspection, Limits, LoadError, Plugin, World, engine, inspection};
 
 /// How a host is set up. The default keeps nothing on disk.
 #[derive(Clone, Debug)]
@@ -154,27 +154,28 @@ impl Host {
     /// Loads a plugin from a file that holds a component, or a program for WASI. `name` is what logs and errors call it. Of a plugin that
     /// was compiled before, nothing but its digest is computed.
     pub fn load_file(&self, name: &str, path: &Path, world: World) -> Result<Plugin, LoadError> {
-        self.load_content(name, Content::of_file(name, path, self.0.component_bytes)?, world)
+        self.plugin(name, self.file(name, path)?, Some(world))
     }
 
-    /// The bytes of a plugin, no more than [`HostConfig::component_bytes`].
-    pub fn read(&self, name: &str, path: &Path) -> Result<Vec<u8>, LoadError> {
-        content::read(name, path, self.0.component_bytes)
-    }
-
-    /// Loads a plugin in the only world that it is made for.
-    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Plugin, LoadError> {
-        self.load_bytes(name, bytes, self.detect(name, bytes)?)
+    /// Loads a plugin from a file, as [`Self::load_file`], in the only world that it is made for.
+    pub fn open(&self, name: &str, path: &Path) -> Result<Plugin, LoadError> {
+        self.plugin(name, self.file(name, path)?, None)
     }
 
     /// Loads a plugin from its bytes. The same bytes are compiled once, however often and from however many threads they are loaded.
     pub fn load_bytes(&self, name: &str, bytes: &[u8], world: World) -> Result<Plugin, LoadError> {
-        self.load_content(name, self.content(name, bytes)?, world)
+        self.plugin(name, self.content(name, bytes)?, Some(world))
     }
 
-    fn load_content(&self, name: &str, content: Content<'_>, world: World) -> Result<Plugin, LoadError> {
+    /// Loads a plugin from its bytes, as [`Self::load_bytes`], in the only world that it is made for.
+    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Plugin, LoadError> {
+        self.plugin(name, self.content(name, bytes)?, None)
+    }
+
+    fn plugin(&self, name: &str, content: Content<'_>, world: Option<World>) -> Result<Plugin, LoadError> {
         let digest = content.digest();
         let compiled = self.compiled(name, content)?;
+        let world = world.map_or_else(|| only_world(name, &compiled.names(&self.0.engine)), Ok)?;
         Plugin::new(Arc::clone(&self.0), name, digest, &compiled, world)
     }
 
@@ -204,6 +205,10 @@ impl Host {
             digest: format!("sha256:{}", hex::encode(digest)),
             producers: inspection::producers(bytes),
         })
+    }
+
+    fn file(&self, name: &str, path: &Path) -> Result<Content<'static>, LoadError> {
+        Content::of_file(name, path, self.0.component_bytes)
     }
 
     fn content<'a>(&self, name: &str, bytes: &'a [u8]) -> Result<Content<'a>, LoadError> {

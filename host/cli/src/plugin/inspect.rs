@@ -103,7 +103,7 @@ fn describe(component: &[u8]) -> anyhow::Result<()> {
     for export in &told.exports {
         row("exports", export)?;
     }
-    row("world", &runner::load_bytes(&host, "it", component)?.world().to_string())?;
+    row("world", &host.load("it", component)?.world().to_string())?;
     let wants: Vec<_> = told.wants.iter().map(|capability| capability.name()).collect();
     match wants[..] {
         [] => row("wants", "nothing: it is a pure function"),

@@ -48,7 +48,7 @@ impl Push {
             None => of_project(&self.directory)?,
         };
         let host = runner::host()?;
-        runner::load_bytes(&host, "it", &component)?;
+        host.load("it", &component)?;
         let config = config(&host.inspect("it", &component)?)?;
         let layer = ImageLayer::new(component, WASM_LAYER.to_owned(), None);
         let (repository, digest) = self.connection.run(&self.to, async |registry| {

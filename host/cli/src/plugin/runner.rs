@@ -17,14 +17,8 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The plugin in a file.
+/// The plugin in a file, in the one world that it is made for.
 pub(super) fn load(host: &Host, path: &Path) -> anyhow::Result<Plugin> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    load_bytes(host, &name, &read(path)?)
-}
-
-/// The plugin in these bytes, in the one world that it is made for.
-pub(super) fn load_bytes(host: &Host, name: &str, bytes: &[u8]) -> anyhow::Result<Plugin> {
-    let world = host.detect(name, bytes)?;
-    Ok(host.load_bytes(name, bytes, world)?)
+    Ok(host.open(&name, path)?)
 }

@@ -40,7 +40,7 @@ impl Build {
             Language::Js => js::build(&project),
             Language::Python => python::build(&project),
         }?;
-        let plugin = runner::load_bytes(&runner::host()?, &project.manifest.name, &component)?;
+        let plugin = runner::host()?.load(&project.manifest.name, &component)?;
         write(&out, &component)?;
         output::line(format_args!(
             "{}: a {} of {}, {}",
