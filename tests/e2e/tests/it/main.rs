@@ -10,6 +10,7 @@ mod servers;
 
 mod a_broken_or_empty_render_prunes_nothing;
 mod a_bucket_is_applied;
+mod a_chart_looks_things_up_when_it_is_released;
 mod a_commit_is_applied;
 mod a_deletion_that_hangs_names_what_holds_it;
 mod a_failed_attempt_is_made_again_when_anything_changes;
