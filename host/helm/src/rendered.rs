@@ -86,7 +86,7 @@ impl RenderedRelease {
         taken(self.objects.iter().map(|object| &object.object))
     }
 
-    /// The definitions of the chart's `crds` directory. The helm plugin refuses a chart that has anything else there.
+    /// The definitions of the chart's `crds` directory. Anything else there is left out, as the helm plugin does with a warning.
     pub fn definitions(&self) -> Result<Vec<Object>, NotAManifest> {
         let mut objects = taken(self.crds.iter().flat_map(|file| &file.objects))?;
         objects.retain(is_definition);

@@ -22,7 +22,7 @@ type Host interface {
 	List(apiVersion, kind, namespace string) ([]string, error)
 }
 
-// warnings is what Helm writes to its log while it renders: what the author of the files should change, though it works.
+// warnings is what the author of the files should change, though it works: what Helm writes to its log while it renders, and what is left out.
 type warnings struct{ texts []string }
 
 // Write takes what Helm prints with the package log.

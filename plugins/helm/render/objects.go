@@ -117,7 +117,8 @@ func texts[T ~string](values []T) []string {
 	return out
 }
 
-// decodeCRDs reads a file of crds/. Helm applies whatever is in there once and never again; so nothing but definitions may be in it.
+// decodeCRDs reads a file of crds/. What is no definition is left out with a warning, as Flux does: Helm creates it once, and neither updates nor
+// deletes it.
 func (r *renderer) decodeCRDs(name, source, text string) (crd, []*Error) {
 	out := crd{Name: name, Source: source, Manifest: text, Objects: []any{}}
 	var failed []*Error
@@ -128,12 +129,8 @@ func (r *renderer) decodeCRDs(name, source, text string) (crd, []*Error) {
 			continue
 		}
 		for _, object := range objects {
-			if id := identify(object); id.kind != "CustomResourceDefinition" {
-				failed = append(failed, &Error{
-					File:    r.chart.templateFile(source),
-					Message: fmt.Sprintf("%s has a %s %q; a file of crds/ may have nothing but CustomResourceDefinitions", source, id.kind, id.name),
-					Hint:    "Move it to templates/.",
-				})
+			if id := identify(object); !id.isDefinition() {
+				r.warnings.add(fmt.Sprintf("the %s %q of %s is left out: crds/ is for CustomResourceDefinitions; it belongs to templates/", id.kind, id.name, source))
 				continue
 			}
 			out.Objects = append(out.Objects, object)
@@ -193,6 +190,10 @@ func identify(value any) (id identity) {
 	metadata, _ := object["metadata"].(map[string]any)
 	id.name, _ = metadata["name"].(string)
 	return id
+}
+
+func (id identity) isDefinition() bool {
+	return id.kind == "CustomResourceDefinition" && strings.HasPrefix(id.apiVersion, "apiextensions.k8s.io/")
 }
 
 func (id identity) String() string {

@@ -56,7 +56,7 @@ func Render(tree treefs.Tree, host Host, parameters string) (result Result, fail
 	if len(failed) > 0 {
 		return Result{}, failed
 	}
-	r := renderer{Parameters: p, chart: c, user: values, functions: functions{host: host}, documents: documents{}}
+	r := renderer{Parameters: p, chart: c, user: values, functions: functions{host: host}, documents: documents{}, warnings: &w}
 	objects, failed := r.render()
 	return Result{Objects: objects, Warnings: w.texts}, failed
 }
@@ -69,6 +69,7 @@ type renderer struct {
 	user, coalesced map[string]any
 	functions       functions
 	documents       documents
+	warnings        *warnings
 }
 
 // rendered is what Helm makes of a chart.

@@ -132,6 +132,46 @@ func TestWarningsOfHelmAreTold(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoDefinitionInCRDsIsLeftOutAndTold(t *testing.T) {
+	const definition = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: c}\n"
+	const other = "apiVersion: example.com/v1\nkind: CustomResourceDefinition\nmetadata: {name: o}\n"
+	const list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {password: hunter2}}\n"
+	files := web(configMap, treefs.Memory{"web/crds/a.yaml": configMap + "---\n" + definition + "---\n" + other + "---\n" + list})
+	left := []string{
+		`the ConfigMap "a" of web/crds/a.yaml is left out: crds/ is for CustomResourceDefinitions; it belongs to templates/`,
+		`the CustomResourceDefinition "o" of web/crds/a.yaml is left out: crds/ is for CustomResourceDefinitions; it belongs to templates/`,
+		`the Secret "s" of web/crds/a.yaml is left out: crds/ is for CustomResourceDefinitions; it belongs to templates/`,
+	}
+	for parameters, c := range map[string]struct {
+		objects  int
+		warnings []string
+	}{
+		`{"path": "web"}`:                       {2, left},
+		`{"path": "web", "as": "release"}`:      {1, left},
+		`{"path": "web", "includeCRDs": false}`: {1, nil},
+	} {
+		result, failed := Render(files, noHost{}, parameters)
+		if len(failed) > 0 || len(result.Objects) != c.objects || !slices.Equal(result.Warnings, c.warnings) {
+			t.Errorf("%s: got %v, %q, %v", parameters, result.Objects, result.Warnings, failed)
+		}
+		if parameters != `{"path": "web", "as": "release"}` {
+			continue
+		}
+		var release struct {
+			CRDs []struct {
+				Manifest string
+				Objects  []any
+			}
+		}
+		if err := json.Unmarshal([]byte(result.Objects[0]), &release); err != nil {
+			t.Fatal(err)
+		}
+		if crds := release.CRDs; len(crds) != 1 || len(crds[0].Objects) != 1 || identify(crds[0].Objects[0]).name != "c" {
+			t.Errorf("got %v", release)
+		}
+	}
+}
+
 func TestEveryDocumentThatIsNoObjectIsTold(t *testing.T) {
 	files := web("apiVersion: v1\nmetadata: {name: a}\n---\n"+configMap+"---\nkind: Secret\nmetadata: {}\n", treefs.Memory{
 		"web/templates/b.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {}\n",
@@ -171,7 +211,6 @@ func TestErrorsNameFileAndLine(t *testing.T) {
 		"no values file":     {web("", nil), `{"path": "web", "valuesFiles": ["v.yaml"]}`, NotFound, `v.yaml: the values file "v.yaml" cannot be read: no such file or directory`},
 		"rendered":           {web(configMap+"a: b: c\n", nil), `{"path": "web"}`, InvalidInput, `web/templates/a.yaml: YAML parse error on web/templates/a.yaml: error converting YAML to JSON: yaml: line 4`},
 		"no random":          {web(configMap+"a: {{ uuidv4 }}\n", nil), `{"path": "web"}`, Denied, `web/templates/a.yaml:4: template: web/templates/a.yaml:4:6: executing "web/templates/a.yaml" at <uuidv4>: error calling uuidv4: the function uuidv4 needs randomness`},
-		"crds":               {web("", treefs.Memory{"web/crds/a.yaml": configMap}), `{"path": "web"}`, InvalidInput, `web/crds/a.yaml: web/crds/a.yaml has a ConfigMap "a"; a file of crds/ may have nothing but CustomResourceDefinitions`},
 		"secrets in schemas": {web("", treefs.Memory{"web/values.schema.json": `{"properties": {"a": {"pattern": "^x"}}}`}), `{"path": "web", "values": {"a": "hunter2"}}`, InvalidInput, "values don't meet the specifications of the schema(s) in the following chart(s):\nweb:\n- at '/a': '…' does not match"},
 		"secrets in tpl":     {web(`{{ tpl .Values.a . }}`, nil), `{"path": "web", "values": {"a": "hunter2 {{ .x.y }}"}}`, InvalidInput, `web/templates/a.yaml:1: template: web/templates/a.yaml:1:3: executing "web/templates/a.yaml" at <tpl .Values.a .>: error calling tpl: error during tpl function execution for "…"`},
 	} {

@@ -41,8 +41,7 @@ async fn what_changes_later_is_of_the_next_revision() -> anyhow::Result<()> {
 
     theirs["data"] = json!({"key": "second"});
     scene.cluster.apply(&theirs).await?;
-    let asked =
-        json!({"reconcile.fluxcd.io/requestedAt": "force", "reconcile.fluxcd.io/forceAt": "force"});
+    let asked = json!({"reconcile.fluxcd.io/requestedAt": "force", "reconcile.fluxcd.io/forceAt": "force"});
     scene.cluster.edit(&web, &json!({"metadata": {"annotations": asked}})).await?;
     wait_released(&scene, &web, 3).await?;
     assert_eq!(seen().await?["one"], "second");

@@ -176,3 +176,23 @@ async fn and_tells_once_what_has_no_effect() -> anyhow::Result<()> {
     assert!(notes[0].starts_with("spec.install.serverSideApply: false has no effect"), "{notes:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn and_tells_what_is_no_definition_in_its_crds() -> anyhow::Result<()> {
+    let mixed = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: misplaced}\n";
+    let scene = scene("helm-crds", &[("charts/web/crds/mixed.yaml", mixed)]).await?;
+    let definition = serde_json::to_string(&scene.widget_definition())?;
+    scene.push(&[("charts/web/crds/widget.json", &definition)]).await?;
+    let web = release(&scene, "web", json!({}));
+    released(&scene, &web, 1).await?;
+    assert!(scene.cluster.get(&scene.widget_definition()).await?.is_some());
+    assert!(scene.cluster.get(&scene.config_map("misplaced")).await?.is_none());
+    let events: Api<Event> = Api::namespaced(scene.cluster.client.clone(), &scene.namespace);
+    let events = events.list(&ListParams::default()).await?.items;
+    let told = events.iter().filter(|event| event.reason.as_deref() == Some("BuildWarning"));
+    let notes: Vec<&str> = told.filter_map(|event| event.note.as_deref()).collect();
+    let expected = "the ConfigMap \"misplaced\" of web/crds/mixed.yaml is left out: crds/ is for CustomResourceDefinitions; it belongs to templates/";
+    assert!(notes.len() == 1 && notes[0].contains(expected), "{notes:?}");
+    scene.cluster.delete(&scene.widget_definition()).await?;
+    Ok(())
+}

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use plumb_api::{HelmRelease, Object, Reason};
+use plumb_api::{HelmRelease, Reason};
 use plumb_helm::objects::Ownership;
 use plumb_helm::render::{File, Rendering};
 use plumb_helm::rendered::RenderedRelease;
 use plumb_helm::values::Values;
-use plumb_pipeline::{Builtins, Engine, Origin, Request, Step};
+use plumb_pipeline::{Builtins, Engine, Origin, Rendered, Request, Step};
 use plumb_plugin::{Call, Grants, Limits};
 use plumb_tree::{Memory, Tree, TreePath};
 use serde_json::{Value, json};
@@ -31,8 +31,13 @@ pub(super) struct Of {
     pub(super) is_upgrade: bool,
 }
 
-/// Renders a chart, and sends what comes out through the post-renderers: all of it where that may block, in one slot that the namespace has for it.
-pub(super) async fn render(run: &Turn<'_>, actor: &Arc<Actor>, of: Of) -> Result<RenderedRelease, Failure> {
+/// Renders a chart, and sends what comes out through the post-renderers: all of it where that may block, in one slot that the namespace has for it. What
+/// the plugins warn of is told.
+pub(super) async fn render(
+    run: &mut Turn<'_>,
+    actor: &Arc<Actor>,
+    of: Of,
+) -> Result<RenderedRelease, Failure> {
     let capabilities = capabilities(actor).await?;
     let grants = plugins::grants_of_releases(actor.clone());
     let (context, id, timeout) = (run.context.clone(), run.id.clone(), run.spec.timeout());
@@ -63,12 +68,23 @@ pub(super) async fn render(run: &Turn<'_>, actor: &Arc<Actor>, of: Of) -> Result
             revision: of.revision,
             is_upgrade: of.is_upgrade,
         };
-        let rendered = plugins.run("helm", &of.chart.tree, rendering.parameters(), grants)?;
-        rendering.finish(rendered, |files| plugins.kustomize(files)).map_err(|error| error.to_string())
+        let chart = plugins.run("helm", &of.chart.tree, rendering.parameters(), grants)?;
+        let mut warnings = chart.warnings;
+        let release = rendering.finish(chart.objects, |files| {
+            let built = plugins.kustomize(files)?;
+            warnings.extend(built.warnings);
+            Ok::<_, String>(built.objects)
+        });
+        Ok((release.map_err(|error| error.to_string())?, warnings))
     });
     let result = rendering.await.unwrap_or_else(|error| Err(format!("internal error: {error}")));
     run.context.metrics.rendered(result.as_ref().ok().map(|_| Origin::Plugins));
-    result.map_err(|error| Failure::new(Reason::BuildFailed, Retry::Interval, error))
+    let (release, warnings) =
+        result.map_err(|error| Failure::new(Reason::BuildFailed, Retry::Interval, error))?;
+    for warning in warnings {
+        run.warn_once("BuildWarning", warning).await;
+    }
+    Ok(release)
 }
 
 /// The plugins that make a release, and how they are run. All of it blocks.
@@ -81,7 +97,7 @@ struct Plugins<'a> {
 
 impl Plugins<'_> {
     /// Builds the root of a tree of just these files.
-    fn kustomize(&self, files: [File; 2]) -> Result<Vec<Object>, String> {
+    fn kustomize(&self, files: [File; 2]) -> Result<Rendered, String> {
         let mut tree = Memory::new();
         for File { path, text } in files {
             tree = tree.with_file(&TreePath::new(path).map_err(|error| error.to_string())?, text);
@@ -96,13 +112,12 @@ impl Plugins<'_> {
         tree: &Arc<dyn Tree>,
         parameters: Value,
         grants: Grants,
-    ) -> Result<Vec<Object>, String> {
+    ) -> Result<Rendered, String> {
         let plugin = self.builtins.renderer(name).map_err(|error| error.to_string())?;
         let step = Step { grants, ..Step::new(name, plugin, parameters) };
         let request = Request { scope: self.scope, tree, steps: &[step], call: self.call };
         // A revision is rendered once: what is kept would only take memory.
-        let rendered = self.engine.render_anew(&request).map_err(|error| error.to_string())?;
-        Ok(rendered.objects)
+        self.engine.render_anew(&request).map_err(|error| error.to_string())
     }
 }
 
