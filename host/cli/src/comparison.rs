@@ -25,7 +25,7 @@ const AT_ONCE: usize = 16;
 /// What one command asks the cluster.
 pub(crate) struct Comparison {
     client: Client,
-    kinds: Kinds,
+    kinds: Arc<Kinds>,
     /// The field manager that would apply.
     manager: &'static str,
 }
@@ -39,12 +39,30 @@ pub(crate) type Compared = (ObjectId, Result<Option<Sides>, String>);
 
 impl Comparison {
     pub(crate) fn new(client: Client) -> Self {
-        Self { kinds: Kinds::new(client.clone()), client, manager: FIELD_MANAGER }
+        Self { kinds: Arc::new(Kinds::new(client.clone())), client, manager: FIELD_MANAGER }
     }
 
     /// For objects of Helm releases.
     pub(crate) fn of_releases(client: Client) -> Self {
         Self { manager: RELEASE_FIELD_MANAGER, ..Self::new(client) }
+    }
+
+    /// The kinds of the cluster.
+    pub(crate) fn kinds(&self) -> &Arc<Kinds> {
+        &self.kinds
+    }
+
+    /// Those of the objects that do not exist yet. They are in no namespace.
+    pub(crate) async fn absent(&self, objects: Vec<Object>) -> anyhow::Result<Vec<Object>> {
+        let mut absent = Vec::new();
+        for object in objects {
+            let kind = self.kinds.resolve(&object.gvk(), Instant::now() + DISCOVERY).await?;
+            let there = self.api(&kind, None).get_opt(object.name()).await.map_err(cluster::plain);
+            if there.with_context(|| object.id().human())?.is_none() {
+                absent.push(object);
+            }
+        }
+        Ok(absent)
     }
 
     /// The objects as they would be sent: each in its namespace, by default in the given one.

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kube::api::Api;
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource};
-use plumb_api::{ApplierKind, HelmRelease, Inventory, Kustomization, Object, Owner, Pipeline};
+use plumb_api::{ApplierKind, CrdsPolicy, HelmRelease, Inventory, Kustomization, Object, Owner, Pipeline};
 use serde::de::DeserializeOwned;
 
 use crate::cluster::{self, Pace};
@@ -18,15 +18,18 @@ use crate::comparison::Comparison;
 use crate::difference;
 use crate::output::{self, Color};
 use crate::render::{Local, What};
+use crate::setting::Setting;
 
 /// Shows what would change in the cluster if these files were applied.
 ///
 /// The API server is asked, so defaults and webhooks are taken into account; nothing is changed. With --file, objects that
-/// would be pruned are shown as well. The values of Secrets are masked.
+/// would be pruned are shown as well. A HelmRelease is rendered for its next revision, as an upgrade where it is installed: its chart is
+/// told the version and the kinds of the cluster, and `lookup` reads what you may read. The values of Secrets are masked.
 ///
 /// Exits with 0 when nothing would change, with 1 when something would, with more than 1 on an error.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  plumb diff clusters/production\n  plumb diff -f apps.yaml")]
+#[command(after_help = "Examples:\n  plumb diff clusters/production\n  plumb diff -f apps.yaml\n  \
+                  plumb diff -f helmrelease.yaml --chart charts/web")]
 pub(crate) struct Diff {
     #[command(flatten)]
     what: What,
@@ -34,24 +37,53 @@ pub(crate) struct Diff {
 
 impl Diff {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let Local { objects, namespace, pruned_by, .. } = self.what.render()?;
-        let changed = cluster::block_on(async {
-            let client = cluster::client(Pace::Interactive).await?;
-            let comparison = match &pruned_by {
-                Some(owner) if owner.kind == ApplierKind::HelmRelease => {
-                    Comparison::of_releases(client.clone())
-                }
-                _ => Comparison::new(client.clone()),
-            };
-            let objects = comparison.place(objects, namespace.as_deref()).await?;
-            let mut changed = show_changed(&comparison, &objects).await?;
-            if let Some(owner) = &pruned_by {
-                changed |= show_pruned(client, &comparison, owner, &objects).await?;
+        let changed = match self.what.release()? {
+            Some(release) => cluster::block_on(self.of_release(&release))?,
+            None => {
+                let local = self.what.render()?;
+                cluster::block_on(of_objects(local))?
             }
-            Ok(changed)
-        })?;
+        };
         Ok(if changed { ExitCode::from(1) } else { ExitCode::SUCCESS })
     }
+
+    /// Asks the cluster first: what the release comes to decides how it is rendered.
+    async fn of_release(&self, release: &HelmRelease) -> anyhow::Result<bool> {
+        let client = cluster::client(Pace::Interactive).await?;
+        let comparison = Comparison::of_releases(client.clone());
+        let setting = Setting::of_cluster(&client, comparison.kinds(), release).await?;
+        // Rendering waits for plugins, and they for what they read of the cluster.
+        let made = tokio::task::block_in_place(|| self.what.released(release, &setting))?;
+        let definitions = match made.crds {
+            CrdsPolicy::Create => comparison.absent(made.definitions).await?,
+            CrdsPolicy::Skip | CrdsPolicy::CreateReplace => made.definitions,
+        };
+        let objects = [definitions, made.objects].concat();
+        show(client, &comparison, objects, Some(&made.namespace), Some(&made.owner)).await
+    }
+}
+
+async fn of_objects(local: Local) -> anyhow::Result<bool> {
+    let Local { objects, namespace, pruned_by } = local;
+    let client = cluster::client(Pace::Interactive).await?;
+    let comparison = Comparison::new(client.clone());
+    show(client, &comparison, objects, namespace.as_deref(), pruned_by.as_ref()).await
+}
+
+/// Shows what becomes of objects, and of what their owner no longer has; answers whether anything would change.
+async fn show(
+    client: Client,
+    comparison: &Comparison,
+    objects: Vec<Object>,
+    namespace: Option<&str>,
+    pruned_by: Option<&Owner>,
+) -> anyhow::Result<bool> {
+    let objects = comparison.place(objects, namespace).await?;
+    let mut changed = show_changed(comparison, &objects).await?;
+    if let Some(owner) = pruned_by {
+        changed |= show_pruned(client, comparison, owner, &objects).await?;
+    }
+    Ok(changed)
 }
 
 /// A spinner on a terminal, nothing elsewhere.

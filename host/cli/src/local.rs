@@ -71,6 +71,6 @@ impl Source {
 }
 
 /// The nearest directory above that Git knows as a work tree.
-fn work_tree(path: &Path) -> Option<&Path> {
+pub(crate) fn work_tree(path: &Path) -> Option<&Path> {
     path.ancestors().find(|directory| directory.join(".git").exists())
 }

@@ -3,6 +3,7 @@
 
 mod applier;
 mod catalog;
+mod chart;
 mod cluster;
 mod comparison;
 mod compile;
@@ -31,6 +32,7 @@ mod release;
 mod render;
 mod renderer;
 mod rollback;
+mod setting;
 mod substitution;
 mod suspend;
 mod test;

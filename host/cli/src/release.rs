@@ -1,26 +1,28 @@
-//! The HelmRelease of a file, rendered without a cluster.
+//! The HelmRelease of a file, rendered on this machine.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use plumb_api::{ApplierKind, ChartSourceKind, CrdsPolicy, HelmRelease, Object, Owner};
+use plumb_api::{ApplierKind, CrdsPolicy, HelmRelease, Object, Owner};
 use plumb_helm::hooks::HookEvent;
 use plumb_helm::name;
 use plumb_helm::objects::Ownership;
-use plumb_helm::render::{File, Rendering};
+use plumb_helm::render::{Capabilities, File, Occasion, Rendering};
 use plumb_helm::rendered::RenderedRelease;
 use plumb_helm::values::compose;
+use plumb_plugin::{ClusterReader, Grants};
 use plumb_tree::{Memory, Tree, TreePath};
 use serde::Deserialize as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::applier::of_kind;
-use crate::local::Source;
+use crate::chart::Places;
 use crate::renderer::Renderer;
+use crate::setting::Setting;
 use crate::substitution::Given;
-use crate::workbench::Chance;
+use crate::workbench::{Chance, Laptop};
 
 /// What stands for a cluster and its sources when a HelmRelease is rendered.
 #[derive(Clone, Debug, Default, Args)]
@@ -28,17 +30,22 @@ pub(crate) struct ForChart {
     /// The chart of the HelmRelease, as a directory or an archive. A chart of a GitRepository or Bucket is looked for in --root without it.
     #[arg(long, value_name = "PATH")]
     chart: Option<PathBuf>,
-    /// The version of Kubernetes that charts are told, for example v1.34.0.
+    /// The version of Kubernetes that charts are told, for example v1.34.0. Default: that of the cluster in `plumb diff`, and the one
+    /// that Helm was made for in `plumb render`.
     #[arg(long, value_name = "VERSION")]
     kube_version: Option<String>,
-    /// An API version, or a kind of one, that charts are told the cluster has besides those of Kubernetes: example.com/v1, example.com/v1/Database.
+    /// An API version, or a kind of one, that charts are told the cluster has besides its own in `plumb diff`, and besides those of
+    /// Kubernetes in `plumb render`: example.com/v1, example.com/v1/Database.
     #[arg(long = "api-version", value_name = "VERSION")]
     api_versions: Vec<String>,
 }
 
 /// What a HelmRelease makes of its chart.
 pub(crate) struct Release {
-    /// The objects that are applied, the definitions of kinds first.
+    /// The definitions of the chart's `crds` directory, which are applied first, as far as the policy has it.
+    pub(crate) definitions: Vec<Object>,
+    pub(crate) crds: CrdsPolicy,
+    /// The objects that are applied.
     pub(crate) objects: Vec<Object>,
     /// The hooks, which run at their time and are not kept.
     pub(crate) hooks: Vec<Object>,
@@ -48,7 +55,7 @@ pub(crate) struct Release {
     pub(crate) owner: Owner,
 }
 
-/// The one HelmRelease in a file, if there is one. With other things to render, it is none.
+/// The one HelmRelease in a file, if there is one, in its namespace. With other things to render, it is none.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Option<HelmRelease>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut documents = Vec::new();
@@ -64,12 +71,17 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Option<HelmRelease>> {
         .any(|document| document["kind"] == "Kustomization" || document["kind"] == "Pipeline");
     match releases.len() {
         0 => Ok(None),
-        1 if !others => Ok(releases.pop()),
+        1 if !others => Ok(releases.pop().map(in_its_namespace)),
         _ => bail!(
             "{} holds several objects to render; put the one to render into a file of its own",
             file.display()
         ),
     }
+}
+
+fn in_its_namespace(mut release: HelmRelease) -> HelmRelease {
+    release.metadata.namespace.get_or_insert_with(|| "default".to_owned());
+    release
 }
 
 /// What a release is rendered with.
@@ -78,40 +90,64 @@ pub(crate) struct Releasing<'a> {
     /// ConfigMaps and Secrets.
     pub(crate) given: &'a Given,
     pub(crate) chart: &'a ForChart,
+    pub(crate) laptop: &'a Laptop,
+    pub(crate) root: Option<&'a Path>,
     pub(crate) chance: &'a Chance,
 }
 
 impl Releasing<'_> {
-    /// Renders a release as the controller would install it.
-    pub(crate) fn render(&self, release: &HelmRelease, root: Option<&Path>) -> anyhow::Result<Release> {
-        let own = release.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-        let mut release = release.clone();
-        release.metadata.namespace = Some(own.clone());
-        let release_name = name::of(&release)?;
-        let namespace = release.release_namespace();
+    /// Renders a release as the controller would in this setting: for what follows the newest revision, or as that is where nothing
+    /// would be released, because it is of the same chart and values.
+    pub(crate) fn render(&self, release: &HelmRelease, setting: &Setting) -> anyhow::Result<Release> {
+        let own = release.metadata.namespace.as_deref().unwrap_or_default();
+        let (release_name, namespace) = (name::of(release)?, release.release_namespace());
         let ownership = Ownership {
             release_name: &release_name,
             release_namespace: &namespace,
             name: release.metadata.name.as_deref().unwrap_or_default(),
-            namespace: &own,
+            namespace: own,
         };
-        let values = compose(&own, &release.spec, |kind, name| self.given.data(kind, name))
+        let values = compose(own, &release.spec, |kind, name| self.given.data(kind, name))
             .map_err(|error| anyhow!("{error}\n(give ConfigMaps and Secrets with --values FILE)"))?;
-        let source = source(&release, self.chart, root)?;
-        let files = values_files(&release, self.chart);
-        let rendering = Rendering {
-            spec: &release.spec,
-            ownership: ownership.clone(),
-            path: &source.path,
-            values_files: &files,
-            values: &values,
-            capabilities: self.chart.capabilities(),
-            revision: 1,
-            is_upgrade: false,
+        let values = setting.values(release, values)?;
+        let places = Places { chart: self.chart.chart.as_deref(), root: self.root };
+        let chart = places.chart(release, setting.chart_version())?;
+        let capabilities = self.chart.besides(&setting.capabilities);
+        let reader = self.laptop.reader()?.or_else(|| setting.reader.clone());
+        let rendered = |occasion| {
+            let rendering = Rendering {
+                spec: &release.spec,
+                ownership: ownership.clone(),
+                path: &chart.packaged.name,
+                values: &values,
+                capabilities: &capabilities,
+                occasion,
+            };
+            self.rendered(&rendering, &chart.packaged.stored.tree, reader.clone())
         };
-        let rendered = self.renderer.plugin("helm", self.chance, &source.tree, rendering.parameters())?;
+        let as_it_is = setting.deployed().and_then(|record| {
+            let again = rendered(Occasion::of(record.version())).ok()?;
+            again.is_recorded(record, &values).then_some(again)
+        });
+        if let Some(as_it_is) = as_it_is {
+            return finished(as_it_is, &ownership, &Course::NOTHING);
+        }
+        let occasion = setting.occasion(release);
+        finished(rendered(occasion)?, &ownership, &Course::of(occasion, release))
+    }
+
+    fn rendered(
+        &self,
+        rendering: &Rendering<'_>,
+        chart: &Arc<dyn Tree>,
+        reader: Option<Arc<dyn ClusterReader>>,
+    ) -> anyhow::Result<RenderedRelease> {
+        let Chance { clock, random } = self.chance.clone();
+        let grants =
+            Grants { clock: Some(clock), random: Some(random), cluster: reader, ..Grants::default() };
+        let rendered = self.renderer.plugin("helm", grants, chart, rendering.parameters())?;
         let kustomize = |files| self.kustomize(files).map_err(|error| format!("{error:#}"));
-        finished(rendering.finish(rendered, kustomize)?, &release, &ownership)
+        Ok(rendering.finish(rendered, kustomize)?)
     }
 
     /// Builds the root of a tree of just these files.
@@ -121,35 +157,54 @@ impl Releasing<'_> {
             tree = tree.with_file(&TreePath::new(path)?, text);
         }
         let tree: Arc<dyn Tree> = Arc::new(tree);
-        self.renderer.plugin("kustomize", self.chance, &tree, json!({"path": ""}))
+        self.renderer.plugin("kustomize", Grants::default(), &tree, json!({"path": ""}))
+    }
+}
+
+/// What is done besides applying the objects.
+struct Course {
+    crds: CrdsPolicy,
+    runs_hooks: bool,
+    runs_tests: bool,
+}
+
+impl Course {
+    const NOTHING: Self = Self { crds: CrdsPolicy::Skip, runs_hooks: false, runs_tests: false };
+
+    fn of(occasion: Occasion, release: &HelmRelease) -> Self {
+        let spec = &release.spec;
+        Self {
+            crds: occasion.crds(spec),
+            runs_hooks: occasion.runs_hooks(spec),
+            runs_tests: spec.test.as_ref().is_some_and(|test| test.enable),
+        }
+    }
+
+    fn runs(&self, events: &[HookEvent]) -> bool {
+        let is_test = events.iter().all(|event| *event == HookEvent::Test);
+        if is_test { self.runs_tests } else { self.runs_hooks }
     }
 }
 
 /// The objects with Helm's labels and annotations, and the hooks that would run.
 fn finished(
     rendered: RenderedRelease,
-    release: &HelmRelease,
     ownership: &Ownership<'_>,
+    course: &Course,
 ) -> anyhow::Result<Release> {
-    let spec = &release.spec;
-    let install = spec.install.clone().unwrap_or_default();
-    let with_crds = install.crds() != CrdsPolicy::Skip;
-    let tests = spec.test.as_ref().is_some_and(|test| test.enable);
-    let mut objects = Vec::new();
-    for definition in rendered.definitions()?.iter().filter(|_| with_crds) {
-        objects.push(with(definition, |definition| ownership.label(definition))?);
+    let (mut definitions, mut objects) = (Vec::new(), Vec::new());
+    for definition in rendered.definitions()?.iter().filter(|_| course.crds != CrdsPolicy::Skip) {
+        definitions.push(with(definition, |definition| ownership.label(definition))?);
     }
     for object in rendered.to_apply()? {
         objects.push(with(&object, |object| ownership.mark(object))?);
     }
-    let is_run = |hook: &plumb_helm::hooks::Hook| {
-        let is_test = hook.events.iter().all(|event| *event == HookEvent::Test);
-        if is_test { tests } else { !install.disable_hooks }
-    };
-    let hooks = rendered.hooks.into_iter().filter(|hook| is_run(&hook.hook));
+    let hooks = rendered.hooks.into_iter().filter(|hook| course.runs(&hook.hook.events));
     let hooks: Result<Vec<Object>, _> = hooks.map(|hook| Object::new(hook.object)).collect();
     let (namespace, name) = (ownership.namespace.to_owned(), ownership.name.to_owned());
     Ok(Release {
+        definitions,
+        crds: course.crds,
         objects,
         hooks: hooks?,
         namespace: ownership.release_namespace.to_owned(),
@@ -164,51 +219,13 @@ fn with(object: &Object, change: impl FnOnce(&mut Value)) -> anyhow::Result<Obje
     Ok(Object::new(fields)?)
 }
 
-/// Where the chart is on this machine.
-fn source(release: &HelmRelease, given: &ForChart, root: Option<&Path>) -> anyhow::Result<Source> {
-    if let Some(chart) = &given.chart {
-        // An archive is a file in the directory that holds it, and so is a directory.
-        let chart = chart.canonicalize().with_context(|| format!("cannot open {}", chart.display()))?;
-        let parent = chart.parent().unwrap_or(&chart).to_owned();
-        let path = chart.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        let tree = Source::open(&parent, Some(&parent))?.tree;
-        return Ok(Source { tree, path });
-    }
-    let template = release.spec.chart.as_ref().map(|template| &template.spec);
-    match template.map(|template| (template.source_ref.kind, template)) {
-        Some((ChartSourceKind::GitRepository | ChartSourceKind::Bucket, template)) => {
-            let start = root.map_or_else(|| PathBuf::from("."), Path::to_owned);
-            let tree = Source::open(&start, root)?.tree;
-            let path = template.chart.trim_start_matches("./").trim_end_matches('/').to_owned();
-            Ok(Source { tree, path })
-        }
-        Some((ChartSourceKind::HelmRepository, template)) => bail!(
-            "the chart {} comes from HelmRepository {}, which is not asked here; pull it, and give it with --chart PATH",
-            template.chart,
-            template.source_ref.name
-        ),
-        None => {
-            bail!("the chart comes from spec.chartRef, which is not asked here; give it with --chart PATH")
-        }
-    }
-}
-
-/// The files with values of a chart that is looked for in a work tree.
-fn values_files(release: &HelmRelease, given: &ForChart) -> Vec<String> {
-    let template = release.spec.chart.as_ref().filter(|_| given.chart.is_none());
-    let files = template.into_iter().flat_map(|template| &template.spec.values_files);
-    files.map(|file| file.trim_start_matches("./").to_owned()).collect()
-}
-
 impl ForChart {
-    fn capabilities(&self) -> Option<Value> {
-        let mut capabilities = Map::new();
-        capabilities
-            .extend(self.kube_version.clone().map(|version| ("kubeVersion".to_owned(), version.into())));
-        if !self.api_versions.is_empty() {
-            // Besides those that Helm knows of itself; `apiVersions` would take their place.
-            capabilities.insert("additionalAPIVersions".to_owned(), self.api_versions.clone().into());
+    /// What charts are told of a cluster, with what the command line says of it.
+    fn besides(&self, cluster: &Capabilities) -> Capabilities {
+        Capabilities {
+            kube_version: self.kube_version.clone().or_else(|| cluster.kube_version.clone()),
+            api_versions: cluster.api_versions.clone(),
+            additional_api_versions: self.api_versions.clone(),
         }
-        (!capabilities.is_empty()).then_some(Value::Object(capabilities))
     }
 }

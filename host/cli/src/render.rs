@@ -3,14 +3,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, ValueEnum};
-use plumb_api::{Kustomization, KustomizationSpec, Object, Owner};
+use plumb_api::{HelmRelease, Kustomization, KustomizationSpec, Object, Owner};
 use serde_json::json;
 
 use crate::applier::{self, Applier};
 use crate::local::{PluginDir, Source};
 use crate::output::{self, Format};
-use crate::release::{self, ForChart};
+use crate::release::{self, ForChart, Release, Releasing};
 use crate::renderer::Renderer;
+use crate::setting::Setting;
 use crate::substitution::Substitution;
 use crate::workbench::{Chance, Laptop};
 
@@ -18,7 +19,8 @@ use crate::workbench::{Chance, Laptop};
 ///
 /// With a PATH the directory is rendered as a Kustomization of that path would be. With --file the Kustomization, Pipeline or
 /// HelmRelease in the file is rendered: its files are looked for in the Git work tree that holds the current directory, or in --root;
-/// the chart of a HelmRelease can be given with --chart. Its hooks are printed after the other objects.
+/// the chart of a HelmRelease can be given with --chart. A HelmRelease is rendered as it would be installed; its hooks are printed
+/// after the other objects.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  plumb render clusters/production\n  plumb render -f apps.yaml --root ../k8s-manifests\n  \
@@ -68,8 +70,6 @@ pub(crate) struct What {
 /// Rendered objects, and what becomes of them in a cluster.
 pub(crate) struct Local {
     pub(crate) objects: Vec<Object>,
-    /// What a HelmRelease runs, which is not applied.
-    pub(crate) hooks: Vec<Object>,
     /// The namespace of objects that name none, where that is not the default.
     pub(crate) namespace: Option<String>,
     /// Who deletes what he has applied and what is no longer among the objects; nobody where a plain directory was rendered, or where pruning is off.
@@ -78,8 +78,13 @@ pub(crate) struct Local {
 
 impl Render {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let Local { mut objects, hooks, .. } = self.what.render()?;
-        objects.extend(hooks);
+        let objects = match self.what.release()? {
+            None => self.what.render()?.objects,
+            Some(release) => {
+                let made = self.what.released(&release, &Setting::default())?;
+                [made.definitions, made.objects, made.hooks].concat()
+            }
+        };
         match self.output {
             Output::Json => output::structured(&objects, Format::Json)?,
             Output::Yaml => {
@@ -91,24 +96,32 @@ impl Render {
 }
 
 impl What {
-    /// Renders, with the ownership labels and common metadata of the Kustomization or Pipeline if there is one.
+    /// The HelmRelease that is to be rendered, if it is one.
+    pub(crate) fn release(&self) -> anyhow::Result<Option<HelmRelease>> {
+        let found = self.file.as_deref().map(release::read).transpose()?;
+        Ok(found.flatten())
+    }
+
+    /// Renders a HelmRelease in a setting.
+    pub(crate) fn released(&self, release: &HelmRelease, setting: &Setting) -> anyhow::Result<Release> {
+        let releasing = Releasing {
+            renderer: &Renderer::new(&self.plugins)?,
+            given: &self.substitution.read()?,
+            chart: &self.chart,
+            laptop: &self.laptop,
+            root: self.root.as_deref(),
+            chance: &Chance::of_this_machine(),
+        };
+        releasing.render(release, setting)
+    }
+
+    /// Renders what is no HelmRelease, with the ownership labels and common metadata of the Kustomization or Pipeline if there is one.
     pub(crate) fn render(&self) -> anyhow::Result<Local> {
         let given = self.substitution.read()?;
         let renderer = Renderer::new(&self.plugins)?;
         let chance = Chance::of_this_machine();
         match (&self.file, &self.path) {
             (Some(file), _) => {
-                if let Some(release) = release::read(file)? {
-                    let releasing = release::Releasing {
-                        renderer: &renderer,
-                        given: &given,
-                        chart: &self.chart,
-                        chance: &chance,
-                    };
-                    let made = releasing.render(&release, self.root.as_deref())?;
-                    let release::Release { objects, hooks, namespace, owner } = made;
-                    return Ok(Local { objects, hooks, namespace: Some(namespace), pruned_by: Some(owner) });
-                }
                 let applier = applier::read(file, &given)?;
                 let start = self.root.clone().unwrap_or_else(|| PathBuf::from("."));
                 let source = Source::open(&start, self.root.as_deref())?;
@@ -116,7 +129,7 @@ impl What {
                 let objects = renderer.applier(&applier, &values, &self.laptop, chance, &source.tree)?;
                 let Applier { owner, spec, .. } = applier;
                 let pruned_by = spec.apply.prune.then_some(owner);
-                Ok(Local { objects, hooks: Vec::new(), namespace: spec.apply.target_namespace, pruned_by })
+                Ok(Local { objects, namespace: spec.apply.target_namespace, pruned_by })
             }
             (None, Some(path)) => {
                 let spec = given.decrypted(given.asked_of(spec_of_directory(path)?));
@@ -125,7 +138,7 @@ impl What {
                 let applier = Applier::kustomization(&Kustomization::new("local", spec));
                 let values = given.values(&applier.spec, applier.owner.kind);
                 let objects = renderer.objects(&applier, &values, &self.laptop, chance, &source.tree)?;
-                Ok(Local { objects, hooks: Vec::new(), namespace: None, pruned_by: None })
+                Ok(Local { objects, namespace: None, pruned_by: None })
             }
             (None, None) => bail!("name a directory, or a file with --file"),
         }

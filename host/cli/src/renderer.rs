@@ -1,5 +1,7 @@
 //! Renders on this machine what the controller would render in a cluster.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +23,13 @@ use crate::workbench::{Chance, Laptop, Workbench};
 pub(crate) struct Renderer {
     builtins: Builtins,
     engine: Engine,
+    /// What is rendered twice warns once.
+    warned: RefCell<HashSet<String>>,
 }
 
 impl Renderer {
     pub(crate) fn new(plugins: &PluginDir) -> anyhow::Result<Self> {
-        Ok(Self { builtins: plugins.load()?, engine: local::engine() })
+        Ok(Self { builtins: plugins.load()?, engine: local::engine(), warned: RefCell::default() })
     }
 
     /// The objects of a Kustomization or a Pipeline as they would be applied, with common metadata and ownership labels.
@@ -68,15 +72,13 @@ impl Renderer {
     pub(crate) fn plugin(
         &self,
         name: &str,
-        chance: &Chance,
+        grants: Grants,
         tree: &Arc<dyn Tree>,
         parameters: serde_json::Value,
     ) -> anyhow::Result<Vec<Object>> {
         let progress = loading()?;
         let plugin = self.builtins.renderer(name);
         progress.finish_and_clear();
-        let Chance { clock, random } = chance.clone();
-        let grants = Grants { clock: Some(clock), random: Some(random), ..Grants::default() };
         let step = Step { grants, ..Step::new(name, plugin?, parameters) };
         self.run("plumb", &[step], tree)
     }
@@ -85,7 +87,9 @@ impl Renderer {
         let call = Call::default();
         let rendered = self.engine.render(&Request { scope, tree, steps, call: &call })?;
         for warning in &rendered.warnings {
-            output::note(format_args!("warning: {warning}"));
+            if self.warned.borrow_mut().insert(warning.clone()) {
+                output::note(format_args!("warning: {warning}"));
+            }
         }
         Ok(rendered.objects.clone())
     }

@@ -23,12 +23,36 @@ pub(crate) struct Laptop {
     /// A plugin that is not built in: its name in `spec.steps`, and its component.
     #[arg(long = "plugin", value_name = "NAME=FILE", value_parser = named_file)]
     pub(crate) plugins: Vec<(String, PathBuf)>,
-    /// A file of objects that plugins with the capability `clusterRead` find in the cluster.
+    /// A file of objects that plugins with the capability `clusterRead`, and charts, find in the cluster.
     #[arg(long, value_name = "FILE")]
     pub(crate) cluster_objects: Vec<PathBuf>,
     /// The revision that is rendered, for `when`: for example main@sha1:9f2c41d0.
     #[arg(long, value_name = "REVISION")]
     pub(crate) revision: Option<String>,
+}
+
+impl Laptop {
+    /// The objects that stand for a cluster; none where no file was given.
+    fn objects(&self) -> anyhow::Result<Option<Arc<Vec<Object>>>> {
+        let mut objects = Vec::new();
+        for file in &self.cluster_objects {
+            objects.extend(objects_of(file).with_context(|| format!("in {}", file.display()))?);
+        }
+        Ok((!self.cluster_objects.is_empty()).then(|| Arc::new(objects)))
+    }
+
+    /// Reads them all, for whoever is granted everything; none where no file was given.
+    pub(crate) fn reader(&self) -> anyhow::Result<Option<Arc<dyn ClusterReader>>> {
+        let everything = ClusterReadGrant {
+            api_version: "*".to_owned(),
+            kind: "*".to_owned(),
+            namespaces: vec!["*".to_owned()],
+        };
+        let reader = |objects| -> Arc<dyn ClusterReader> {
+            Arc::new(Objects { objects: Some(objects), grants: vec![everything], namespace: String::new() })
+        };
+        Ok(self.objects()?.map(reader))
+    }
 }
 
 /// `NAME=FILE`.
@@ -72,11 +96,7 @@ impl<'a> Workbench<'a> {
         namespace: &'a str,
         chance: Chance,
     ) -> anyhow::Result<Self> {
-        let mut objects = Vec::new();
-        for file in &laptop.cluster_objects {
-            objects.extend(objects_of(file).with_context(|| format!("in {}", file.display()))?);
-        }
-        let objects = (!laptop.cluster_objects.is_empty()).then(|| Arc::new(objects));
+        let objects = laptop.objects()?;
         Ok(Self { builtins, files: &laptop.plugins, declared, namespace, objects, chance })
     }
 

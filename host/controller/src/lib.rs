@@ -56,6 +56,7 @@ use crate::server::Probes;
 pub use kinds::{Kind, UnknownKind};
 pub use kubeconfig::KubeConfigPolicy;
 pub use leader::Election;
+pub use plugins::reader_of_everything;
 
 /// How the controller runs.
 #[derive(Clone, Debug)]

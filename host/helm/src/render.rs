@@ -8,7 +8,12 @@ use crate::post_render::post_rendered;
 use crate::rendered::{NotRendered, RenderedRelease};
 use crate::values::Values;
 
+mod capabilities;
+mod occasion;
+
 pub use crate::post_render::File;
+pub use capabilities::Capabilities;
+pub use occasion::Occasion;
 
 /// What a chart is rendered for.
 pub struct Rendering<'a> {
@@ -18,40 +23,28 @@ pub struct Rendering<'a> {
     pub ownership: Ownership<'a>,
     /// The chart in its tree: a directory, or an archive.
     pub path: &'a str,
-    /// Files of the tree whose values go over the chart's own, each over the one before.
-    pub values_files: &'a [String],
     /// The values of the release.
     pub values: &'a Values,
-    /// What the chart is told of the cluster, in the words of the helm plugin. `None` is what Helm knows without one.
-    pub capabilities: Option<Value>,
-    /// The revision that the release will have.
-    pub revision: i64,
-    /// Whether there is an earlier revision, rather than an installation.
-    pub is_upgrade: bool,
+    /// What the chart is told of the cluster.
+    pub capabilities: &'a Capabilities,
+    /// What the chart is rendered for.
+    pub occasion: Occasion,
 }
 
 impl Rendering<'_> {
     /// The parameters of the helm plugin, which is to be given the tree of the chart.
     pub fn parameters(&self) -> Value {
-        let skips_schema = match self.is_upgrade {
-            true => self.spec.upgrade.as_ref().is_some_and(|upgrade| upgrade.disable_schema_validation),
-            false => self.spec.install.as_ref().is_some_and(|install| install.disable_schema_validation),
-        };
-        let mut parameters = json!({
+        json!({
             "path": self.path,
             "as": "release",
             "release": {
                 "name": self.ownership.release_name, "namespace": self.ownership.release_namespace,
-                "revision": self.revision, "isUpgrade": self.is_upgrade,
+                "revision": self.occasion.revision(), "isUpgrade": self.occasion.is_upgrade(),
             },
             "values": self.values.expose(),
-            "valuesFiles": self.values_files,
-            "skipSchemaValidation": skips_schema,
-        });
-        if let (Some(all), Some(capabilities)) = (parameters.as_object_mut(), &self.capabilities) {
-            all.insert("capabilities".to_owned(), capabilities.clone());
-        }
-        parameters
+            "capabilities": self.capabilities,
+            "skipSchemaValidation": !self.occasion.validates_values(self.spec),
+        })
     }
 
     /// What the post-renderers of the spec make of what the helm plugin has rendered, with the labels and annotations that all objects get.

@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::hooks::Hook;
 use crate::manifest::{NotAManifest, take};
+use crate::record::Release;
+use crate::values::Values;
 
 /// A chart that was rendered for a release (`as: release` of the helm plugin).
 #[derive(Clone, Deserialize)]
@@ -93,6 +95,16 @@ impl RenderedRelease {
         Ok(objects)
     }
 
+    /// Whether a record says the same: a chart of this version, these values, objects and hooks.
+    pub fn is_recorded(&self, record: &Release, values: &Values) -> bool {
+        let hooks = record.hooks();
+        let hooks = hooks.iter().map(|hook| &hook.manifest);
+        self.manifest == record.manifest()
+            && self.hooks.iter().map(|hook| &hook.hook.manifest).eq(hooks)
+            && ["name", "version"].iter().all(|field| self.chart_field(field) == record.chart_field(field))
+            && values.have_digest(&Values::from(record.config()).digest())
+    }
+
     /// A field of the chart's `Chart.yaml`: `name`, `version`, `appVersion`.
     pub fn chart_field(&self, field: &str) -> &str {
         let field = self.chart.get("metadata").and_then(|metadata| metadata.get(field));
@@ -121,9 +133,12 @@ pub struct NotRendered(String);
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use jiff::Timestamp;
+    use rstest::rstest;
     use serde_json::json;
 
     use super::*;
+    use crate::record::NewRelease;
 
     #[test]
     fn in_the_directory_of_definitions_nothing_else_counts() {
@@ -136,5 +151,32 @@ mod tests {
         let definitions = rendered.unwrap().definitions().unwrap();
         let names: Vec<_> = definitions.iter().map(Object::name).collect();
         assert_eq!(names, ["a.example.com"]);
+    }
+
+    #[rstest]
+    #[case::the_same(json!({}), true)]
+    #[case::another_object(json!({"manifest": "b"}), false)]
+    #[case::another_hook(json!({"hooks": []}), false)]
+    #[case::another_version(json!({"chart": {"metadata": {"name": "web", "version": "1.0.1"}}}), false)]
+    fn what_is_as_its_record_says_is_known(#[case] change: Value, #[case] expected: bool) {
+        let mut fields = json!({
+            "kind": "RenderedRelease", "manifest": "a", "hooks": [{"manifest": "c", "object": {}}],
+            "chart": {"metadata": {"name": "web", "version": "1.0.0"}},
+        });
+        let values = json!({"key": 1}).as_object().unwrap().clone();
+        let new = NewRelease {
+            name: "web",
+            namespace: "shop",
+            version: 1,
+            status: plumb_api::ReleaseStatus::Deployed,
+            description: "",
+            first_deployed: Timestamp::UNIX_EPOCH,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let record = Release::new(&new, &RenderedRelease::read(fields.clone()).unwrap(), &values);
+        fields.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let rendered = RenderedRelease::read(fields).unwrap();
+        assert_eq!(rendered.is_recorded(&record, &Values::from(values)), expected);
+        assert!(!rendered.is_recorded(&record, &Values::default()), "the values are others");
     }
 }

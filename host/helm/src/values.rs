@@ -175,6 +175,14 @@ impl From<Map<String, Value>> for Values {
 }
 
 impl Values {
+    /// `upgrade.preserveValues`: what the last release was given, with these over it.
+    #[must_use]
+    pub fn over(&self, last: Map<String, Value>) -> Self {
+        let mut all = last;
+        merge(&mut all, &self.0);
+        Self(all)
+    }
+
     /// The values. Whoever calls this answers for where they go.
     pub fn expose(&self) -> &Map<String, Value> {
         &self.0
@@ -204,6 +212,18 @@ impl Values {
     /// The bytes of which digests are: YAML with sorted keys, and nothing at all for no values.
     fn canonical(&self) -> String {
         if self.0.is_empty() { String::new() } else { go_yaml::emit(&self.0) }
+    }
+}
+
+/// Objects are merged, everything else is replaced.
+fn merge(below: &mut Map<String, Value>, above: &Map<String, Value>) {
+    for (key, value) in above {
+        match (below.get_mut(key), value) {
+            (Some(Value::Object(below)), Value::Object(above)) => merge(below, above),
+            _ => {
+                below.insert(key.clone(), value.clone());
+            }
+        }
     }
 }
 

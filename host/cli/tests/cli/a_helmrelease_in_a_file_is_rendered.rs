@@ -145,3 +145,43 @@ fn what_is_missing_is_told() {
     assert!(failure.contains("Secret 'apps/web' does not exist"), "{failure}");
     assert!(failure.contains("--values FILE"), "{failure}");
 }
+
+#[test]
+fn as_it_would_be_installed() {
+    let release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web}\n\
+                   spec: {interval: 10m, chartRef: {kind: OCIRepository, name: web}}\n";
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  \
+                    release: \"{{ .Release.Revision }} {{ .Release.IsInstall }} {{ .Release.IsUpgrade }}\"\n";
+    let definition = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: as.example.com}\n";
+    let directory = files(&[
+        ("web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.2.3\n"),
+        ("web/crds/a.yaml", definition),
+        ("web/templates/a.yaml", template),
+        ("release.yaml", release),
+    ]);
+    let result = render(directory.path(), &["-f", "release.yaml", "--chart", "web"]).result();
+    assert!(result.contains("release: 1 true false"), "{result}");
+    assert!(result.contains("name: as.example.com"), "{result}");
+}
+
+#[test]
+fn what_charts_look_up_is_in_the_files_that_stand_for_a_cluster() {
+    let release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web}\n\
+                   spec: {interval: 10m, chartRef: {kind: OCIRepository, name: web}}\n";
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  \
+                    zone: {{ (lookup \"v1\" \"ConfigMap\" \"infra\" \"zone\").data.name }}\n";
+    let zone =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: zone, namespace: infra}\ndata: {name: eu-1}\n";
+    let directory = files(&[
+        ("web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.2.3\n"),
+        ("web/templates/a.yaml", template),
+        ("release.yaml", release),
+        ("cluster.yaml", zone),
+    ]);
+    let arguments = ["-f", "release.yaml", "--chart", "web"];
+    let given = [&arguments[..], &["--cluster-objects", "cluster.yaml"]].concat();
+    let result = render(directory.path(), &given).result();
+    assert!(result.contains("zone: eu-1"), "{result}");
+    let failure = render(directory.path(), &arguments).failure();
+    assert!(failure.contains("lookup"), "{failure}");
+}

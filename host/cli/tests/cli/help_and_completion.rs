@@ -61,7 +61,8 @@ fn the_help_of_render_gives_examples() {
     With a PATH the directory is rendered as a Kustomization of that path would be. With --file the
     Kustomization, Pipeline or HelmRelease in the file is rendered: its files are looked for in the Git
     work tree that holds the current directory, or in --root; the chart of a HelmRelease can be given
-    with --chart. Its hooks are printed after the other objects.
+    with --chart. A HelmRelease is rendered as it would be installed; its hooks are printed after the
+    other objects.
 
     Usage: plumb render [OPTIONS] <PATH|--file <FILE>>
 
@@ -89,7 +90,8 @@ fn the_help_of_render_gives_examples() {
               A plugin that is not built in: its name in `spec.steps`, and its component
 
           --cluster-objects <FILE>
-              A file of objects that plugins with the capability `clusterRead` find in the cluster
+              A file of objects that plugins with the capability `clusterRead`, and charts, find in the
+              cluster
 
           --revision <REVISION>
               The revision that is rendered, for `when`: for example main@sha1:9f2c41d0
@@ -99,11 +101,13 @@ fn the_help_of_render_gives_examples() {
               Bucket is looked for in --root without it
 
           --kube-version <VERSION>
-              The version of Kubernetes that charts are told, for example v1.34.0
+              The version of Kubernetes that charts are told, for example v1.34.0. Default: that of the
+              cluster in `plumb diff`, and the one that Helm was made for in `plumb render`
 
           --api-version <VERSION>
-              An API version, or a kind of one, that charts are told the cluster has besides those of
-              Kubernetes: example.com/v1, example.com/v1/Database
+              An API version, or a kind of one, that charts are told the cluster has besides its own in
+              `plumb diff`, and besides those of Kubernetes in `plumb render`: example.com/v1,
+              example.com/v1/Database
 
           --plugin-dir <PLUGIN_DIR>
               The directory of the built-in plugins. By default it is looked for beside the plumb binary
@@ -139,7 +143,9 @@ fn the_help_of_diff_tells_the_exit_codes() {
     Shows what would change in the cluster if these files were applied.
 
     The API server is asked, so defaults and webhooks are taken into account; nothing is changed. With
-    --file, objects that would be pruned are shown as well. The values of Secrets are masked.
+    --file, objects that would be pruned are shown as well. A HelmRelease is rendered for its next
+    revision, as an upgrade where it is installed: its chart is told the version and the kinds of the
+    cluster, and `lookup` reads what you may read. The values of Secrets are masked.
 
     Exits with 0 when nothing would change, with 1 when something would, with more than 1 on an error.
 
@@ -169,7 +175,8 @@ fn the_help_of_diff_tells_the_exit_codes() {
               A plugin that is not built in: its name in `spec.steps`, and its component
 
           --cluster-objects <FILE>
-              A file of objects that plugins with the capability `clusterRead` find in the cluster
+              A file of objects that plugins with the capability `clusterRead`, and charts, find in the
+              cluster
 
           --revision <REVISION>
               The revision that is rendered, for `when`: for example main@sha1:9f2c41d0
@@ -179,11 +186,13 @@ fn the_help_of_diff_tells_the_exit_codes() {
               Bucket is looked for in --root without it
 
           --kube-version <VERSION>
-              The version of Kubernetes that charts are told, for example v1.34.0
+              The version of Kubernetes that charts are told, for example v1.34.0. Default: that of the
+              cluster in `plumb diff`, and the one that Helm was made for in `plumb render`
 
           --api-version <VERSION>
-              An API version, or a kind of one, that charts are told the cluster has besides those of
-              Kubernetes: example.com/v1, example.com/v1/Database
+              An API version, or a kind of one, that charts are told the cluster has besides its own in
+              `plumb diff`, and besides those of Kubernetes in `plumb render`: example.com/v1,
+              example.com/v1/Database
 
           --plugin-dir <PLUGIN_DIR>
               The directory of the built-in plugins. By default it is looked for beside the plumb binary
@@ -199,6 +208,7 @@ fn the_help_of_diff_tells_the_exit_codes() {
     Examples:
       plumb diff clusters/production
       plumb diff -f apps.yaml
+      plumb diff -f helmrelease.yaml --chart charts/web
     ");
 }
 

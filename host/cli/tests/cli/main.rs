@@ -5,6 +5,7 @@
 mod pipelines_are_rendered_and_tested;
 mod plumb;
 
+mod a_chart_is_put_together_as_by_the_controller;
 mod a_directory_is_rendered;
 mod a_helmrelease_in_a_file_is_rendered;
 mod a_kustomization_in_a_file_is_rendered;

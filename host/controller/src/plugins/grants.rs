@@ -9,8 +9,10 @@ pub(crate) mod vault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kube::Client;
 use plumb_api::{Capabilities, Capability, ClusterReadGrant, Sensitive};
-use plumb_plugin::{Grants, SystemClock, SystemRandom};
+use plumb_apply::Kinds;
+use plumb_plugin::{ClusterReader, Grants, SystemClock, SystemRandom};
 
 use crate::clusters::Actor;
 use crate::context::Context;
@@ -18,18 +20,23 @@ use cluster::Reader;
 use http::Sender;
 
 /// What a chart is handed: everything that whoever releases it may read, as Helm's `lookup` has it, and the clock.
-pub(crate) fn of_releases(actor: Arc<Actor>) -> Grants {
+pub(crate) fn of_releases(actor: &Actor) -> Grants {
+    Grants {
+        clock: Some(Arc::new(SystemClock)),
+        random: Some(Arc::new(SystemRandom)),
+        cluster: Some(reader_of_everything(actor.client.clone(), actor.cluster.kinds.clone())),
+        ..Grants::default()
+    }
+}
+
+/// Reads everything that the client may read: for whoever renders a chart with rights of their own.
+pub fn reader_of_everything(client: Client, kinds: Arc<Kinds>) -> Arc<dyn ClusterReader> {
     let everything = ClusterReadGrant {
         api_version: "*".to_owned(),
         kind: "*".to_owned(),
         namespaces: vec!["*".to_owned()],
     };
-    Grants {
-        clock: Some(Arc::new(SystemClock)),
-        random: Some(Arc::new(SystemRandom)),
-        cluster: Some(Arc::new(Reader::new(actor, vec![everything]))),
-        ..Grants::default()
-    }
+    Arc::new(Reader::new(client, kinds, vec![everything]))
 }
 
 /// Hands over what was granted.
@@ -56,7 +63,8 @@ pub(super) fn of(
         grants.http = Some(Arc::new(sender));
     }
     if !granted.cluster_read.is_empty() {
-        grants.cluster = Some(Arc::new(Reader::new(actor, granted.cluster_read)));
+        let reader = Reader::new(actor.client.clone(), actor.cluster.kinds.clone(), granted.cluster_read);
+        grants.cluster = Some(Arc::new(reader));
     }
     Ok(grants)
 }

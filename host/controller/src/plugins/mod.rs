@@ -41,6 +41,7 @@ use policies::Policies;
 use policy::{Signatures, Subject};
 
 pub(crate) use grants::of_releases as grants_of_releases;
+pub use grants::reader_of_everything;
 pub(crate) use grants::vault::listing;
 pub(crate) use reconcile::run;
 pub(crate) use resolve::{Asking, Resolved, Runs, Unresolved, resolve};

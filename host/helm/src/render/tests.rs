@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use plumb_api::HelmRelease;
+use plumb_api::{CrdsPolicy, GroupVersionKind, HelmRelease, ReleaseStatus};
+use rstest::rstest;
 
 use super::*;
 
@@ -14,6 +15,9 @@ fn spec(more: &Value) -> HelmReleaseSpec {
     release.spec
 }
 
+static WITHOUT_CLUSTER: Capabilities =
+    Capabilities { kube_version: None, api_versions: Vec::new(), additional_api_versions: Vec::new() };
+
 fn rendering<'a>(spec: &'a HelmReleaseSpec, values: &'a Values) -> Rendering<'a> {
     Rendering {
         spec,
@@ -24,11 +28,9 @@ fn rendering<'a>(spec: &'a HelmReleaseSpec, values: &'a Values) -> Rendering<'a>
             namespace: "apps",
         },
         path: "charts/web",
-        values_files: &[],
         values,
-        capabilities: None,
-        revision: 3,
-        is_upgrade: true,
+        capabilities: &WITHOUT_CLUSTER,
+        occasion: Occasion::Upgrade { revision: 3 },
     }
 }
 
@@ -47,15 +49,63 @@ fn the_plugin_is_told_what_the_spec_says_of_this_action() {
     let (spec, values) = (spec(&json!({"upgrade": {"disableSchemaValidation": true}})), Values::default());
     let rendering = rendering(&spec, &values);
     let expected = json!({
-        "path": "charts/web", "as": "release", "values": {}, "valuesFiles": [], "skipSchemaValidation": true,
+        "path": "charts/web", "as": "release", "values": {}, "capabilities": {}, "skipSchemaValidation": true,
         "release": {"name": "web", "namespace": "shop", "revision": 3, "isUpgrade": true},
     });
     assert_eq!(rendering.parameters(), expected);
-    let install =
-        Rendering { is_upgrade: false, capabilities: Some(json!({"kubeVersion": "v1.34.0"})), ..rendering };
-    let parameters = install.parameters();
+    let kinds = [("apps/v1", "Deployment"), ("apps/v1", "DaemonSet"), ("v1", "Pod")];
+    let kinds = kinds.map(|(api_version, kind)| GroupVersionKind::new(api_version, kind));
+    let capabilities = Capabilities {
+        additional_api_versions: vec!["example.com/v1".to_owned()],
+        ..Capabilities::of_cluster("v1.34.0".to_owned(), &kinds)
+    };
+    let occasion = Occasion::Install { revision: 1 };
+    let parameters = Rendering { occasion, capabilities: &capabilities, ..rendering }.parameters();
     assert_eq!(parameters["skipSchemaValidation"], false);
-    assert_eq!(parameters["capabilities"], json!({"kubeVersion": "v1.34.0"}));
+    let expected = json!({
+        "kubeVersion": "v1.34.0",
+        "apiVersions": ["apps/v1", "v1", "apps/v1/Deployment", "apps/v1/DaemonSet", "v1/Pod"],
+        "additionalAPIVersions": ["example.com/v1"],
+    });
+    assert_eq!(parameters["capabilities"], expected);
+}
+
+#[rstest]
+#[case::nothing(None, false, Occasion::Install { revision: 1 })]
+#[case::deployed(Some((3, ReleaseStatus::Deployed)), false, Occasion::Upgrade { revision: 4 })]
+#[case::failed(Some((1, ReleaseStatus::Failed)), false, Occasion::Upgrade { revision: 2 })]
+#[case::interrupted(Some((2, ReleaseStatus::PendingUpgrade)), false, Occasion::Upgrade { revision: 3 })]
+#[case::uninstalled_and_kept(Some((3, ReleaseStatus::Uninstalled)), false, Occasion::Install { revision: 4 })]
+#[case::going(Some((3, ReleaseStatus::Uninstalling)), false, Occasion::Install { revision: 1 })]
+#[case::going_but_kept(Some((3, ReleaseStatus::Uninstalling)), true, Occasion::Install { revision: 4 })]
+fn what_follows_is_told_by_the_newest_revision(
+    #[case] newest: Option<(i64, ReleaseStatus)>,
+    #[case] keeps_history: bool,
+    #[case] expected: Occasion,
+) {
+    let spec = spec(&json!({"uninstall": {"keepHistory": keeps_history}}));
+    assert_eq!(Occasion::after(newest, &spec), expected);
+}
+
+#[test]
+fn an_install_and_an_upgrade_have_fields_of_their_own() {
+    let spec = spec(&json!({
+        "install": {"crds": "Skip", "disableHooks": true},
+        "upgrade": {"crds": "CreateReplace", "disableSchemaValidation": true, "preserveValues": true},
+    }));
+    let of = |occasion: Occasion| {
+        let (hooks, validated) = (occasion.runs_hooks(&spec), occasion.validates_values(&spec));
+        (occasion.crds(&spec), hooks, validated, occasion.preserves_values(&spec))
+    };
+    assert_eq!(of(Occasion::of(1)), (CrdsPolicy::Skip, false, true, false));
+    assert_eq!(of(Occasion::of(2)), (CrdsPolicy::CreateReplace, true, false, true));
+}
+
+#[test]
+fn definitions_are_created_by_an_install_and_left_alone_by_an_upgrade() {
+    let spec = spec(&json!({}));
+    assert_eq!(Occasion::of(1).crds(&spec), CrdsPolicy::Create);
+    assert_eq!(Occasion::of(2).crds(&spec), CrdsPolicy::Skip);
 }
 
 #[test]

@@ -193,3 +193,11 @@ proptest! {
         prop_assert_eq!(read, Ok(json!({"k": text.clone(), "l": [text]})));
     }
 }
+
+#[test]
+fn what_the_last_release_was_given_is_kept_where_nothing_else_is_given() {
+    let last = json!({"a": {"b": 1, "c": 2}, "d": [1]}).as_object().unwrap().clone();
+    let now = json!({"a": {"b": 3}, "d": [2], "e": true}).as_object().unwrap().clone();
+    let all = Values::from(now).over(last);
+    assert_eq!(Value::Object(all.into_exposed()), json!({"a": {"b": 3, "c": 2}, "d": [2], "e": true}));
+}

@@ -26,6 +26,7 @@ pub use login::HelmLogin;
 pub use metadata::{Metadata, with_build_metadata};
 pub use package::{Package, Packaged};
 pub use reference::{chart_reference, is_chart_name, version_of_tag};
+pub use values::replacing_values;
 
 use crate::content::Limits;
 

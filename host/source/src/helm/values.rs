@@ -5,6 +5,14 @@ use serde_json::{Map, Value};
 
 use crate::helm::{ChartError, metadata};
 
+/// The files that take the place of the chart's own values. As in Flux, the chart's own file alone is no other.
+pub fn replacing_values(files: &[String]) -> &[String] {
+    match files {
+        [file] if matches!(file.as_str(), "values.yaml" | "./values.yaml") => &[],
+        files => files,
+    }
+}
+
 /// What came of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Merged {
@@ -72,6 +80,7 @@ mod tests {
     use std::sync::Arc;
 
     use plumb_tree::{Memory, TreePath};
+    use rstest::rstest;
     use serde_json::json;
 
     use super::*;
@@ -83,6 +92,16 @@ mod tests {
             .with_file(&path("web/prod.yaml"), "a: {b: 2, c: [2]}\nd: null\n")
             .with_file(&path("secret.yaml"), "a: 1");
         View::new(Arc::new(tree), 1 << 20)
+    }
+
+    #[rstest]
+    #[case::none(&[], 0)]
+    #[case::its_own(&["./values.yaml"], 0)]
+    #[case::another(&["prod.yaml"], 1)]
+    #[case::its_own_and_another(&["values.yaml", "prod.yaml"], 2)]
+    fn the_own_file_of_a_chart_alone_replaces_nothing(#[case] files: &[&str], #[case] expected: usize) {
+        let files: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
+        assert_eq!(replacing_values(&files).len(), expected);
     }
 
     fn merged(paths: &[&str], ignores_missing: bool) -> Result<(Value, Vec<String>), ChartError> {

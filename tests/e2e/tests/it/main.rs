@@ -44,6 +44,7 @@ mod an_update_changes_what_the_commit_changes;
 mod another_cluster_is_reached_by_a_kubeconfig;
 mod any_object_can_be_a_dependency;
 mod canaries_in_secrets_are_nowhere_else;
+mod cli_diff_of_a_release_is_its_next_revision;
 mod cli_diff_shows_what_would_change;
 mod cli_explains_what_an_object_waits_for;
 mod cli_get_lists_objects;

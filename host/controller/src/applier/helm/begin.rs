@@ -4,20 +4,20 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 use plumb_api::{
-    CrdsPolicy, DeletionPropagation, HelmRelease, HelmReleaseSpec, Inventory, InventoryEntry, Object,
-    ReleaseStatus,
+    DeletionPropagation, HelmRelease, HelmReleaseSpec, Inventory, InventoryEntry, Object, ReleaseStatus,
 };
 use plumb_apply::Propagation;
 use plumb_helm::decide::{Action as Deed, Uninstall};
 use plumb_helm::hooks::HookEvent;
 use plumb_helm::manifest;
 use plumb_helm::record::{NewRelease, Release};
+use plumb_helm::render::Occasion;
 
 use super::crds::Definitions;
 use super::hooks::Hooks;
 use super::step::{How, Ongoing, Step, Stop};
 use super::storage::Storage;
-use super::{Look, Turn, render, values};
+use super::{Look, Turn, render};
 use crate::Key;
 use crate::applier::failure::Failure;
 
@@ -49,25 +49,25 @@ impl Turn<'_> {
     }
 
     async fn begin_release(&mut self, deed: Deed, look: &Look) -> Result<Ongoing, Stop> {
-        let course = match deed {
-            Deed::Upgrade => Course::of_upgrade(&look.release.spec),
-            _ => Course::of_install(&look.release.spec),
-        };
+        let spec = &look.release.spec;
         let newest = self.memory.own.deployed.as_ref().map(|deployed| deployed.release.clone());
-        let before = newest.as_ref().filter(|_| course.is_upgrade);
-        let given = match before.filter(|_| course.preserves_values) {
-            Some(before) => values::preserved(before.config(), &look.desired.values),
+        let revision = newest.as_ref().map_or(0, Release::version) + 1;
+        let (occasion, course) = match deed {
+            Deed::Upgrade => (Occasion::Upgrade { revision }, Course::of_upgrade(spec)),
+            _ => (Occasion::Install { revision }, Course::of_install(spec)),
+        };
+        let before = newest.as_ref().filter(|_| occasion.is_upgrade());
+        let given = match before.filter(|_| occasion.preserves_values(spec)) {
+            Some(before) => look.desired.values.over(before.config()),
             None => look.desired.values.clone(),
         };
-        let revision = newest.as_ref().map_or(0, Release::version) + 1;
         let of = render::Of {
             release: look.release.clone(),
             chart: look.chart.clone(),
             values: given.clone(),
             release_name: look.key.name.clone(),
             release_namespace: look.namespace.clone(),
-            revision,
-            is_upgrade: course.is_upgrade,
+            occasion,
         };
         let rendered = render::render(self, &look.actor, of).await?;
         let objects = rendered.to_apply()?;
@@ -82,7 +82,7 @@ impl Turn<'_> {
             at: now,
         };
         let release = Release::new(&new, &rendered, given.expose());
-        let definitions = Definitions::new(course.crds, rendered.definitions()?);
+        let definitions = Definitions::new(occasion.crds(spec), rendered.definitions()?);
         let listed_before = self.list(&objects, definitions.entries(), look).await?;
         let steps = course.steps(definitions, &release);
         let attempt = look.attempt.clone();
@@ -158,14 +158,11 @@ impl Turn<'_> {
 
 /// How an install differs from an upgrade.
 struct Course {
-    is_upgrade: bool,
     how: How,
     status: ReleaseStatus,
     description: &'static str,
-    crds: CrdsPolicy,
     creates_namespace: bool,
     refuses_foreign: bool,
-    preserves_values: bool,
     /// The events before and after it, unless no hooks are to be run.
     hooks: Option<(HookEvent, HookEvent)>,
 }
@@ -174,7 +171,6 @@ impl Course {
     fn of_install(spec: &HelmReleaseSpec) -> Self {
         let install = spec.install.clone().unwrap_or_default();
         Self {
-            is_upgrade: false,
             how: How {
                 wait: !install.disable_wait,
                 wait_for_jobs: !install.disable_wait_for_jobs,
@@ -182,10 +178,8 @@ impl Course {
             },
             status: ReleaseStatus::PendingInstall,
             description: "Initial install underway",
-            crds: install.crds(),
             creates_namespace: install.create_namespace && spec.target_namespace.is_some(),
             refuses_foreign: install.disable_take_ownership,
-            preserves_values: false,
             hooks: (!install.disable_hooks).then_some((HookEvent::PreInstall, HookEvent::PostInstall)),
         }
     }
@@ -193,7 +187,6 @@ impl Course {
     fn of_upgrade(spec: &HelmReleaseSpec) -> Self {
         let upgrade = spec.upgrade.clone().unwrap_or_default();
         Self {
-            is_upgrade: true,
             how: How {
                 wait: !upgrade.disable_wait,
                 wait_for_jobs: !upgrade.disable_wait_for_jobs,
@@ -203,10 +196,8 @@ impl Course {
             },
             status: ReleaseStatus::PendingUpgrade,
             description: "Preparing upgrade",
-            crds: upgrade.crds(),
             creates_namespace: false,
             refuses_foreign: upgrade.disable_take_ownership,
-            preserves_values: upgrade.preserve_values,
             hooks: (!upgrade.disable_hooks).then_some((HookEvent::PreUpgrade, HookEvent::PostUpgrade)),
         }
     }

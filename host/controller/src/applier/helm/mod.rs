@@ -269,10 +269,8 @@ impl Turn<'_> {
         // `preserveValues` has what was there before count as desired.
         let preserved = look.release.spec.upgrade.as_ref().is_some_and(|upgrade| upgrade.preserve_values);
         let last = records.iter().max_by_key(|record| record.version()).filter(|_| preserved);
-        let desired = last.map(|last| Desired {
-            values: values::preserved(last.config(), &look.desired.values),
-            ..look.desired.clone()
-        });
+        let desired = last
+            .map(|last| Desired { values: look.desired.values.over(last.config()), ..look.desired.clone() });
         let situation = Situation { desired: desired.as_ref().unwrap_or(&look.desired), ..situation };
         Ok((self.memory.own.turn.decide(&situation), found.told))
     }

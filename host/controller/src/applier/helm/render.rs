@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plumb_api::{HelmRelease, Reason};
 use plumb_helm::objects::Ownership;
-use plumb_helm::render::{File, Rendering};
+use plumb_helm::render::{Capabilities, File, Occasion, Rendering};
 use plumb_helm::rendered::RenderedRelease;
 use plumb_helm::values::Values;
 use plumb_pipeline::{Builtins, Engine, Origin, Rendered, Request, Step};
@@ -27,8 +27,7 @@ pub(super) struct Of {
     pub(super) values: Values,
     pub(super) release_name: String,
     pub(super) release_namespace: String,
-    pub(super) revision: i64,
-    pub(super) is_upgrade: bool,
+    pub(super) occasion: Occasion,
 }
 
 /// Renders a chart, and sends what comes out through the post-renderers: all of it where that may block, in one slot that the namespace has for it. What
@@ -39,7 +38,7 @@ pub(super) async fn render(
     of: Of,
 ) -> Result<RenderedRelease, Failure> {
     let capabilities = capabilities(actor).await?;
-    let grants = plugins::grants_of_releases(actor.clone());
+    let grants = plugins::grants_of_releases(actor);
     let (context, id, timeout) = (run.context.clone(), run.id.clone(), run.spec.timeout());
     let permit = context.renders.acquire(&id.key.namespace).await;
     let rendering = tokio::task::spawn_blocking(move || {
@@ -62,11 +61,9 @@ pub(super) async fn render(
                 namespace: &id.key.namespace,
             },
             path: &of.chart.path,
-            values_files: &[],
             values: &of.values,
-            capabilities: Some(capabilities),
-            revision: of.revision,
-            is_upgrade: of.is_upgrade,
+            capabilities: &capabilities,
+            occasion: of.occasion,
         };
         let chart = plugins.run("helm", &of.chart.tree, rendering.parameters(), grants)?;
         let mut warnings = chart.warnings;
@@ -122,13 +119,9 @@ impl Plugins<'_> {
 }
 
 /// What charts ask about the cluster: `.Capabilities`.
-async fn capabilities(actor: &Actor) -> Result<Value, Failure> {
+async fn capabilities(actor: &Actor) -> Result<Capabilities, Failure> {
     let unknown = |why: String| Failure::new(Reason::ReconciliationFailed, Retry::Backoff, why);
     let version = actor.cluster.version().await.map_err(unknown)?;
-    let all = actor.cluster.kinds.all(Instant::now() + DISCOVERY).await;
-    let all = all.map_err(|error| unknown(error.to_string()))?;
-    let mut versions: Vec<String> = all.iter().map(|gvk| gvk.api_version()).collect();
-    versions.dedup();
-    versions.extend(all.iter().map(|gvk| format!("{}/{}", gvk.api_version(), gvk.kind)));
-    Ok(json!({"kubeVersion": version, "apiVersions": versions}))
+    let kinds = actor.cluster.kinds.all(Instant::now() + DISCOVERY).await;
+    Ok(Capabilities::of_cluster(version, &kinds.map_err(|error| unknown(error.to_string()))?))
 }

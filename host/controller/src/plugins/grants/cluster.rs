@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
 use plumb_api::{ClusterReadGrant, GrantedNamespaces, GroupVersionKind, Object, is_object_name};
-use plumb_apply::{Kind, KindError};
+use plumb_apply::{Kind, KindError, Kinds};
 use plumb_plugin::{ClusterReader, ObjectKind, ReadError};
 use tokio::time::Instant;
 
-use crate::clusters::Actor;
 use crate::status::{bounded, said};
 
 /// How long the cluster has to say whether it knows a kind.
@@ -21,19 +21,20 @@ const PAGE: u32 = 500;
 const MOST: usize = 10_000;
 /// Reads what was granted.
 pub(super) struct Reader {
-    actor: Arc<Actor>,
+    client: Client,
+    kinds: Arc<Kinds>,
     granted: Vec<ClusterReadGrant>,
 }
 
 impl Reader {
     /// `granted` names its namespaces.
-    pub(super) fn new(actor: Arc<Actor>, granted: Vec<ClusterReadGrant>) -> Self {
-        Self { actor, granted }
+    pub(super) fn new(client: Client, kinds: Arc<Kinds>, granted: Vec<ClusterReadGrant>) -> Self {
+        Self { client, kinds, granted }
     }
 
     async fn kind(&self, kind: &ObjectKind) -> Result<Kind, ReadError> {
         let gvk = GroupVersionKind::new(&kind.api_version, &kind.kind);
-        let known = self.actor.cluster.kinds.resolve(&gvk, Instant::now() + DISCOVERY).await;
+        let known = self.kinds.resolve(&gvk, Instant::now() + DISCOVERY).await;
         known.map_err(|error| match error {
             KindError::Unknown(_) => ReadError::UnknownKind,
             KindError::Discovery(_) => ReadError::Failed(error.to_string()),
@@ -41,7 +42,7 @@ impl Reader {
     }
 
     fn api(&self, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
-        let client = self.actor.client.clone();
+        let client = self.client.clone();
         match namespace {
             Some(namespace) => Api::namespaced_with(client, namespace, &kind.resource),
             None => Api::all_with(client, &kind.resource),

@@ -10,7 +10,7 @@ use plumb_api::{
     LocalObjectReference, Reason, ReconcileStrategy, Revision, SourceKind,
 };
 use plumb_source::helm::{
-    Chart, ChartError, HelmLimits, Package, Packaged, is_chart_name, with_build_metadata,
+    Chart, ChartError, HelmLimits, Package, Packaged, is_chart_name, replacing_values, with_build_metadata,
 };
 
 use super::chosen::{Chosen, blocking};
@@ -150,14 +150,6 @@ fn place(object: &HelmChart) -> String {
     format!("{} {} {}", SourceKind::from(spec.source_ref.kind), spec.source_ref.name, spec.chart)
 }
 
-/// The files that take the place of the chart's own values. The chart's own file alone is no other.
-fn values_files(object: &HelmChart) -> &[String] {
-    match object.spec.values_files.as_slice() {
-        [file] if matches!(file.as_str(), "values.yaml" | "./values.yaml") => &[],
-        files => files,
-    }
-}
-
 /// What tells builds of one version apart: the revision of the source where it is asked for, and the generation of the object where values are its own.
 fn build_metadata(object: &HelmChart, source: Option<&Revision>) -> Option<String> {
     let revision = source.filter(|_| object.spec.reconcile_strategy == ReconcileStrategy::Revision);
@@ -165,7 +157,7 @@ fn build_metadata(object: &HelmChart, source: Option<&Revision>) -> Option<Strin
         let hex = revision.hex();
         hex.get(..REVISION_DIGITS).unwrap_or(hex).to_owned()
     });
-    let generation = (!values_files(object).is_empty())
+    let generation = (!replacing_values(&object.spec.values_files).is_empty())
         .then(|| object.metadata.generation.unwrap_or_default().to_string());
     let parts: Vec<String> = [revision, generation].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("."))
@@ -184,7 +176,7 @@ async fn of_repository(
     let repository: Arc<HelmRepository> =
         context.sources.helm_repositories.get(&source.key).ok_or_else(|| unavailable(&source))?;
     let chosen = Chosen::of(context, &repository, &spec.chart, &spec.version, spec.verify.as_ref()).await?;
-    let files = values_files(object).to_vec();
+    let files = replacing_values(&spec.values_files).to_vec();
     let metadata = build_metadata(object, None);
     let version = match &metadata {
         Some(metadata) => with_build_metadata(&chosen.version, metadata)?,
@@ -242,7 +234,7 @@ async fn of_files(
     if let Some(version) = version {
         package = package.with_version(version);
     }
-    let values = values_files(object).to_vec();
+    let values = replacing_values(&spec.values_files).to_vec();
     let told = ChartFetched {
         source_revision: Some(files.revision.to_string()),
         name: package.name().to_owned(),
