@@ -91,7 +91,7 @@ impl Renderer {
                 output::note(format_args!("warning: {warning}"));
             }
         }
-        Ok(rendered.objects.clone())
+        Ok(rendered.objects)
     }
 }
 

@@ -9,7 +9,9 @@ use plumb_tree::Record;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::{Builder, Handle};
 
-use crate::engine::{Rendered, Request, Runs, Step};
+use crate::Rendered;
+use crate::engine::{Request, Runs, Step};
+use crate::rendered::Kept;
 
 /// How much the render cache may hold.
 #[derive(Clone, Copy, Debug)]
@@ -35,13 +37,13 @@ pub(crate) struct Entry {
     pub(crate) read: Record,
     /// What each step asked of the cluster, by its number.
     pub(crate) asked: Vec<(usize, ClusterRecord)>,
-    pub(crate) rendered: Arc<Rendered>,
+    pub(crate) kept: Kept,
 }
 
 impl Entry {
     fn bytes(&self) -> usize {
         let asked: usize = self.asked.iter().map(|(_, record)| record.queries().count() * QUERY_BYTES).sum();
-        self.rendered.bytes.saturating_add(self.read.bytes()).saturating_add(asked)
+        self.kept.bytes().saturating_add(self.read.bytes()).saturating_add(asked)
     }
 
     /// Whether the cluster answers each step as it did, asked with the grants that the step has now.
@@ -121,11 +123,11 @@ impl RenderCache {
     }
 
     /// The result under `key`, if tree and cluster answer everything that was asked to make it just as they did then.
-    pub(crate) fn get(&self, key: &Key, request: &Request<'_>, deadline: Instant) -> Option<Arc<Rendered>> {
+    pub(crate) fn get(&self, key: &Key, request: &Request<'_>, deadline: Instant) -> Option<Rendered> {
         // Whoever answers may be slow: not under the lock.
         let entry = self.state.lock().entries.get(key).map(|(entry, _)| entry.clone())?;
         let holds = entry.read.holds_for(request.tree.as_ref()) && entry.holds_for(request.steps, deadline);
-        holds.then(|| entry.rendered.clone())
+        holds.then(|| entry.kept.rendered()).flatten()
     }
 
     pub(crate) fn put(&self, key: Key, entry: Entry) {
@@ -155,14 +157,19 @@ impl RenderCache {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use plumb_api::Object;
     use plumb_plugin::Call;
     use plumb_tree::{Memory, Tree, View};
+    use serde_json::json;
 
     use super::*;
+    use crate::run::Ran;
 
-    fn rendered(bytes: usize) -> Arc<Rendered> {
-        let (objects, warnings, asked) = (Vec::new(), Vec::new(), Vec::new());
-        Arc::new(Rendered { objects, digest: String::new(), warnings, asked, bytes })
+    /// Objects of some size, more or less.
+    fn kept(bytes: usize) -> Kept {
+        let object = json!({"apiVersion": "v1", "kind": "Any", "metadata": {"name": "a".repeat(bytes)}});
+        let objects = vec![Object::new(object).unwrap()];
+        Kept::new(&Ran { objects, warnings: Vec::new(), asked: Vec::new(), is_steady: true })
     }
 
     #[test]
@@ -175,13 +182,13 @@ mod tests {
         let record = view.record();
         assert!(record.bytes() > 10 * 100, "{}", record.bytes());
 
-        let limits =
-            CacheLimits { entries: NonZeroUsize::MIN.saturating_add(9), bytes: 2 * record.bytes() + 20 };
+        let two = 2 * (record.bytes() + kept(10).bytes());
+        let limits = CacheLimits { entries: NonZeroUsize::MIN.saturating_add(9), bytes: two };
         let cache = RenderCache::new(limits);
         let call = Call::default();
         let request = Request { scope: "", tree: &tree, steps: &[], call: &call };
         let has = |key: u8| cache.get(&[key; 32], &request, Instant::now()).is_some();
-        let entry = |read: Record, bytes: usize| Entry { read, asked: Vec::new(), rendered: rendered(bytes) };
+        let entry = |read: Record, bytes: usize| Entry { read, asked: Vec::new(), kept: kept(bytes) };
         for key in 0..3 {
             cache.put([key; 32], entry(record.clone(), 10));
         }
@@ -189,8 +196,8 @@ mod tests {
 
         cache.put([1; 32], entry(record.clone(), 5));
         assert_eq!([has(1), has(2)], [true, true]);
-        cache.put([1; 32], entry(Record::default(), limits.bytes + 1));
+        cache.put([1; 32], entry(Record::default(), limits.bytes));
         assert_eq!([has(1), has(2)], [false, true]);
-        assert_eq!(cache.state.lock().bytes, record.bytes() + 10);
+        assert_eq!(cache.state.lock().bytes, two / 2);
     }
 }

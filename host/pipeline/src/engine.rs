@@ -2,15 +2,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use plumb_api::{Object, PluginLimits};
-use plumb_plugin::{Call, ClusterQuery, ClusterRecord, Grants, Host, Plugin};
+use plumb_api::PluginLimits;
+use plumb_plugin::{Call, Grants, Host, Plugin};
 use plumb_tree::{Tree, View};
 use serde_json::Value;
 
 use crate::cache::{Entry, RenderCache, key};
+use crate::rendered::Kept;
 use crate::run::{Ran, run};
-use crate::size::Hash;
-use crate::{CacheLimits, RenderError};
+use crate::{CacheLimits, RenderError, Rendered};
 
 /// One plugin with its parameters.
 #[derive(Clone)]
@@ -70,30 +70,6 @@ pub struct Request<'a> {
     pub call: &'a Call,
 }
 
-/// What the steps made of a tree.
-#[derive(Debug)]
-pub struct Rendered {
-    /// The objects, in the order in which the last step returned them.
-    pub objects: Vec<Object>,
-    /// `sha256:…` of the objects: equal digests, equal objects in equal order.
-    pub digest: String,
-    /// What the plugins found that should be changed but did not stop them.
-    pub warnings: Vec<String>,
-    /// What was asked of the cluster, each once: whoever watches it learns when to render again.
-    pub asked: Vec<ClusterQuery>,
-    /// How many bytes the objects take as JSON.
-    pub(crate) bytes: usize,
-}
-
-/// How a result came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// The plugins have made it now.
-    Plugins,
-    /// They made it earlier, and nothing that was read has changed since.
-    Cache,
-}
-
 /// Renders, and remembers what it rendered. Calls block: they belong on a pool of threads of their own.
 pub struct Engine {
     cache: RenderCache,
@@ -125,30 +101,22 @@ impl Engine {
     /// # Errors
     ///
     /// When a step fails, or a validator finds that the objects must not be applied.
-    pub fn render(&self, request: &Request<'_>) -> Result<Arc<Rendered>, RenderError> {
-        self.render_with_origin(request).map(|(rendered, _)| rendered)
-    }
-
-    /// As [`render`](Self::render), for those who count how often the plugins had to run.
-    ///
-    /// # Errors
-    ///
-    /// As [`render`](Self::render).
-    pub fn render_with_origin(&self, request: &Request<'_>) -> Result<(Arc<Rendered>, Origin), RenderError> {
+    pub fn render(&self, request: &Request<'_>) -> Result<Rendered, RenderError> {
         let deadline = Instant::now() + request.call.limits.wall_time;
         let key = key(request);
         if let Some(rendered) = self.cache.get(&key, request, deadline) {
-            return Ok((rendered, Origin::Cache));
+            return Ok(rendered);
         }
         let (ran, view) = self.run(request, deadline)?;
-        let rendered = Arc::new(Rendered::new(ran.objects, ran.warnings, &ran.asked));
         let is_steady = ran.is_steady && ran.asked.iter().all(|(_, record)| record.is_steady());
-        if is_steady {
-            self.cache.put(key, Entry { read: view.record(), asked: ran.asked, rendered: rendered.clone() });
-        } else {
+        if !is_steady {
             self.cache.forget(&key);
+            return Ok(Rendered::new(ran));
         }
-        Ok((rendered, Origin::Plugins))
+        let kept = Kept::new(&ran);
+        let rendered = kept.with(ran.objects);
+        self.cache.put(key, Entry { read: view.record(), asked: ran.asked, kept });
+        Ok(rendered)
     }
 
     /// The objects, made now and not kept: for what nobody asks for twice, such as a revision of a Helm release.
@@ -158,26 +126,11 @@ impl Engine {
     /// As [`render`](Self::render).
     pub fn render_anew(&self, request: &Request<'_>) -> Result<Rendered, RenderError> {
         let (ran, _) = self.run(request, Instant::now() + request.call.limits.wall_time)?;
-        Ok(Rendered::new(ran.objects, ran.warnings, &ran.asked))
+        Ok(Rendered::new(ran))
     }
 
     fn run(&self, request: &Request<'_>, deadline: Instant) -> Result<(Ran, Arc<View>), RenderError> {
         let view = Arc::new(View::new(request.tree.clone(), self.max_file_bytes).until(deadline));
         Ok((run(request, &view, deadline)?, view))
-    }
-}
-
-impl Rendered {
-    fn new(objects: Vec<Object>, warnings: Vec<String>, asked: &[(usize, ClusterRecord)]) -> Self {
-        let mut hash = Hash::default();
-        for object in &objects {
-            hash.object(object);
-        }
-        let mut queries: Vec<ClusterQuery> =
-            asked.iter().flat_map(|(_, record)| record.queries().cloned()).collect();
-        queries.sort();
-        queries.dedup();
-        let (digest, bytes) = hash.finish();
-        Self { objects, warnings, asked: queries, digest, bytes }
     }
 }

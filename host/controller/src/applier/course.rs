@@ -80,7 +80,7 @@ impl Run<'_, KustomizationStatus> {
             self.memory.attempt = Some((attempt, Instant::now()));
         }
         lint::warn(self, &rendered, &revision).await;
-        let desired = render::prepare(self, &actor, rendered.objects.clone(), &rendered.digest).await?;
+        let desired = render::prepare(self, &actor, rendered.objects, &rendered.digest).await?;
         let policy = apply::policy(self, &expressions)?;
         apply::apply(self, &actor, &desired, &policy).await?;
         let assessment = health::assess(self, &actor, &checks, &desired).await;

@@ -8,7 +8,7 @@ use plumb_api::{
     ObjectId, Reason,
 };
 use plumb_apply::Deferred;
-use plumb_pipeline::{Origin, Rendered, Request, Situation, stamp};
+use plumb_pipeline::{Rendered, Request, Situation, stamp};
 use plumb_plugin::{Call, ClusterQuery, Limits, ObjectKind};
 use tokio::time::Instant;
 
@@ -49,11 +49,11 @@ pub(super) async fn render(
     expressions: &Arc<Expressions>,
     artifact: &Artifact,
     revision: &str,
-) -> Result<Arc<Rendered>, Failure> {
+) -> Result<Rendered, Failure> {
     let context = run.context;
     let rendered = attempt(run, actor, expressions, artifact).await;
-    context.metrics.rendered(rendered.as_ref().ok().map(|(_, origin)| *origin));
-    let (rendered, _) = rendered.inspect_err(|_| context.wants_as_before(&run.id, revision))?;
+    context.metrics.rendered(rendered.as_ref().ok().map(|rendered| rendered.origin));
+    let rendered = rendered.inspect_err(|_| context.wants_as_before(&run.id, revision))?;
     let ids = ids(run, actor, &rendered.objects);
     context.wants(&run.id, revision, actor.cluster.id.clone(), ids);
     for warning in &rendered.warnings {
@@ -68,7 +68,7 @@ async fn attempt(
     actor: &Arc<Actor>,
     expressions: &Arc<Expressions>,
     artifact: &Artifact,
-) -> Result<(Arc<Rendered>, Origin), Failure> {
+) -> Result<Rendered, Failure> {
     let context = run.context;
     let values = values::gather(run).await?;
     let permit = context.renders.acquire(&run.id.key.namespace).await;
@@ -77,7 +77,7 @@ async fn attempt(
         (expressions.clone(), artifact.tree.clone(), situation(run, artifact));
     let namespace = run.id.key.namespace.clone();
     let providing = Providing { context: context.clone(), namespace, actor: actor.clone() };
-    let rendering = tokio::task::spawn_blocking(move || -> Result<(Arc<Rendered>, Origin), Failure> {
+    let rendering = tokio::task::spawn_blocking(move || -> Result<Rendered, Failure> {
         let _permit = permit;
         let steps = expressions.steps.plan(&situation, &values, &providing)?;
         let limits = Limits {
@@ -87,7 +87,7 @@ async fn attempt(
         };
         let call = Call { limits, cancelled: working.renders_cancelled.clone(), ..Call::default() };
         let request = Request { scope: &scope, tree: &tree, steps: &steps, call: &call };
-        working.engine.render_with_origin(&request).map_err(|error| build_failed(&error.to_string()))
+        working.engine.render(&request).map_err(|error| build_failed(&error.to_string()))
     });
     rendering.await.unwrap_or_else(|error| Err(build_failed(&format!("internal error: {error}"))))
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use plumb_pipeline::{Engine, Request, Step};
+use plumb_pipeline::{Engine, Origin, Request, Step};
 use plumb_plugin::{Call, Grants, HttpClient, HttpError, HttpRequest, HttpResponse, World};
 use plumb_tree::{Memory, Tree, TreePath};
 use serde_json::{Value, json};
@@ -93,9 +93,9 @@ fn the_result_is_kept_for_as_long_as_the_encrypted_file_is_the_same() {
     let render = |tree: &Arc<dyn Tree>| {
         engine.render(&Request { scope: "me", tree, steps: &steps, call: &Call::default() }).unwrap()
     };
-    let first = render(&tree("encrypted"));
-    assert!(Arc::ptr_eq(&first, &render(&tree("encrypted"))));
-    assert!(!Arc::ptr_eq(&first, &render(&tree("encrypted again"))));
+    assert_eq!(render(&tree("encrypted")).origin, Origin::Plugins);
+    assert_eq!(render(&tree("encrypted")).origin, Origin::Cache);
+    assert_eq!(render(&tree("encrypted again")).origin, Origin::Plugins);
 }
 
 struct NoHost;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use plumb_pipeline::{Engine, RenderError, Rendered, Request, Runs, Step};
+use plumb_pipeline::{Engine, Origin, RenderError, Rendered, Request, Runs, Step};
 use plumb_plugin::Call;
 use plumb_tree::{Memory, Tree};
 use serde_json::Value;
@@ -32,7 +32,7 @@ fn echo(more: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-fn render(engine: &Engine, module: Option<Vec<u8>>) -> Result<Arc<Rendered>, RenderError> {
+fn render(engine: &Engine, module: Option<Vec<u8>>) -> Result<Rendered, RenderError> {
     let mut tree = Memory::new();
     if let Some(module) = module {
         tree = tree.with_file(&path("functions/echo.wasm"), module);
@@ -52,8 +52,8 @@ fn it_gets_the_objects_and_gives_them_back() {
 #[test]
 fn another_module_at_the_same_path_is_another_function() {
     let engine = Engine::default();
-    let first = render(&engine, Some(echo(""))).unwrap();
-    assert!(Arc::ptr_eq(&first, &render(&engine, Some(echo(""))).unwrap()), "nothing has changed");
+    assert_eq!(render(&engine, Some(echo(""))).unwrap().origin, Origin::Plugins);
+    assert_eq!(render(&engine, Some(echo(""))).unwrap().origin, Origin::Cache, "nothing has changed");
     let failure = render(&engine, Some(echo("unreachable"))).unwrap_err().to_string();
     assert!(failure.starts_with("step \"function\": the plugin broke down"), "{failure}");
 }

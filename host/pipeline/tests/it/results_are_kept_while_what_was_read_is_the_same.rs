@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use plumb_api::{Object, Sensitive};
-use plumb_pipeline::{Engine, Step};
+use plumb_pipeline::{Engine, Origin, Step};
 use plumb_plugin::{ClusterReader, Grants, ObjectKind, ReadError, Secrets, SystemClock, World};
 use serde_json::{Value, json};
 
@@ -61,7 +61,9 @@ fn an_object_of_the_cluster_that_changes_is_read_again() {
     let first = render_as(&engine, "me", &steps).unwrap();
     assert_eq!(names(&first), ["before"]);
     assert_eq!(first.asked.len(), 1, "whoever watches it is told what was read");
-    assert!(Arc::ptr_eq(&first, &render_as(&engine, "me", &steps).unwrap()), "nothing has changed");
+    let again = render_as(&engine, "me", &steps).unwrap();
+    assert_eq!(again.origin, Origin::Cache, "nothing has changed");
+    assert_eq!((again.objects, again.asked), (first.objects, first.asked));
     *cluster.object.lock() = Object::new(config("after")).unwrap();
     assert_eq!(names(&render_as(&engine, "me", &steps).unwrap()), ["after"]);
     assert_eq!(
@@ -76,10 +78,10 @@ fn an_object_of_the_cluster_that_changes_is_read_again() {
 fn results_are_never_shared_between_askers() {
     let engine = Engine::default();
     let steps = [making("a", config("one"))];
-    let mine = render_as(&engine, "Pipeline/team-a/shop", &steps).unwrap();
-    let theirs = render_as(&engine, "Pipeline/team-b/shop", &steps).unwrap();
-    assert!(!Arc::ptr_eq(&mine, &theirs));
-    assert!(Arc::ptr_eq(&mine, &render_as(&engine, "Pipeline/team-a/shop", &steps).unwrap()));
+    let origin = |scope: &str| render_as(&engine, scope, &steps).unwrap().origin;
+    assert_eq!(origin("Pipeline/team-a/shop"), Origin::Plugins);
+    assert_eq!(origin("Pipeline/team-b/shop"), Origin::Plugins);
+    assert_eq!(origin("Pipeline/team-a/shop"), Origin::Cache);
 }
 
 // Attack 28 (Plugins): a grant that was taken away, and a result that was made with it.
@@ -89,16 +91,16 @@ fn a_result_is_not_used_with_other_grants_and_secrets() {
     let granted = |grants: Grants| {
         let mut pass = passing("pass");
         pass.grants = grants;
-        render_as(&engine, "me", &[making("a", config("one")), pass]).unwrap()
+        render_as(&engine, "me", &[making("a", config("one")), pass]).unwrap().origin
     };
     let secret = |value: &str| Grants {
         secrets: Some(Secrets::from_iter([("k".to_owned(), Sensitive::new(value.as_bytes().to_vec()))])),
         ..Grants::default()
     };
-    let first = granted(secret("a"));
-    assert!(Arc::ptr_eq(&first, &granted(secret("a"))));
-    assert!(!Arc::ptr_eq(&first, &granted(secret("b"))), "another value");
-    assert!(!Arc::ptr_eq(&first, &granted(Grants::default())), "no grant");
+    assert_eq!(granted(secret("a")), Origin::Plugins);
+    assert_eq!(granted(secret("a")), Origin::Cache);
+    assert_eq!(granted(secret("b")), Origin::Plugins, "another value");
+    assert_eq!(granted(Grants::default()), Origin::Plugins, "no grant");
 }
 
 #[test]
@@ -111,6 +113,6 @@ fn what_was_made_with_the_clock_is_not_kept() {
     let mut clock = Step::new("clock", load("clock", &guest, World::Transformer), json!({}));
     clock.grants = Grants { clock: Some(Arc::new(SystemClock)), ..Grants::default() };
     let (engine, steps) = (Engine::default(), [making("a", config("one")), clock]);
-    let first = render_as(&engine, "me", &steps).unwrap();
-    assert!(!Arc::ptr_eq(&first, &render_as(&engine, "me", &steps).unwrap()));
+    let made = [(); 2].map(|()| render_as(&engine, "me", &steps).unwrap().origin);
+    assert_eq!(made, [Origin::Plugins; 2]);
 }

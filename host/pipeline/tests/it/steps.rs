@@ -58,12 +58,12 @@ pub(crate) fn config(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})
 }
 
-pub(crate) fn render_as(engine: &Engine, scope: &str, steps: &[Step]) -> Result<Arc<Rendered>, RenderError> {
+pub(crate) fn render_as(engine: &Engine, scope: &str, steps: &[Step]) -> Result<Rendered, RenderError> {
     let tree: Arc<dyn Tree> = Arc::new(Memory::new());
     engine.render(&Request { scope, tree: &tree, steps, call: &Call::default() })
 }
 
-pub(crate) fn render(steps: &[Step]) -> Result<Arc<Rendered>, RenderError> {
+pub(crate) fn render(steps: &[Step]) -> Result<Rendered, RenderError> {
     render_as(&Engine::default(), "Pipeline/team-a/shop", steps)
 }
 
