@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use plumb_api::{ApplierKind, CrdsPolicy, HelmRelease, Object, Owner};
+use plumb_api::{ApplierKind, ChartSourceKind, CrdsPolicy, HelmRelease, Object, Owner, ReconcileStrategy};
 use plumb_helm::hooks::HookEvent;
 use plumb_helm::name;
 use plumb_helm::objects::Ownership;
+use plumb_helm::record::Release as Record;
 use plumb_helm::render::{Capabilities, File, Occasion, Rendering};
 use plumb_helm::rendered::RenderedRelease;
 use plumb_helm::values::compose;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::applier::of_kind;
 use crate::chart::Places;
+use crate::output;
 use crate::renderer::Renderer;
 use crate::setting::Setting;
 use crate::substitution::Given;
@@ -133,7 +135,16 @@ impl Releasing<'_> {
             return finished(as_it_is, &ownership, &Course::NOTHING);
         }
         let occasion = setting.occasion(release);
-        finished(rendered(occasion)?, &ownership, &Course::of(occasion, release))
+        let rendered = rendered(occasion)?;
+        if setting.deployed().is_some_and(|record| is_left_in_its_source(release, &rendered, record)) {
+            output::note(format_args!(
+                "warning: the chart {} has changed and is still version {}: with reconcileStrategy ChartVersion nothing of that is released \
+                 before it has another version",
+                rendered.chart_field("name"),
+                rendered.chart_field("version")
+            ));
+        }
+        finished(rendered, &ownership, &Course::of(occasion, release))
     }
 
     fn rendered(
@@ -159,6 +170,20 @@ impl Releasing<'_> {
         let tree: Arc<dyn Tree> = Arc::new(tree);
         self.renderer.plugin("kustomize", Grants::default(), &tree, json!({"path": ""}))
     }
+}
+
+/// Whether a chart has changed, and its source gives no new one of it: the version is the same, and that is what counts. With `valuesFiles`
+/// the generation of the HelmChart counts too, which is not known here.
+fn is_left_in_its_source(release: &HelmRelease, rendered: &RenderedRelease, record: &Record) -> bool {
+    let template = release.spec.chart.as_ref().map(|template| &template.spec);
+    let counts_version_only = template.is_some_and(|template| {
+        template.source_ref.kind != ChartSourceKind::HelmRepository
+            && template.reconcile_strategy == ReconcileStrategy::ChartVersion
+            && template.values_files.is_empty()
+    });
+    counts_version_only
+        && ["name", "version"].iter().all(|field| rendered.chart_field(field) == record.chart_field(field))
+        && !rendered.has_chart_of(record)
 }
 
 /// What is done besides applying the objects.

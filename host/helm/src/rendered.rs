@@ -1,5 +1,7 @@
 //! What the helm plugin gives for a release: everything that a record needs, and the objects as values.
 
+use std::collections::BTreeMap;
+
 use plumb_api::Object;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -105,11 +107,27 @@ impl RenderedRelease {
             && values.have_digest(&Values::from(record.config()).digest())
     }
 
+    /// Whether the chart of a record has the same files and values: charts of one version may differ.
+    pub fn has_chart_of(&self, record: &Release) -> bool {
+        let Some(recorded) = record.chart() else { return false };
+        let values = |chart: &Value| chart.get("values").cloned().unwrap_or_default();
+        let is_same = |field: &str| files_of(&self.chart, field) == files_of(recorded, field);
+        ["templates", "files"].into_iter().all(is_same) && values(&self.chart) == values(recorded)
+    }
+
     /// A field of the chart's `Chart.yaml`: `name`, `version`, `appVersion`.
     pub fn chart_field(&self, field: &str) -> &str {
         let field = self.chart.get("metadata").and_then(|metadata| metadata.get(field));
         field.and_then(Value::as_str).unwrap_or_default()
     }
+}
+
+/// The files of a chart as Helm stores it, without when they were changed.
+fn files_of<'a>(chart: &'a Value, field: &str) -> BTreeMap<&'a str, &'a Value> {
+    let files = chart.get(field).and_then(Value::as_array);
+    let file =
+        |file: &'a Value| Some((file.get("name")?.as_str()?, file.get("data").unwrap_or(&Value::Null)));
+    files.into_iter().flatten().filter_map(file).collect()
 }
 
 fn taken<'a>(values: impl Iterator<Item = &'a Value>) -> Result<Vec<Object>, NotAManifest> {
@@ -164,6 +182,28 @@ mod tests {
             "chart": {"metadata": {"name": "web", "version": "1.0.0"}},
         });
         let values = json!({"key": 1}).as_object().unwrap().clone();
+        let record = record_of(fields.clone(), &values);
+        fields.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let rendered = RenderedRelease::read(fields).unwrap();
+        assert_eq!(rendered.is_recorded(&record, &Values::from(values)), expected);
+        assert!(!rendered.is_recorded(&record, &Values::default()), "the values are others");
+    }
+
+    #[rstest]
+    #[case::the_same_at_another_time(json!({"templates": [{"name": "a", "data": "Cg==", "modtime": "2026"}]}), true)]
+    #[case::another_template(json!({"templates": [{"name": "a", "data": "YQ=="}]}), false)]
+    #[case::one_file_more(json!({"files": [{"name": "b", "data": "Cg=="}]}), false)]
+    #[case::other_values(json!({"values": {"key": 2}}), false)]
+    fn charts_of_one_version_are_told_apart(#[case] change: Value, #[case] expected: bool) {
+        let mut chart = json!({"templates": [{"name": "a", "data": "Cg=="}], "values": {"key": 1}});
+        let fields = |chart: &Value| json!({"kind": "RenderedRelease", "chart": chart});
+        let record = record_of(fields(&chart), &Map::new());
+        chart.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let rendered = RenderedRelease::read(fields(&chart)).unwrap();
+        assert_eq!(rendered.has_chart_of(&record), expected);
+    }
+
+    fn record_of(rendered: Value, values: &Map<String, Value>) -> Release {
         let new = NewRelease {
             name: "web",
             namespace: "shop",
@@ -173,10 +213,6 @@ mod tests {
             first_deployed: Timestamp::UNIX_EPOCH,
             at: Timestamp::UNIX_EPOCH,
         };
-        let record = Release::new(&new, &RenderedRelease::read(fields.clone()).unwrap(), &values);
-        fields.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        let rendered = RenderedRelease::read(fields).unwrap();
-        assert_eq!(rendered.is_recorded(&record, &Values::from(values)), expected);
-        assert!(!rendered.is_recorded(&record, &Values::default()), "the values are others");
+        Release::new(&new, &RenderedRelease::read(rendered).unwrap(), values)
     }
 }

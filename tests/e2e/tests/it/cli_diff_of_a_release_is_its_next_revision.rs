@@ -119,3 +119,27 @@ async fn with_the_fields_of_an_upgrade() -> anyhow::Result<()> {
     });
     scene.cluster.delete(&definition).await
 }
+
+#[tokio::test]
+async fn with_a_warning_where_the_version_of_the_chart_keeps_it_from_being_taken() -> anyhow::Result<()> {
+    let scene = scene("cli-diff-version", &[]).await?;
+    let source = json!({"kind": "GitRepository", "name": "source"});
+    let chart = json!({"chart": {"spec": {"chart": "./charts/web", "sourceRef": source}}});
+    let web = release(&scene, "web", chart);
+    released(&scene, &web, 1).await?;
+    scene.repository.write("web.yaml", web.to_string())?;
+    let ran = diff(&scene, &[]).await?;
+    assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (Some(0), "", ""));
+
+    scene.repository.write("charts/web/values.yaml", "key: two\n")?;
+    let ran = diff(&scene, &[]).await?;
+    assert!(changed(&ran).contains(&"+  key: two"), "{ran:?}");
+    let warning = "warning: the chart web has changed and is still version 1.0.0: with reconcileStrategy ChartVersion nothing of that is released \
+                   before it has another version\n";
+    assert_eq!((ran.code, &*ran.stderr), (Some(1), warning));
+
+    scene.repository.write("charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.1.0\n")?;
+    let ran = diff(&scene, &[]).await?;
+    assert_eq!((ran.code, &*ran.stderr), (Some(1), ""), "{ran:?}");
+    Ok(())
+}
