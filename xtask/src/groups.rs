@@ -121,13 +121,13 @@ impl Runner<'_> {
 
     /// Builds quietly, then runs with the test runners' own output.
     fn cargo_test(&self, group: Group, packages: &[&str], cluster: Option<&Cluster>) -> anyhow::Result<()> {
-        let mut build = self.checkout.cargo();
-        build.args(["test", "--release", "--no-run"]).args(packages);
+        let mut build = self.unoptimised_test();
+        build.arg("--no-run").args(packages);
         let log = progress::log_file(self.checkout.cache(), &format!("build-tests-{group}"));
         self.progress.run_build(&format!("build the tests of group {group}"), &log, &mut build)?;
 
-        let mut test = self.checkout.cargo();
-        test.args(["test", "--release", "--no-fail-fast"]).args(packages);
+        let mut test = self.unoptimised_test();
+        test.arg("--no-fail-fast").args(packages);
         test.args(self.filter).args(["--", "--quiet"]);
         test.env("PLUMB_PLUGIN_DIR", self.checkout.plugins());
         test.env("PLUMB_BIN", self.checkout.root().join("target/release/plumb"));
@@ -138,6 +138,15 @@ impl Runner<'_> {
             test.arg("--test-threads=6");
         }
         self.progress.run_openly(&format!("run the tests of group {group}"), &mut test)
+    }
+
+    /// `cargo test`, where our own crates are not optimised: most of the time of a test goes into building it.
+    fn unoptimised_test(&self) -> Command {
+        let mut cargo = self.checkout.cargo();
+        cargo
+            .args(["test", "--release", "--config"])
+            .arg(self.checkout.root().join("tests/unoptimised.toml"));
+        cargo
     }
 
     /// Tells tests where the programs in Go are that they run.
