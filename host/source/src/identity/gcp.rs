@@ -161,7 +161,7 @@ impl Tokens {
                 Ok(self.keep(key, account.federation.token(&subject, transport).await?))
             }
             Configured::Key(account) => {
-                let key = Key::of(&[b"gcp key", account.email.as_bytes()]);
+                let key = Key::of(&[b"gcp key of the controller", account.email.as_bytes()]);
                 match self.tokens.get(&key, now) {
                     Some(token) => Ok(token),
                     None => Ok(self.keep(key, account.token(transport).await?)),

@@ -208,6 +208,29 @@ fn google_decrypts_for_a_key_of_a_service_account_and_for_a_workload() {
     assert_eq!(told, "127.0.0.1 answers 401 to the request for a token of Google Cloud");
 }
 
+// Attack 18 (Secrets): a Secret that holds nothing but the name of the controller's account gets no token that was kept for the controller.
+#[test]
+fn google_decrypts_for_the_key_of_the_controller_and_not_for_its_name() {
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let (google, tokens) = (google(&key), Tokens::new());
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(path.path(), file(&key, &google).to_string()).unwrap();
+    let environment = environment(&[
+        ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS", &google.origin()),
+        ("GOOGLE_APPLICATION_CREDENTIALS", path.path().to_str().unwrap()),
+    ]);
+    let controller = KeyUser::Workload(Workload::Controller(environment.clone()));
+    let asked = ask(&tokens, GOOGLE, &controller, None, &json!({"ciphertext": "a2V5"}));
+    assert_eq!(asked, Ok((200, json!({"plaintext": "a2V5"}))));
+
+    let name = secret("sops@shop.iam.gserviceaccount.com", &environment);
+    let told = ask(&tokens, GOOGLE, &name, None, &json!({"ciphertext": "a2V5"})).unwrap_err();
+    assert_eq!(
+        told,
+        "the value of \"sops.gcp-kms\" in the secret cannot be used: it is not the JSON of a service account's key"
+    );
+}
+
 // Attack 19 (Secrets): what cannot be used is told without its value. And a tenant's file leads to no file or program of the controller.
 #[rstest]
 #[case::nothing(json!("hunter2"), "it is not the JSON of a service account's key")]

@@ -88,7 +88,7 @@ fn of_secret(value: &[u8]) -> Result<GoogleKey, InvalidSecret> {
 }
 
 async fn token(tokens: &Tokens, value: &[u8], transport: &Transport) -> Result<Token, IdentityError> {
-    let (now, key) = (Timestamp::now(), Key::of(&[b"gcp key", value]));
+    let (now, key) = (Timestamp::now(), Key::of(&[b"gcp key of a secret", value]));
     if let Some(token) = tokens.tokens.get(&key, now) {
         return Ok(token);
     }
