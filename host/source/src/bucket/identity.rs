@@ -250,17 +250,19 @@ impl TokenService {
 fn of_aws(endpoint: &str) -> Result<Url, BucketError> {
     let wrong = BucketError::Sts("its endpoint has to be https://sts….amazonaws.com");
     let endpoint = Url::parse(endpoint).map_err(|_| wrong.clone())?;
-    let host = endpoint.host_str().unwrap_or_default();
-    let is_aws = host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
     let is_bare = endpoint.path() == "/" && endpoint.query().is_none() && endpoint.username().is_empty();
-    if endpoint.scheme() == "https"
-        && is_aws
-        && is_bare
-        && host.split('.').any(|part| part.starts_with("sts"))
-    {
-        Ok(endpoint)
-    } else {
-        Err(wrong)
+    let is_sts = is_sts(endpoint.host_str().unwrap_or_default());
+    if endpoint.scheme() == "https" && is_bare && is_sts { Ok(endpoint) } else { Err(wrong) }
+}
+
+/// `sts.REGION.amazonaws.com`, or that of an endpoint in a VPC, `NAME.sts.REGION.vpce.amazonaws.com`. Other hosts of AWS belong to its customers: they give names to buckets and
+/// load balancers.
+fn is_sts(host: &str) -> bool {
+    let name = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"));
+    let parts: Vec<&str> = name.unwrap_or_default().split('.').collect();
+    match parts.as_slice() {
+        [service] | [service, _] | [.., service, _, "vpce"] => matches!(*service, "sts" | "sts-fips"),
+        _ => false,
     }
 }
 
