@@ -31,7 +31,7 @@ pub use azure::DEVOPS_SCOPE;
 pub use cluster::{CloudCluster, ClusterEndpoint};
 pub use error::IdentityError;
 pub use github::GitHubApp;
-pub use key_service::{KeyAnswer, KeyService, KeyUser};
+pub use key_service::{KeyAnswer, KeyService, KeyUser, OfMachine};
 pub use vault::VaultLogin;
 pub use workload::{Environment, ServiceAccount, ServiceAccountTokens, Workload};
 

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use plumb_api::Sensitive;
-use plumb_source::identity::{Environment, KeyAnswer, KeyService, KeyUser, Tokens, Workload};
+use plumb_source::identity::{Environment, KeyAnswer, KeyService, KeyUser, OfMachine, Tokens, Workload};
 use plumb_source::transport::{AddressPolicy, Transport};
 use plumb_test_support::{ApiRequest, ApiServer, Aws, AwsKeys};
 use rcgen::{KeyPair, PKCS_RSA_SHA256};
@@ -35,7 +35,11 @@ fn ask(
 }
 
 fn secret(value: &str, environment: &Environment) -> KeyUser {
-    KeyUser::Secret(Sensitive::new(value.as_bytes().to_vec()), environment.clone())
+    KeyUser::Secret {
+        value: Sensitive::new(value.as_bytes().to_vec()),
+        environment: environment.clone(),
+        machine: OfMachine::Refused,
+    }
 }
 
 fn at(aws: &Aws) -> Environment {

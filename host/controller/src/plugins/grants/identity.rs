@@ -31,6 +31,11 @@ impl Identity {
         Self { client: context.client.clone(), account: account.map(key) }
     }
 
+    /// Whether it is that of the controller.
+    pub(super) fn is_controller(&self) -> bool {
+        self.account.is_none()
+    }
+
     /// As clouds see it. The environment is that of the controller.
     pub(super) async fn workload(&self, environment: &Environment) -> Result<Workload, String> {
         match &self.account {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use plumb_api::Sensitive;
 use plumb_plugin::{HttpClient, HttpError, HttpRequest, HttpResponse};
-use plumb_source::identity::{Environment, KeyAnswer, KeyService, KeyUser, Tokens};
+use plumb_source::identity::{Environment, KeyAnswer, KeyService, KeyUser, OfMachine, Tokens};
 use plumb_source::transport::Transport;
 use url::Url;
 
@@ -72,7 +72,7 @@ impl KeyServices {
         let asked = self.tokens.ask_key_service(service, &user, role, body, &self.transport).await;
         let KeyAnswer { status, body } = asked.map_err(|error| {
             let why = match user {
-                KeyUser::Secret(..) => error.to_string(),
+                KeyUser::Secret { .. } => error.to_string(),
                 KeyUser::Workload(_) => {
                     format!(
                         "the Secret with the keys has nothing under {}, and {error}",
@@ -90,7 +90,12 @@ impl KeyServices {
     async fn user(&self, service: &KeyService) -> Result<(KeyUser, String), String> {
         let key = service.secret_key();
         if let Some(value) = self.credentials.0.get(key) {
-            let user = KeyUser::Secret(value.clone(), self.environment.clone());
+            let machine = match self.identity.is_controller() {
+                true => OfMachine::Allowed,
+                false => OfMachine::Refused,
+            };
+            let (value, environment) = (value.clone(), self.environment.clone());
+            let user = KeyUser::Secret { value, environment, machine };
             return Ok((user, format!("the user of {key}")));
         }
         let workload = self.identity.workload(&self.environment).await?;

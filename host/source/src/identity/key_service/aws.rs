@@ -46,7 +46,7 @@ impl AwsKms {
         let default = format!("https://kms.{region}.{}/", AwsPartition::of_region(region).domain());
         let endpoint = user.environment().endpoint("AWS_ENDPOINT_URL_KMS", &default)?;
         let mut credentials = match user {
-            KeyUser::Secret(value, _) => of_secret(value.expose())?,
+            KeyUser::Secret { value, .. } => of_secret(value.expose())?,
             KeyUser::Workload(workload) => tokens.aws(workload, region, transport).await?,
         };
         if let Some(role) = role {

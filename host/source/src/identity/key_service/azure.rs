@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::{KeyUser, WHAT, read, unusable};
+use super::{KeyUser, OfMachine, WHAT, read, unusable};
 use crate::identity::azure::{Application, PUBLIC_AUTHORITY, Proof};
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
@@ -62,10 +62,16 @@ impl KeyVault {
         transport: &Transport,
     ) -> Result<Answered, IdentityError> {
         let token = match user {
-            KeyUser::Secret(value, _) => {
-                let principal = Principal::of_secret(value.expose())?;
-                principal.token(&self.scope, tokens, transport).await?
-            }
+            KeyUser::Secret { value, environment, machine } => match Named::of_secret(value.expose())? {
+                Named::Principal(principal) => principal.token(&self.scope, tokens, transport).await?,
+                Named::OfMachine(client) if *machine == OfMachine::Allowed => {
+                    tokens.azure_managed(environment, Some(&client), &self.scope).await?
+                }
+                Named::OfMachine(_) => {
+                    let reason = "it names an identity of the machine, which stands for the controller only and not for a service account";
+                    return Err(unusable(SECRET_KEY, reason).into());
+                }
+            },
             KeyUser::Workload(workload) => tokens.azure(workload, &self.scope, transport).await?,
         };
         Endpoint::new(transport)?
@@ -75,6 +81,13 @@ impl KeyVault {
             })
             .await
     }
+}
+
+/// Whom a Secret names.
+enum Named {
+    Principal(Principal),
+    /// A managed identity of the machine, by its client id.
+    OfMachine(String),
 }
 
 /// A service principal with a password or a certificate.
@@ -113,11 +126,9 @@ struct File {
     password: String,
 }
 
-impl Principal {
-    /// A file that names nothing but an identity of the machine is refused: whoever may write a Secret would choose among those of the controller.
+impl Named {
     fn of_secret(value: &[u8]) -> Result<Self, IdentityError> {
-        const EXPECTED: &str =
-            "it is not YAML or JSON with tenantId, clientId and clientSecret or clientCertificate";
+        const EXPECTED: &str = "it is not YAML or JSON with tenantId, clientId and clientSecret or clientCertificate, or with clientId";
         let text = Sensitive::new(utf8(value).ok_or_else(|| unusable(SECRET_KEY, EXPECTED))?);
         let file: File = read(SECRET_KEY, text.expose().as_bytes(), EXPECTED)?;
         let authority = match file.authority_host.as_str() {
@@ -140,14 +151,16 @@ impl Principal {
         } else if is_there([&file.tenant, &file.app_id, &file.password]) {
             (file.tenant, file.app_id, Shown::Password(Sensitive::new(file.password)))
         } else if file.tenant_id.is_empty() && !file.client_id.is_empty() {
-            let reason = "it names an identity of the machine, which is not used; use spec.decryption.serviceAccountName";
-            return Err(unusable(SECRET_KEY, reason).into());
+            return Ok(Self::OfMachine(file.client_id));
         } else {
             return Err(unusable(SECRET_KEY, EXPECTED).into());
         };
-        Ok(Self { application: Application::new(tenant, client, authority)?, shown })
+        let application = Application::new(tenant, client, authority)?;
+        Ok(Self::Principal(Principal { application, shown }))
     }
+}
 
+impl Principal {
     async fn token(
         &self,
         scope: &str,
@@ -278,6 +291,10 @@ mod tests {
                     false => (401, json!({"error": "invalid_client", "error_description": "hunter2"})),
                 };
             }
+            if request.path == "/metadata/identity/oauth2/token" {
+                let token = json!({"access_token": "a token", "expires_in": "3599"});
+                return (200, token);
+            }
             let body: Value = serde_json::from_str(&request.body).unwrap();
             match (request.method.as_str(), request.path.as_str(), request.authorization.as_deref()) {
                 ("POST", "/keys/sops/0123abcd/decrypt", Some("Bearer a token")) => {
@@ -290,7 +307,20 @@ mod tests {
     }
 
     fn ask(azure: &ApiServer, key: &str, tokens: &Tokens, value: &str) -> Result<(u16, String), String> {
-        let user = KeyUser::Secret(Sensitive::new(value.as_bytes().to_vec()), Environment::default());
+        ask_on(Environment::default(), OfMachine::Refused, azure, key, tokens, value)
+    }
+
+    /// The same on a machine, where a Secret may name an identity of it or not.
+    fn ask_on(
+        environment: Environment,
+        machine: OfMachine,
+        azure: &ApiServer,
+        key: &str,
+        tokens: &Tokens,
+        value: &str,
+    ) -> Result<(u16, String), String> {
+        let value = Sensitive::new(value.as_bytes().to_vec());
+        let user = KeyUser::Secret { value, environment, machine };
         let (vault, transport) = (vault(azure, key), Transport::default());
         let asking = vault.decrypt(tokens, &user, json!({"value": "AQID"}).to_string(), &transport);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -314,6 +344,20 @@ mod tests {
         assert_eq!(ask(&azure, "sops", &Tokens::new(), &az.to_string()).unwrap().0, 200);
         let wrong = ask(&azure, "sops", &tokens, &value.replace("correct", "hunter2")).unwrap_err();
         assert_eq!(wrong, "127.0.0.1 answers 401 to the request for a token of Azure");
+    }
+
+    #[test]
+    fn an_identity_of_the_machine_is_used_where_the_controllers_would_be() {
+        let azure = azure(|_| false);
+        let variables = [("AZURE_POD_IDENTITY_AUTHORITY_HOST".to_owned(), azure.origin())];
+        let environment: Environment = variables.into_iter().collect();
+        let ask = |machine| {
+            ask_on(environment.clone(), machine, &azure, "sops", &Tokens::new(), "clientId: of-the-node")
+        };
+        assert_eq!(ask(OfMachine::Allowed), Ok((200, r#"{"value":"AQID"}"#.to_owned())));
+        assert_eq!(azure.seen()[0].path, "/metadata/identity/oauth2/token");
+        assert!(ask(OfMachine::Refused).unwrap_err().contains("not for a service account"));
+        assert_eq!(azure.seen().len(), 2);
     }
 
     #[test]
@@ -350,15 +394,15 @@ mod tests {
     #[rstest]
     #[case::nothing(
         "hunter2",
-        "it is not YAML or JSON with tenantId, clientId and clientSecret or clientCertificate"
+        "it is not YAML or JSON with tenantId, clientId and clientSecret or clientCertificate, or with clientId"
     )]
     #[case::half(
         "tenantId: t\nclientSecret: hunter2",
-        "it is not YAML or JSON with tenantId, clientId and clientSecret or clientCertificate"
+        "it is not YAML or JSON with tenantId, clientId and clientSecret or clientCertificate, or with clientId"
     )]
     #[case::of_the_machine(
         "clientId: hunter2",
-        "it names an identity of the machine, which is not used; use spec.decryption.serviceAccountName"
+        "it names an identity of the machine, which stands for the controller only and not for a service account"
     )]
     #[case::authority(
         "authorityHost: hunter2\ntenantId: t\nclientId: c\nclientSecret: s",

@@ -56,7 +56,7 @@ impl GoogleKms {
         let mut endpoint = user.environment().endpoint(OVERRIDE, API)?;
         endpoint.set_path(&self.path);
         let token = match user {
-            KeyUser::Secret(value, _) => token(tokens, value.expose(), transport).await?,
+            KeyUser::Secret { value, .. } => token(tokens, value.expose(), transport).await?,
             KeyUser::Workload(workload) => tokens.gcp(workload, transport).await?,
         };
         Endpoint::new(transport)?

@@ -40,11 +40,26 @@ enum Service {
 /// Who asks.
 #[derive(Clone)]
 pub enum KeyUser {
-    /// Whom a value of a Secret tells, in the form that Flux has for it: [`KeyService::secret_key`] says under which key. The variables are those of this
-    /// controller.
-    Secret(Sensitive<Vec<u8>>, Environment),
+    /// Whom a value of a Secret tells.
+    Secret {
+        /// The value, in the form that Flux has for it: [`KeyService::secret_key`] says under which key.
+        value: Sensitive<Vec<u8>>,
+        /// The variables of this controller.
+        environment: Environment,
+        /// Whether it may be an identity of the machine that this controller runs on.
+        machine: OfMachine,
+    },
     /// A workload with an identity.
     Workload(Workload),
+}
+
+/// Whether a Secret may name an identity of the machine that the controller runs on, as one of Azure can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfMachine {
+    /// Yes: without the Secret, the controller itself would ask.
+    Allowed,
+    /// No: a service account is to ask, and whoever writes the Secret must not become somebody else by it.
+    Refused,
 }
 
 /// What a key service has answered.
@@ -117,7 +132,7 @@ impl Tokens {
 impl KeyUser {
     fn environment(&self) -> &Environment {
         match self {
-            Self::Secret(_, environment) => environment,
+            Self::Secret { environment, .. } => environment,
             Self::Workload(workload) => workload.environment(),
         }
     }
