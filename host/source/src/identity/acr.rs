@@ -53,26 +53,26 @@ impl Tokens {
         transport: &Transport,
     ) -> Result<Token, IdentityError> {
         let access = self.azure(workload, registry.scope, transport).await?;
-        let now = Timestamp::now();
         let key =
             Key::of(&[b"acr", registry.exchange.as_str().as_bytes(), access.secret.expose().as_bytes()]);
-        if let Some(token) = self.tokens.get(&key, now) {
-            return Ok(token);
-        }
+        self.tokens.get_or(key, registry.sign_in(&access, transport)).await
+    }
+}
+
+impl Acr {
+    async fn sign_in(&self, access: &Token, transport: &Transport) -> Result<Token, IdentityError> {
         let form = [
             ("grant_type", "access_token"),
-            ("service", registry.host.as_str()),
+            ("service", self.host.as_str()),
             ("access_token", access.secret.expose()),
         ];
         let answer: Answer = Endpoint::new(transport)?
-            .ask(Method::POST, registry.exchange.clone(), WHAT, |request| request.form(&form))
+            .ask(Method::POST, self.exchange.clone(), WHAT, |request| request.form(&form))
             .await?;
         // Without a time it is used once.
         let secret = Sensitive::new(answer.refresh_token);
-        let expires = expiry(secret.expose()).unwrap_or(now);
-        let token = Token { secret, expires };
-        self.tokens.put(key, token.clone(), token.expires, now);
-        Ok(token)
+        let expires = expiry(secret.expose()).unwrap_or_else(Timestamp::now);
+        Ok(Token { secret, expires })
     }
 }
 

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::identity::Tokens;
-use crate::identity::aws_local::{Own, given};
+use crate::identity::aws_local::Own;
 use crate::identity::azure::whose;
-use crate::identity::cache::Key;
+use crate::identity::cache::{Expiring, Key};
 use crate::identity::error::IdentityError;
 use crate::identity::exchange::Endpoint;
 use crate::identity::signature::{Signer, time_of};
@@ -37,6 +37,12 @@ pub struct AwsCredentials {
     pub session_token: Option<Sensitive<String>>,
     /// When they are over.
     pub expires: Timestamp,
+}
+
+impl Expiring for AwsCredentials {
+    fn expires(&self) -> Timestamp {
+        self.expires
+    }
 }
 
 /// A part of AWS with names and accounts of its own.
@@ -128,7 +134,6 @@ impl Tokens {
                 Own::Role => Role::of_controller(environment)?,
             },
         };
-        let now = Timestamp::now();
         let key = Key::of(&[
             b"aws",
             whose(workload).as_bytes(),
@@ -136,9 +141,18 @@ impl Tokens {
             role.session.as_bytes(),
             sts.as_str().as_bytes(),
         ]);
-        if let Some(credentials) = self.aws.get(&key, now) {
-            return Ok(credentials);
-        }
+        self.aws.get_or(key, role.assume(sts, workload, transport)).await
+    }
+}
+
+impl Role {
+    /// Source: AWS, `AssumeRoleWithWebIdentity` of STS.
+    async fn assume(
+        &self,
+        sts: &Url,
+        workload: &Workload,
+        transport: &Transport,
+    ) -> Result<AwsCredentials, IdentityError> {
         let token = match workload {
             Workload::Controller(environment) => environment.token(TOKEN_FILE, HINT).await?,
             Workload::ServiceAccount(account) => account.token(AUDIENCE).await?,
@@ -146,8 +160,8 @@ impl Tokens {
         let form = [
             ("Action", "AssumeRoleWithWebIdentity"),
             ("Version", "2011-06-15"),
-            ("RoleArn", role.arn.as_str()),
-            ("RoleSessionName", role.session.as_str()),
+            ("RoleArn", self.arn.as_str()),
+            ("RoleSessionName", self.session.as_str()),
             ("WebIdentityToken", token.expose()),
         ];
         // Without the header, it answers in XML.
@@ -156,9 +170,7 @@ impl Tokens {
                 request.header("accept", "application/json").form(&form)
             })
             .await?;
-        let credentials = answer.credentials(now);
-        self.aws.put(key, credentials.clone(), credentials.expires, now);
-        Ok(credentials)
+        Ok(answer.credentials(Timestamp::now()))
     }
 }
 
@@ -171,15 +183,9 @@ pub(super) struct Assumed {
 
 impl Assumed {
     pub(super) fn credentials(self, now: Timestamp) -> AwsCredentials {
-        let Keys { access_key_id, secret_access_key, session_token, expiration } =
-            self.response.result.credentials;
-        AwsCredentials {
-            access_key_id,
-            secret_access_key: Sensitive::new(secret_access_key),
-            session_token: given(session_token),
-            // Seconds since 1970, with a fraction. What is no time is over at once.
-            expires: Timestamp::from_second(expiration as i64).unwrap_or(now),
-        }
+        // Seconds since 1970, with a fraction. What is no time is over at once.
+        let end = |seconds: f64| Timestamp::from_second(seconds as i64).unwrap_or(now);
+        self.response.result.credentials.until(end)
     }
 }
 
@@ -192,16 +198,36 @@ struct Response {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Outcome {
-    credentials: Keys,
+    credentials: HandedOut<f64>,
 }
 
+/// As all that hand out keys write them, but for the form of the time.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Keys {
+pub(super) struct HandedOut<Time> {
     access_key_id: String,
     secret_access_key: String,
+    /// Of a machine it is the `Token`.
+    #[serde(default, alias = "Token")]
     session_token: String,
-    expiration: f64,
+    expiration: Time,
+}
+
+impl<Time> HandedOut<Time> {
+    /// `end` reads the time.
+    pub(super) fn until(self, end: impl FnOnce(Time) -> Timestamp) -> AwsCredentials {
+        AwsCredentials {
+            access_key_id: self.access_key_id,
+            secret_access_key: Sensitive::new(self.secret_access_key),
+            session_token: given(self.session_token),
+            expires: end(self.expiration),
+        }
+    }
+}
+
+/// Some who hand out keys write an empty token where there is none.
+pub(super) fn given(token: String) -> Option<Sensitive<String>> {
+    (!token.is_empty()).then(|| Sensitive::new(token))
 }
 
 pub(crate) fn is_region(name: &str) -> bool {

@@ -6,11 +6,10 @@
 use jiff::Timestamp;
 use plumb_api::Sensitive;
 use reqwest::{Method, RequestBuilder};
-use serde::Deserialize;
 use url::{Host, Url};
 
 use crate::identity::Tokens;
-use crate::identity::aws::{AwsCredentials, HINT, KEYS, TOKEN_FILE};
+use crate::identity::aws::{AwsCredentials, HINT, HandedOut, KEYS, TOKEN_FILE};
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
 use crate::identity::exchange::Endpoint;
@@ -108,7 +107,7 @@ impl Local {
         }
     }
 
-    async fn keys(&self) -> Result<LocalKeys, IdentityError> {
+    async fn keys(&self) -> Result<HandedOut<Timestamp>, IdentityError> {
         match self {
             Self::Agent { url, word } => {
                 let word = match word {
@@ -156,7 +155,7 @@ fn may_be_agent(url: &Url) -> bool {
 }
 
 /// Who may ask has to get a word first, by a request that nobody can be made to send by a link or a redirect.
-async fn keys_of_machine(root: &Url) -> Result<LocalKeys, IdentityError> {
+async fn keys_of_machine(root: &Url) -> Result<HandedOut<Timestamp>, IdentityError> {
     let endpoint = Endpoint::of_this_machine()?;
     let at = |path: &str| {
         let what = "the URL in AWS_EC2_METADATA_SERVICE_ENDPOINT";
@@ -212,42 +211,9 @@ impl Word {
 impl Tokens {
     /// What is handed out where this controller runs.
     pub(super) async fn aws_of_machine(&self, local: &Local) -> Result<AwsCredentials, IdentityError> {
-        let now = Timestamp::now();
         let key = Key::of(&[b"aws local", local.origin().as_str().as_bytes()]);
-        if let Some(credentials) = self.aws.get(&key, now) {
-            return Ok(credentials);
-        }
-        let credentials = local.keys().await?.credentials();
-        self.aws.put(key, credentials.clone(), credentials.expires, now);
-        Ok(credentials)
+        self.aws.get_or(key, async { Ok(local.keys().await?.until(|end| end)) }).await
     }
-}
-
-/// As agents and machines answer.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct LocalKeys {
-    access_key_id: String,
-    secret_access_key: String,
-    #[serde(default)]
-    token: String,
-    expiration: Timestamp,
-}
-
-impl LocalKeys {
-    fn credentials(self) -> AwsCredentials {
-        AwsCredentials {
-            access_key_id: self.access_key_id,
-            secret_access_key: Sensitive::new(self.secret_access_key),
-            session_token: given(self.token),
-            expires: self.expiration,
-        }
-    }
-}
-
-/// Some who hand out keys write an empty token where there is none.
-pub(super) fn given(token: String) -> Option<Sensitive<String>> {
-    (!token.is_empty()).then(|| Sensitive::new(token))
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl Tokens {
         {
             return self.azure_managed(environment, environment.get("AZURE_CLIENT_ID"), scope).await;
         }
-        let (now, application) = (Timestamp::now(), Application::of(workload)?);
+        let application = Application::of(workload)?;
         let key = Key::of(&[
             b"azure",
             whose(workload).as_bytes(),
@@ -143,13 +143,8 @@ impl Tokens {
             application.client.as_bytes(),
             scope.as_bytes(),
         ]);
-        if let Some(token) = self.tokens.get(&key, now) {
-            return Ok(token);
-        }
-        let proof = Proof::of(workload).await?;
-        let token = application.token(scope, &proof, transport).await?;
-        self.tokens.put(key, token.clone(), token.expires, now);
-        Ok(token)
+        let asking = async { application.token(scope, &Proof::of(workload).await?, transport).await };
+        self.tokens.get_or(key, asking).await
     }
 }
 

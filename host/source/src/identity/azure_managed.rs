@@ -28,21 +28,20 @@ impl Tokens {
         client: Option<&str>,
         scope: &str,
     ) -> Result<Token, IdentityError> {
-        let now = Timestamp::now();
         let url = question(environment, client, scope)?;
         let key = Key::of(&[b"azure managed", url.as_str().as_bytes()]);
-        if let Some(token) = self.tokens.get(&key, now) {
-            return Ok(token);
-        }
-        let answer: Answer = Endpoint::of_this_machine()?
-            // Who can be made to fetch a URL cannot be made to send it.
-            .ask(Method::GET, url, WHAT, |request| request.header("metadata", "true"))
-            .await
-            .map_err(not_there)?;
-        let token = answer.token(now);
-        self.tokens.put(key, token.clone(), token.expires, now);
-        Ok(token)
+        self.tokens.get_or(key, ask(url)).await
     }
+}
+
+async fn ask(url: Url) -> Result<Token, IdentityError> {
+    let now = Timestamp::now();
+    let answer: Answer = Endpoint::of_this_machine()?
+        // Who can be made to fetch a URL cannot be made to send it.
+        .ask(Method::GET, url, WHAT, |request| request.header("metadata", "true"))
+        .await
+        .map_err(not_there)?;
+    Ok(answer.token(now))
 }
 
 fn question(environment: &Environment, client: Option<&str>, scope: &str) -> Result<Url, IdentityError> {

@@ -34,8 +34,28 @@ impl Key {
     }
 }
 
-impl<V: Clone> Cache<V> {
-    pub(crate) fn get(&self, key: &Key, now: Timestamp) -> Option<V> {
+/// A value that is over at some time.
+pub(crate) trait Expiring: Clone {
+    /// When.
+    fn expires(&self) -> Timestamp;
+}
+
+impl<V: Expiring> Cache<V> {
+    /// What is kept, or else what `asking` gives, which is kept from then on.
+    pub(crate) async fn get_or<E>(
+        &self,
+        key: Key,
+        asking: impl Future<Output = Result<V, E>>,
+    ) -> Result<V, E> {
+        if let Some(value) = self.get(&key, Timestamp::now()) {
+            return Ok(value);
+        }
+        let value = asking.await?;
+        self.put(key, value.clone(), Timestamp::now());
+        Ok(value)
+    }
+
+    fn get(&self, key: &Key, now: Timestamp) -> Option<V> {
         let mut kept = self.0.lock();
         match kept.get(key) {
             Some(found) if now < found.until => Some(found.value.clone()),
@@ -47,7 +67,8 @@ impl<V: Clone> Cache<V> {
         }
     }
 
-    pub(crate) fn put(&self, key: Key, value: V, expires: Timestamp, now: Timestamp) {
+    fn put(&self, key: Key, value: V, now: Timestamp) {
+        let expires = value.expires();
         // Half of the time of what does not last for long.
         let margin = MARGIN.min(expires.duration_since(now) / 2);
         if let Ok(until) = expires.checked_sub(margin) {
@@ -74,6 +95,16 @@ mod tests {
 
     use super::*;
 
+    /// It is over at this second.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Until(i64);
+
+    impl Expiring for Until {
+        fn expires(&self) -> Timestamp {
+            at(self.0)
+        }
+    }
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
     }
@@ -81,14 +112,26 @@ mod tests {
     #[test]
     fn a_value_is_kept_until_shortly_before_its_end() {
         let cache = Cache::default();
-        cache.put(Key::of(&[b"hour"]), 1, at(3600), at(0));
-        cache.put(Key::of(&[b"minute"]), 2, at(60), at(0));
-        cache.put(Key::of(&[b"over"]), 3, at(-60), at(0));
-        assert_eq!(cache.get(&Key::of(&[b"hour"]), at(3299)), Some(1));
+        cache.put(Key::of(&[b"hour"]), Until(3600), at(0));
+        cache.put(Key::of(&[b"minute"]), Until(60), at(0));
+        cache.put(Key::of(&[b"over"]), Until(-60), at(0));
+        assert_eq!(cache.get(&Key::of(&[b"hour"]), at(3299)), Some(Until(3600)));
         assert_eq!(cache.get(&Key::of(&[b"hour"]), at(3300)), None);
-        assert_eq!(cache.get(&Key::of(&[b"minute"]), at(29)), Some(2));
+        assert_eq!(cache.get(&Key::of(&[b"minute"]), at(29)), Some(Until(60)));
         assert_eq!(cache.get(&Key::of(&[b"minute"]), at(30)), None);
         assert_eq!(cache.get(&Key::of(&[b"over"]), at(0)), None);
+    }
+
+    #[tokio::test]
+    async fn who_is_asked_once_is_not_asked_again() {
+        let cache = Cache::default();
+        let hour = Until(Timestamp::now().as_second() + 3600);
+        for nobody in [false, true] {
+            let asking = async { if nobody { Err("it was asked") } else { Ok(hour.clone()) } };
+            assert_eq!(cache.get_or(Key::of(&[b"hour"]), asking).await, Ok(hour.clone()));
+        }
+        let failing = async { Err("it was asked") };
+        assert_eq!(cache.get_or(Key::of(&[b"other"]), failing).await, Err("it was asked"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use url::Url;
 
-use crate::identity::aws::{AwsPartition, is_region};
+use crate::identity::aws::{AwsCredentials, AwsPartition, is_region};
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
 use crate::identity::exchange::Endpoint;
@@ -103,7 +103,6 @@ impl Tokens {
     ) -> Result<Token, IdentityError> {
         let endpoint = registry.endpoint(workload)?;
         let credentials = self.aws(workload, registry.region(), transport).await?;
-        let now = Timestamp::now();
         // Other credentials, another token: it gives no more than who asked for it may.
         let key = Key::of(&[
             b"ecr",
@@ -112,14 +111,21 @@ impl Tokens {
             registry.target().as_bytes(),
             endpoint.as_str().as_bytes(),
         ]);
-        if let Some(token) = self.tokens.get(&key, now) {
-            return Ok(token);
-        }
-        let (region, service) = (registry.region(), registry.service());
-        let signer =
-            Signer { credentials: &credentials, region, service, time: format!("{}Z", time_of(now)) };
+        self.tokens.get_or(key, registry.sign_in(endpoint, &credentials, transport)).await
+    }
+}
+
+impl Ecr {
+    async fn sign_in(
+        &self,
+        endpoint: Url,
+        credentials: &AwsCredentials,
+        transport: &Transport,
+    ) -> Result<Token, IdentityError> {
+        let (region, service, now) = (self.region(), self.service(), Timestamp::now());
+        let signer = Signer { credentials, region, service, time: format!("{}Z", time_of(now)) };
         let body = "{}";
-        let headers = signer.headers(&endpoint, registry.target(), body);
+        let headers = signer.headers(&endpoint, self.target(), body);
         let host = endpoint.host_str().unwrap_or_default().to_owned();
         let answer: Answer = Endpoint::new(transport)?
             .ask(Method::POST, endpoint, WHAT, |request| {
@@ -131,9 +137,7 @@ impl Tokens {
             .await?;
         let (password, expires) =
             answer.password().ok_or(IdentityError::Answer { endpoint: host, what: WHAT })?;
-        let token = Token { secret: password, expires: expires.min(credentials.expires) };
-        self.tokens.put(key, token.clone(), token.expires, now);
-        Ok(token)
+        Ok(Token { secret: password, expires: expires.min(credentials.expires) })
     }
 }
 

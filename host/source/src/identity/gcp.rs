@@ -126,12 +126,8 @@ impl Tokens {
             }
             Workload::ServiceAccount(account) => {
                 let (federation, audience) = Federation::of(account).await?;
-                let key = key(workload, &federation);
-                if let Some(token) = self.tokens.get(&key, Timestamp::now()) {
-                    return Ok(token);
-                }
-                let subject = account.token(&audience).await?;
-                Ok(self.keep(key, federation.token(&subject, transport).await?))
+                let asking = async { federation.token(&account.token(&audience).await?, transport).await };
+                self.tokens.get_or(key(workload, &federation), asking).await
             }
         }
     }
@@ -142,37 +138,21 @@ impl Tokens {
         workload: &Workload,
         transport: &Transport,
     ) -> Result<Token, IdentityError> {
-        let now = Timestamp::now();
         if environment.get(CONFIGURATION).is_none() {
             let metadata = Metadata::of(environment)?;
             let key = Key::of(&[b"gcp metadata", metadata.origin().as_bytes()]);
-            return match self.tokens.get(&key, now) {
-                Some(token) => Ok(token),
-                None => Ok(self.keep(key, metadata.token().await?)),
-            };
+            return self.tokens.get_or(key, metadata.token()).await;
         }
         match Configured::read(environment).await? {
             Configured::External(account) => {
-                let key = key(workload, &account.federation);
-                if let Some(token) = self.tokens.get(&key, now) {
-                    return Ok(token);
-                }
-                let subject = account.subject().await?;
-                Ok(self.keep(key, account.federation.token(&subject, transport).await?))
+                let asking = async { account.federation.token(&account.subject().await?, transport).await };
+                self.tokens.get_or(key(workload, &account.federation), asking).await
             }
             Configured::Key(account) => {
                 let key = Key::of(&[b"gcp key of the controller", account.email.as_bytes()]);
-                match self.tokens.get(&key, now) {
-                    Some(token) => Ok(token),
-                    None => Ok(self.keep(key, account.token(transport).await?)),
-                }
+                self.tokens.get_or(key, account.token(transport)).await
             }
         }
-    }
-
-    fn keep(&self, key: Key, token: Token) -> Token {
-        self.tokens.put(key, token.clone(), token.expires, Timestamp::now());
-        token
     }
 }
 

@@ -131,23 +131,22 @@ fn api_url(base: &str) -> Result<Url, String> {
 impl Tokens {
     /// A token that lets one read what the App may. GitHub takes it as the password of `x-access-token`.
     pub async fn github(&self, app: &GitHubApp, transport: &Transport) -> Result<Token, IdentityError> {
-        let now = Timestamp::now();
-        let key = app.key();
-        if let Some(token) = self.tokens.get(&key, now) {
-            return Ok(token);
-        }
-        let word = app.word(now)?;
+        self.tokens.get_or(app.key(), app.sign_in(transport)).await
+    }
+}
+
+impl GitHubApp {
+    async fn sign_in(&self, transport: &Transport) -> Result<Token, IdentityError> {
+        let word = self.word(Timestamp::now())?;
         let endpoint = Endpoint::new(transport)?;
         let signed = |request: RequestBuilder| {
             request.bearer_auth(word.expose()).header("accept", "application/vnd.github+json")
         };
-        let installation = installation_id(&endpoint, app, &signed).await?;
+        let installation = installation_id(&endpoint, self, &signed).await?;
         let path = ["app", "installations", &installation, "access_tokens"];
         let what = "a token of the GitHub App";
-        let answer: AccessToken = endpoint.ask(Method::POST, app.at(&path), what, signed).await?;
-        let token = Token { secret: Sensitive::new(answer.token), expires: answer.expires_at };
-        self.tokens.put(key, token.clone(), token.expires, now);
-        Ok(token)
+        let answer: AccessToken = endpoint.ask(Method::POST, self.at(&path), what, signed).await?;
+        Ok(Token { secret: Sensitive::new(answer.token), expires: answer.expires_at })
     }
 }
 

@@ -5,8 +5,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::identity::Tokens;
-use crate::identity::aws::AwsCredentials;
-use crate::identity::aws_local::given;
+use crate::identity::aws::{AwsCredentials, HandedOut};
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
 use crate::identity::exchange::Endpoint;
@@ -32,31 +31,31 @@ impl Tokens {
         login: &LdapLogin,
         transport: &Transport,
     ) -> Result<AwsCredentials, IdentityError> {
-        let (now, endpoint) = (Timestamp::now(), login.endpoint.clone());
         // Who has another password does not get what was given for the right one.
         let key = Key::of(&[
             b"ldap",
-            endpoint.as_str().as_bytes(),
+            login.endpoint.as_str().as_bytes(),
             login.username.as_bytes(),
             login.password.expose().as_bytes(),
         ]);
-        if let Some(credentials) = self.aws.get(&key, now) {
-            return Ok(credentials);
-        }
+        self.aws.get_or(key, login.sign_in(transport)).await
+    }
+}
+
+impl LdapLogin {
+    async fn sign_in(&self, transport: &Transport) -> Result<AwsCredentials, IdentityError> {
         let form = [
             ("Action", "AssumeRoleWithLDAPIdentity"),
             ("Version", "2011-06-15"),
-            ("LDAPUsername", login.username.as_str()),
-            ("LDAPPassword", login.password.expose()),
+            ("LDAPUsername", self.username.as_str()),
+            ("LDAPPassword", self.password.expose()),
         ];
+        let endpoint = self.endpoint.clone();
         let host = endpoint.host_str().unwrap_or_default().to_owned();
         let answer = Endpoint::new(transport)?
             .send(Method::POST, endpoint, WHAT, |request| request.form(&form))
             .await?;
-        let credentials =
-            read(answer.expose()).ok_or(IdentityError::Answer { endpoint: host, what: WHAT })?;
-        self.aws.put(key, credentials.clone(), credentials.expires, now);
-        Ok(credentials)
+        read(answer.expose()).ok_or(IdentityError::Answer { endpoint: host, what: WHAT })
     }
 }
 
@@ -64,13 +63,7 @@ impl Tokens {
 fn read(answer: &[u8]) -> Option<AwsCredentials> {
     let text = std::str::from_utf8(answer).ok()?;
     let response: Response = quick_xml::de::from_str(text).ok()?;
-    let keys = response.result.credentials;
-    Some(AwsCredentials {
-        access_key_id: keys.access_key_id,
-        secret_access_key: Sensitive::new(keys.secret_access_key),
-        session_token: given(keys.session_token),
-        expires: keys.expiration,
-    })
+    Some(response.result.credentials.until(|end| end))
 }
 
 #[derive(Deserialize)]
@@ -82,17 +75,7 @@ struct Response {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Outcome {
-    credentials: Keys,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Keys {
-    access_key_id: String,
-    secret_access_key: String,
-    #[serde(default)]
-    session_token: String,
-    expiration: Timestamp,
+    credentials: HandedOut<Timestamp>,
 }
 
 #[cfg(test)]

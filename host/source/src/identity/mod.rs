@@ -40,7 +40,7 @@ pub(crate) use aws::{code_commit_login, code_commit_region, is_region};
 pub(crate) use ecr::{ECR_USER, Ecr};
 pub(crate) use ldap::LdapLogin;
 
-use cache::Cache;
+use cache::{Cache, Expiring};
 
 /// What a server takes instead of a password, until it expires.
 #[derive(Clone)]
@@ -49,6 +49,12 @@ pub struct Token {
     pub secret: Sensitive<String>,
     /// When it is over.
     pub expires: Timestamp,
+}
+
+impl Expiring for Token {
+    fn expires(&self) -> Timestamp {
+        self.expires
+    }
 }
 
 /// The tokens that were got and have not expired. There is one for all that sign in, and it holds a bounded number of them.

@@ -42,27 +42,28 @@ impl Tokens {
         account: &ServiceAccount,
         transport: &Transport,
     ) -> Result<Token, IdentityError> {
-        let now = Timestamp::now();
         let key = Key::of(&[
             b"vault",
             account.account().as_bytes(),
             login.address.as_bytes(),
             login.url.as_str().as_bytes(),
         ]);
-        if let Some(token) = self.tokens.get(&key, now) {
-            return Ok(token);
-        }
-        let word = account.token(&login.address).await?;
+        self.tokens.get_or(key, login.sign_in(account, transport)).await
+    }
+}
+
+impl VaultLogin {
+    async fn sign_in(&self, account: &ServiceAccount, transport: &Transport) -> Result<Token, IdentityError> {
+        let now = Timestamp::now();
+        let word = account.token(&self.address).await?;
         let role = format!("{}_{}", account.namespace, account.name);
         let body = json!({ "role": role, "jwt": word.expose() });
         let answer: Answer = Endpoint::new(transport)?
-            .ask(Method::POST, login.url.clone(), "a token of Vault", |request| request.json(&body))
+            .ask(Method::POST, self.url.clone(), "a token of Vault", |request| request.json(&body))
             .await?;
         let Auth { client_token, lease_duration } = answer.auth;
         let expires = now + SignedDuration::from_secs(i64::from(lease_duration));
-        let token = Token { secret: Sensitive::new(client_token), expires };
-        self.tokens.put(key, token.clone(), expires, now);
-        Ok(token)
+        Ok(Token { secret: Sensitive::new(client_token), expires })
     }
 }
 

@@ -6,8 +6,7 @@ use url::{Url, form_urlencoded};
 
 use super::{KeyUser, WHAT, read, unusable};
 use crate::identity::Tokens;
-use crate::identity::aws::{Assumed, AwsCredentials, AwsPartition, is_region, sts_endpoint};
-use crate::identity::aws_local::given;
+use crate::identity::aws::{Assumed, AwsCredentials, AwsPartition, given, is_region, sts_endpoint};
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
 use crate::identity::exchange::{Answered, Endpoint};
@@ -71,7 +70,7 @@ struct Assuming<'a> {
 impl Assuming<'_> {
     /// Source: AWS, `AssumeRole` of STS.
     async fn assume(
-        self,
+        &self,
         tokens: &Tokens,
         with_those: &AwsCredentials,
         transport: &Transport,
@@ -79,7 +78,6 @@ impl Assuming<'_> {
         if !is_role(self.role) {
             return Err(IdentityError::Malformed { what: "the ARN of the role" });
         }
-        let now = Timestamp::now();
         let key = Key::of(&[
             b"aws role",
             with_those.access_key_id.as_bytes(),
@@ -88,9 +86,15 @@ impl Assuming<'_> {
             self.role.as_bytes(),
             self.endpoint.as_str().as_bytes(),
         ]);
-        if let Some(credentials) = tokens.aws.get(&key, now) {
-            return Ok(credentials);
-        }
+        tokens.aws.get_or(key, self.ask(with_those, transport)).await
+    }
+
+    async fn ask(
+        &self,
+        with_those: &AwsCredentials,
+        transport: &Transport,
+    ) -> Result<AwsCredentials, IdentityError> {
+        let now = Timestamp::now();
         let pairs = [
             ("Action", "AssumeRole"),
             ("Version", "2011-06-15"),
@@ -104,11 +108,9 @@ impl Assuming<'_> {
         // Without that header, it answers in XML.
         let fill = |request| with(request, &headers).header("accept", "application/json").body(body);
         let answer: Assumed = Endpoint::new(transport)?
-            .ask(Method::POST, self.endpoint, "keys of the role that the file names", fill)
+            .ask(Method::POST, self.endpoint.clone(), "keys of the role that the file names", fill)
             .await?;
-        let credentials = answer.credentials(now);
-        tokens.aws.put(key, credentials.clone(), credentials.expires, now);
-        Ok(credentials)
+        Ok(answer.credentials(now))
     }
 }
 

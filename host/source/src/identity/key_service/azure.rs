@@ -1,18 +1,17 @@
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use plumb_api::Sensitive;
-use reqwest::Method;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::{KeyUser, OfMachine, WHAT, read, unusable};
+use super::{KeyUser, OfMachine, read, send, unusable};
 use crate::identity::azure::{Application, PUBLIC_AUTHORITY, Proof};
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
-use crate::identity::exchange::{Answered, Endpoint};
+use crate::identity::exchange::Answered;
 use crate::identity::{Token, Tokens};
 use crate::transport::{InvalidSecret, Transport};
 
@@ -74,12 +73,7 @@ impl KeyVault {
             },
             KeyUser::Workload(workload) => tokens.azure(workload, &self.scope, transport).await?,
         };
-        Endpoint::new(transport)?
-            .try_send(Method::POST, self.url.clone(), WHAT, |request| {
-                let request = request.bearer_auth(token.secret.expose());
-                request.header("content-type", "application/json").body(body)
-            })
-            .await
+        send(self.url.clone(), &token, body, transport).await
     }
 }
 
@@ -167,7 +161,6 @@ impl Principal {
         tokens: &Tokens,
         transport: &Transport,
     ) -> Result<Token, IdentityError> {
-        let now = Timestamp::now();
         let shown = match &self.shown {
             Shown::Password(password) => password,
             Shown::Certificate(certificate) => &certificate.key,
@@ -180,18 +173,17 @@ impl Principal {
             shown.expose().as_bytes(),
             scope.as_bytes(),
         ]);
-        if let Some(token) = tokens.tokens.get(&key, now) {
-            return Ok(token);
-        }
-        let proof = match &self.shown {
+        let asking = async { self.application.token(scope, &self.proof(&url)?, transport).await };
+        tokens.tokens.get_or(key, asking).await
+    }
+
+    fn proof(&self, audience: &Url) -> Result<Proof, InvalidSecret> {
+        Ok(match &self.shown {
             Shown::Password(password) => Proof::Secret(password.clone()),
             Shown::Certificate(certificate) => {
-                Proof::Token(certificate.word(self.application.client(), &url, now)?)
+                Proof::Token(certificate.word(self.application.client(), audience, Timestamp::now())?)
             }
-        };
-        let token = self.application.token(scope, &proof, transport).await?;
-        tokens.tokens.put(key, token.clone(), token.expires, now);
-        Ok(token)
+        })
     }
 }
 

@@ -1,12 +1,10 @@
-use jiff::Timestamp;
-use reqwest::Method;
 use serde::Deserialize;
 use url::Url;
 
-use super::{KeyUser, WHAT, read, unusable};
+use super::{KeyUser, read, send, unusable};
 use crate::identity::cache::Key;
 use crate::identity::error::IdentityError;
-use crate::identity::exchange::{Answered, Endpoint};
+use crate::identity::exchange::Answered;
 use crate::identity::google_key::{GoogleKey, KeyFile};
 use crate::identity::{Token, Tokens};
 use crate::transport::{InvalidSecret, Transport};
@@ -59,12 +57,7 @@ impl GoogleKms {
             KeyUser::Secret { value, .. } => token(tokens, value.expose(), transport).await?,
             KeyUser::Workload(workload) => tokens.gcp(workload, transport).await?,
         };
-        Endpoint::new(transport)?
-            .try_send(Method::POST, endpoint, WHAT, |request| {
-                let request = request.bearer_auth(token.secret.expose());
-                request.header("content-type", "application/json").body(body)
-            })
-            .await
+        send(endpoint, &token, body, transport).await
     }
 }
 
@@ -88,11 +81,7 @@ fn of_secret(value: &[u8]) -> Result<GoogleKey, InvalidSecret> {
 }
 
 async fn token(tokens: &Tokens, value: &[u8], transport: &Transport) -> Result<Token, IdentityError> {
-    let (now, key) = (Timestamp::now(), Key::of(&[b"gcp key of a secret", value]));
-    if let Some(token) = tokens.tokens.get(&key, now) {
-        return Ok(token);
-    }
-    let token = of_secret(value)?.token(transport).await?;
-    tokens.tokens.put(key, token.clone(), token.expires, now);
-    Ok(token)
+    // Not under the same name as a token of the controller: a value is what a tenant has written.
+    let key = Key::of(&[b"gcp key of a secret", value]);
+    tokens.tokens.get_or(key, async { of_secret(value)?.token(transport).await }).await
 }

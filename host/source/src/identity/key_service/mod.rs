@@ -10,13 +10,14 @@ mod azure;
 mod gcp;
 
 use plumb_api::Sensitive;
+use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::identity::Tokens;
 use crate::identity::error::IdentityError;
-use crate::identity::exchange::Answered;
+use crate::identity::exchange::{Answered, Endpoint};
 use crate::identity::workload::{Environment, Workload};
+use crate::identity::{Token, Tokens};
 use crate::transport::{InvalidSecret, Transport};
 
 use aws::AwsKms;
@@ -136,6 +137,19 @@ impl KeyUser {
             Self::Workload(workload) => workload.environment(),
         }
     }
+}
+
+/// Sends a request that decrypts, with a token.
+async fn send(
+    url: Url,
+    token: &Token,
+    body: String,
+    transport: &Transport,
+) -> Result<Answered, IdentityError> {
+    let fill = |request: RequestBuilder| {
+        request.bearer_auth(token.secret.expose()).header("content-type", "application/json").body(body)
+    };
+    Endpoint::new(transport)?.try_send(Method::POST, url, WHAT, fill).await
 }
 
 /// A value of a Secret in YAML, of which JSON is a part.
