@@ -19,6 +19,8 @@ const GLUE: [(&str, &str); 4] = [
     ("transform", include_str!("../templates/go/glue/transform.go")),
     ("validate", include_str!("../templates/go/glue/validate.go")),
 ];
+/// What each of them needs beside it.
+const SHARED: &str = include_str!("../templates/go/glue/shared.go");
 
 /// Writes the bindings, builds the module and makes a component of it.
 pub(super) fn build(project: &Project) -> anyhow::Result<Vec<u8>> {
@@ -53,11 +55,14 @@ fn write_bindings(project: &Project, contract: &Contract) -> anyhow::Result<()> 
         let (_, glue) = GLUE.iter().find(|(name, _)| *name == export).with_context(|| {
             format!("there is no Go side for the interface {export} yet; write it in another language")
         })?;
-        let package = place.join(format!("exports/export_plumbline_plugin_{export}"));
-        let file = package.join("glue.go");
-        fs::create_dir_all(package)
-            .and_then(|()| fs::write(&file, glue.replace("NAME", module)))
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        let package = format!("export_plumbline_plugin_{export}");
+        let folder = place.join("exports").join(&package);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        for (name, text) in [("glue.go", *glue), ("shared.go", SHARED)] {
+            let file = folder.join(name);
+            fs::write(&file, text.replace("PACKAGE", &package).replace("NAME", module))
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ import (
 	witTypes "go.bytecodealliance.org/pkg/wit/types"
 
 	contract "NAME/internal/wit/imports/plumbline_plugin_health"
-	log "NAME/internal/wit/imports/plumbline_plugin_log"
 	types "NAME/internal/wit/imports/plumbline_plugin_types"
 	"NAME/plugin"
 	"NAME/plumbline"
@@ -26,33 +25,4 @@ func Check(object types.Object, parameters string) witTypes.Result[contract.Repo
 	}
 	out := contract.Report{Status: uint8(report.Status), Message: report.Message}
 	return witTypes.Ok[contract.Report, []types.Error](out)
-}
-
-func init() {
-	plumbline.Warn = func(message string) { log.Write(log.Level_Warn, message) }
-	plumbline.Info = func(message string) { log.Write(log.Level_Info, message) }
-}
-
-func failed(errs []plumbline.Error) []types.Error {
-	out := make([]types.Error, len(errs))
-	for i, e := range errs {
-		out[i] = types.Error{
-			Kind:    uint8(e.Kind),
-			Message: e.Message,
-			File:    unlessEmpty(e.File),
-			Line:    witTypes.None[uint32](),
-			Hint:    unlessEmpty(e.Hint),
-		}
-		if e.Line > 0 {
-			out[i].Line = witTypes.Some(e.Line)
-		}
-	}
-	return out
-}
-
-func unlessEmpty(text string) witTypes.Option[string] {
-	if text == "" {
-		return witTypes.None[string]()
-	}
-	return witTypes.Some(text)
 }

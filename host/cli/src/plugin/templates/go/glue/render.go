@@ -6,7 +6,6 @@ package export_plumbline_plugin_render
 import (
 	witTypes "go.bytecodealliance.org/pkg/wit/types"
 
-	log "NAME/internal/wit/imports/plumbline_plugin_log"
 	contract "NAME/internal/wit/imports/plumbline_plugin_tree"
 	types "NAME/internal/wit/imports/plumbline_plugin_types"
 	"NAME/plugin"
@@ -73,45 +72,4 @@ func unreadable(path string, err contract.TreeError) *plumbline.Error {
 		kind, why = plumbline.Internal, err.Failed()
 	}
 	return &plumbline.Error{Kind: kind, Message: path + " cannot be read: " + why, File: path}
-}
-
-func print(objects []plumbline.Object) ([]types.Object, []plumbline.Error) {
-	texts := make([]types.Object, len(objects))
-	for i, object := range objects {
-		text, err := object.JSON()
-		if err != nil {
-			return nil, []plumbline.Error{{Kind: plumbline.Internal, Message: err.Error()}}
-		}
-		texts[i] = text
-	}
-	return texts, nil
-}
-
-func init() {
-	plumbline.Warn = func(message string) { log.Write(log.Level_Warn, message) }
-	plumbline.Info = func(message string) { log.Write(log.Level_Info, message) }
-}
-
-func failed(errs []plumbline.Error) []types.Error {
-	out := make([]types.Error, len(errs))
-	for i, e := range errs {
-		out[i] = types.Error{
-			Kind:    uint8(e.Kind),
-			Message: e.Message,
-			File:    unlessEmpty(e.File),
-			Line:    witTypes.None[uint32](),
-			Hint:    unlessEmpty(e.Hint),
-		}
-		if e.Line > 0 {
-			out[i].Line = witTypes.Some(e.Line)
-		}
-	}
-	return out
-}
-
-func unlessEmpty(text string) witTypes.Option[string] {
-	if text == "" {
-		return witTypes.None[string]()
-	}
-	return witTypes.Some(text)
 }
