@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plumb_api::{PluginLimits, Sensitive};
-use plumb_pipeline::{PluginName, StepSpec, asks_when_needed};
+use plumb_pipeline::{PluginName, StepSpec};
 use plumb_plugin::{Grants, Plugin};
 
 use super::grants::identity::Identity;
 use super::grants::key_services::{Credentials, KeyServices};
-use super::inspect::wants;
 use super::policy::{KRM, Signatures, Subject, decide};
 use super::{Loaded, grants, inspect};
 use crate::Key;
@@ -38,7 +37,7 @@ pub(crate) enum Unresolved {
     /// A policy does not allow it. A change of policies or labels has the Pipeline looked at.
     #[error("{0}")]
     Denied(String),
-    /// The step has to be changed: there is no such plugin, or it is not handed what it needs.
+    /// The step has to be changed: there is no such plugin.
     #[error("{0}")]
     Wrong(String),
     /// The Plugin is not ready. The Pipeline is looked at when it is.
@@ -87,9 +86,6 @@ pub(crate) async fn resolve(
             handed.http = Some(Arc::new(services));
         }
         return Ok(Resolved { runs: candidate.runs, grants: handed, limits });
-    }
-    if let Runs::Plugin(plugin) = &candidate.runs {
-        refuse_missing(plugin, step)?;
     }
     let situation = context.plugins.policies.of(asking.namespace).await.map_err(Unresolved::NotReady)?;
     let (subject, signatures) = match (&candidate.loaded, &candidate.runs) {
@@ -143,18 +139,4 @@ fn not_ready(object: &plumb_api::Plugin, key: &Key) -> Unresolved {
         None => "was not loaded yet".to_owned(),
     };
     Unresolved::NotReady(format!("Plugin '{key}' {why}"))
-}
-
-/// Refuses a step that does not hand over what its plugin imports, before the plugin runs; unless only its input can tell whether it is needed.
-fn refuse_missing(plugin: &Plugin, step: &StepSpec) -> Result<(), Unresolved> {
-    if asks_when_needed(plugin.name()) {
-        return Ok(());
-    }
-    let missing = wants(&plugin.wants()).into_iter().find(|wanted| !step.capabilities.has(*wanted));
-    missing.map_or(Ok(()), |missing| {
-        Err(Unresolved::Wrong(format!(
-            "the plugin {} asks for {missing}, which the step does not hand over; add capabilities.{missing} to it",
-            step.plugin.as_str()
-        )))
-    })
 }
