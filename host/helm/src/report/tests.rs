@@ -1,12 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-use plumb_api::{ReleaseStatus, TestPhase};
+use plumb_api::{ReleaseAction, ReleaseAttempt, ReleaseStatus, TestPhase};
 use rstest::rstest;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::decide::Turn;
+use crate::decide::{Turn, Uninstall};
 use crate::hooks::HookRun;
-use crate::record::NewRelease;
+use crate::record::{NewRelease, Release};
 use crate::rendered::RenderedRelease;
 use crate::values::Values;
 
