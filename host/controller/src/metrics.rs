@@ -154,3 +154,30 @@ impl CountRequests for Metrics {
 fn labels(kind: &'static str, key: &Key) -> Labels {
     Labels { kind, name: key.name.clone(), namespace: key.namespace.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_described() {
+        let metrics = Metrics::new();
+        let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+        metrics.reconciled("Kustomization", &key, Duration::from_secs(1));
+        metrics.ready("Kustomization", &key, true);
+        metrics.suspended("Kustomization", &key, false);
+        metrics.rendered(None);
+        metrics.repaired(1);
+        metrics.panicked();
+        metrics.count(Verb::Get);
+        let (text, page) = (metrics.encode(), include_str!("../../../docs/metrics.md"));
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let described: Vec<bool> = types
+            .map(|line| line.split(' ').next().unwrap_or_default())
+            .map(|name| {
+                page.contains(&format!("| `{name}` ")) || page.contains(&format!("| `{name}_total` "))
+            })
+            .collect();
+        assert_eq!(described, [true; 7], "{text}");
+    }
+}
