@@ -96,9 +96,7 @@ fn the_root_decides_what_can_be_read() {
     ]);
     // No Git work tree around it: then the directory is all there is.
     let alone = render(directory.path(), &["apps"]).failure();
-    insta::assert_snapshot!(alone, @r#"
-    error: step "kustomize": kustomization.yaml:1: accumulating resources: accumulation err='accumulating resources from '../base': open /base: no such file or directory': must build at directory: not a valid directory: evalsymlink failure on '/base' : lstat /base: no such file or directory
-    "#);
+    insta::assert_snapshot!(alone, @r#"error: step "kustomize": kustomization.yaml:1: accumulating resources: accumulation err='accumulating resources from '../base': open /base: no such file or directory': must build at directory: not a valid directory: evalsymlink failure on '/base' : lstat /base: no such file or directory"#);
     let result = render(directory.path(), &["apps", "--root", "."]).result();
     insta::assert_snapshot!(result, @"
     apiVersion: v1

@@ -118,9 +118,7 @@ fn a_plugin_of_a_registry_is_not_pulled() {
         ("values.yaml", VALUES),
     ]);
     let args = ["-f", "pipeline.yaml", "--root", "source", "--values", "values.yaml"];
-    insta::assert_snapshot!(render(directory.path(), &args).failure(), @r#"
-    error: step "yaml": the Plugin yaml is oci://registry.example/yaml:1, which is not pulled here; give its component with --plugin yaml=FILE
-    "#);
+    insta::assert_snapshot!(render(directory.path(), &args).failure(), @r#"error: step "yaml": the Plugin yaml is oci://registry.example/yaml:1, which is not pulled here; give its component with --plugin yaml=FILE"#);
 }
 
 const VALIDATED: &str = "\
