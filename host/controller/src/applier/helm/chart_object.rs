@@ -1,6 +1,7 @@
 //! The HelmChart that is made of `spec.chart`: in the namespace of its source, named after the HelmRelease.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams};
@@ -14,6 +15,9 @@ use crate::applier::failure::{Failure, Retry};
 use crate::status::{bounded, said};
 use crate::{Key, Tenancy};
 
+/// How long the watch may take until it shows what was applied. What it has not shown by then was deleted before it could.
+const WATCH_LAG: Duration = Duration::from_secs(10);
+
 /// The HelmChart as it is to be, once it was like that.
 #[derive(Debug)]
 pub(super) struct Applied {
@@ -21,14 +25,36 @@ pub(super) struct Applied {
     uid: Option<String>,
     /// What the API server counted it as: a higher one is a change by somebody else.
     generation: Option<i64>,
+    resource_version: Option<String>,
+    at: Instant,
+    /// Whether the watch has shown this very object: once it shows none, somebody has deleted it.
+    was_shown: bool,
 }
 
 impl Applied {
-    fn new(digest: Digest, meta: ObjectMeta) -> Self {
-        Self { digest, uid: meta.uid, generation: meta.generation }
+    /// What the API server has answered, or what the watch shows, of an object of which the watch shows `live`.
+    fn new(digest: Digest, meta: ObjectMeta, live: Option<&HelmChart>) -> Self {
+        Self {
+            digest,
+            was_shown: live.is_some_and(|live| live.metadata.uid == meta.uid),
+            uid: meta.uid,
+            generation: meta.generation,
+            resource_version: meta.resource_version,
+            at: Instant::now(),
+        }
     }
 
-    /// Whether nobody has changed it since. The watch may lag behind, which does not matter: an earlier generation is no change.
+    /// Whether what the watch shows is older than what was applied, so that it tells nothing of it.
+    fn is_ahead_of(&self, live: Option<&HelmChart>) -> bool {
+        let Some(live) = live else { return !self.was_shown && self.at.elapsed() < WATCH_LAG };
+        let number = |version: &Option<String>| version.as_deref()?.parse::<u64>().ok();
+        // Where versions are no numbers, nothing is known of their order.
+        number(&live.metadata.resource_version)
+            .zip(number(&self.resource_version))
+            .is_some_and(|(live, applied)| live < applied)
+    }
+
+    /// Whether nobody has changed it since.
     fn is_kept(&self, live: &HelmChart, wanted: &Object) -> bool {
         live.metadata.uid == self.uid
             && live.metadata.generation <= self.generation
@@ -47,23 +73,28 @@ pub(super) async fn keep(run: &mut Turn<'_>, release: &HelmRelease) -> Result<()
     allow(run, &key)?;
     let object = helm_chart(release, template, &key)?;
     let digest = plumb_apply::desired_digest(&object);
-    if let Some(live) = run.context.sources.helm_chart(&key) {
-        let applied = run.memory.own.helm_chart.as_ref().filter(|applied| applied.digest == digest);
-        if applied.is_some_and(|applied| applied.is_kept(&live, &object)) {
+    let live = run.context.sources.helm_chart(&key);
+    if let Some(applied) = run.memory.own.helm_chart.as_mut().filter(|applied| applied.digest == digest) {
+        if applied.is_ahead_of(live.as_deref()) {
             return Ok(());
         }
-        // After a restart nothing is remembered, and the watch knows it.
-        if is_as_wanted(&live, &object) {
-            run.memory.own.helm_chart = Some(Applied::new(digest, live.metadata.clone()));
-            run.status.helm_chart = name;
+        applied.was_shown |= live.is_some();
+        if live.as_deref().is_some_and(|live| applied.is_kept(live, &object)) {
             return Ok(());
         }
+    }
+    // After a restart nothing is remembered, and the watch knows it.
+    if let Some(live) = live.as_deref().filter(|live| is_as_wanted(live, &object)) {
+        run.memory.own.helm_chart = Some(Applied::new(digest, live.metadata.clone(), Some(live)));
+        run.status.helm_chart = name;
+        return Ok(());
     }
     let api = charts(run, &key.namespace);
     let params = PatchParams::apply(RELEASE_FIELD_MANAGER).force();
     let applied = bounded(api.patch(&key.name, &params, &Patch::Apply(object.fields()))).await;
     let applied = applied.map_err(|error| failed(&format!("could not apply HelmChart '{key}'"), &error))?;
-    run.memory.own.helm_chart = Some(Applied::new(digest, applied.metadata));
+    tracing::debug!(object = %run.id, helm_chart = %key, "applied the HelmChart");
+    run.memory.own.helm_chart = Some(Applied::new(digest, applied.metadata, live.as_deref()));
     run.status.helm_chart = name;
     Ok(())
 }
@@ -88,7 +119,9 @@ pub(super) fn await_artifact(run: &Turn<'_>) -> Result<(), Failure> {
         Some(ready) if ready.status == "False" => ready.message.clone(),
         _ => "it was not fetched yet as it is now".to_owned(),
     };
-    Err(Failure::new(Reason::SourceNotReady, Retry::Source, format!("{source} is not ready: {why}")))
+    // No watch tells that what it has never shown will not come.
+    let retry = if applied.was_shown { Retry::Source } else { Retry::Health(WATCH_LAG) };
+    Err(Failure::new(Reason::SourceNotReady, retry, format!("{source} is not ready: {why}")))
 }
 
 /// Deletes the HelmChart that was made, if there is one.
@@ -237,7 +270,7 @@ mod tests {
 
     #[rstest]
     #[case::as_applied("1", 2, json!({"team": "shop", "more": "x"}), true)]
-    #[case::not_seen_yet("1", 1, json!({"team": "shop"}), true)]
+    #[case::of_an_earlier_generation("1", 1, json!({"team": "shop"}), true)]
     #[case::its_spec_was_changed("1", 3, json!({"team": "shop"}), false)]
     #[case::another_of_the_same_name("2", 1, json!({"team": "shop"}), false)]
     #[case::a_label_was_changed("1", 2, json!({"team": "other"}), false)]
@@ -250,8 +283,44 @@ mod tests {
     ) {
         let wanted = Object::new(chart("", 0, json!({"team": "shop"}))).unwrap();
         let digest = plumb_apply::desired_digest(&wanted);
-        let applied = Applied { digest, uid: Some("1".to_owned()), generation: Some(2) };
+        let meta = ObjectMeta { uid: Some("1".to_owned()), generation: Some(2), ..ObjectMeta::default() };
+        let applied = Applied::new(digest, meta, None);
         let live: HelmChart = serde_json::from_value(chart(uid, generation, labels)).unwrap();
         assert_eq!(applied.is_kept(&live, &wanted), expected);
+    }
+
+    /// A HelmChart as the watch shows it: its UID and resource version.
+    fn shown(live: Option<(&str, &str)>) -> Option<HelmChart> {
+        live.map(|(uid, version)| {
+            let mut live: HelmChart = serde_json::from_value(chart(uid, 1, json!({}))).unwrap();
+            live.metadata.resource_version = Some(version.to_owned());
+            live
+        })
+    }
+
+    #[rstest]
+    #[case::it_was_just_created(None, None, true)]
+    #[case::it_was_just_changed(Some(("1", "6")), Some(("1", "6")), true)]
+    #[case::by_somebody_else_before(Some(("1", "6")), Some(("1", "7")), true)]
+    #[case::the_one_before_was_deleted(Some(("0", "6")), Some(("0", "6")), true)]
+    #[case::it_is_as_it_was_applied(None, Some(("1", "10")), false)]
+    #[case::it_was_changed_since(None, Some(("1", "11")), false)]
+    #[case::it_was_there_and_is_gone(Some(("1", "6")), None, false)]
+    #[case::versions_are_no_numbers(None, Some(("1", "six")), false)]
+    fn what_the_watch_has_yet_to_show_is_not_applied_again(
+        #[case] before: Option<(&str, &str)>,
+        #[case] live: Option<(&str, &str)>,
+        #[case] expected: bool,
+    ) {
+        let digest = plumb_apply::desired_digest(&Object::new(chart("", 0, json!({}))).unwrap());
+        let version = Some("10".to_owned());
+        let meta =
+            ObjectMeta { uid: Some("1".to_owned()), resource_version: version, ..ObjectMeta::default() };
+        let mut applied = Applied::new(digest, meta, shown(before).as_ref());
+        assert_eq!(applied.is_ahead_of(shown(live).as_ref()), expected);
+
+        applied.at = applied.at.checked_sub(WATCH_LAG).unwrap();
+        let is_late = live.is_some() && expected;
+        assert_eq!(applied.is_ahead_of(shown(live).as_ref()), is_late, "what never came is made again");
     }
 }

@@ -202,8 +202,10 @@ impl Turn<'_> {
         self.context.inputs.answered(&inputs).await;
         self.inputs = self.context.inputs.versions(&self.id);
         self.warn_of_fields_without_effect(&release).await;
+        // Whoever acts anew begins with nothing remembered, and what is applied from here on is. Nobody is needed to have a chart fetched.
+        let actor = actor::actor(self).await;
         chart_object::keep(self, &release).await?;
-        let actor = actor::actor(self).await?;
+        let actor = actor?;
         let checks = judging::checks(self, &actor, &expressions).await;
         if self.memory.own.ongoing.is_none() {
             self.await_dependencies(&actor, &expressions, &checks, "").await?;
@@ -333,7 +335,9 @@ impl Turn<'_> {
                 }
                 let wait = self.wait_after(&failure);
                 self.report().fail(&mut self.status, &failure);
-                if !failure.is_progress() && failure.retry != Retry::Source {
+                let awaits_source =
+                    failure.retry == Retry::Source || failure.reason == Reason::SourceNotReady;
+                if !failure.is_progress() && !awaits_source {
                     news = Some(failure);
                 }
                 wait
