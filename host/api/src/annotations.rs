@@ -38,6 +38,8 @@ pub const WATCH: &str = "reconcile.fluxcd.io/watch";
 pub const DRIFT_DETECTION: &str = "helm.toolkit.fluxcd.io/driftDetection";
 /// `keep`: leave the object when its release no longer has it, or is uninstalled. Helm's own ("Chart Tips and Tricks").
 pub const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
+/// On a record of a Helm release: the HelmRelease that has written it last, as `NAMESPACE/NAME`. Helm leaves it out when it writes one.
+pub const RECORD_WRITTEN_BY: &str = "plumbline.dev/written-by";
 /// How many of its objects a Kustomization may delete at once: `50%` (the default), `10`, or `off`.
 pub const PRUNE_LIMIT: &str = "plumbline.dev/prune-limit";
 /// Confirms deletions that exceed [`PRUNE_LIMIT`], with the value that the message about them names.

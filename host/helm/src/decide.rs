@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `Retargeted` | name, namespace or chart changed, so that the old release has to go | uninstall it |
 //! | `Absent` | there is no release, or it was uninstalled | install |
+//! | `Busy` | somebody else is at work on the release (Flux would unlock it) | leave it to him until that has ended, or for `spec.timeout` |
 //! | `Locked` | an action was interrupted | unlock: mark the record as failed |
 //! | `Interrupted` | an uninstall was interrupted (Flux would be stuck) | uninstall |
 //! | `Unmanaged` | somebody else has changed the release | upgrade |
@@ -21,6 +22,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use plumb_api::{
     DriftMode, HelmReleaseSpec, HelmReleaseStatus, Reason, ReleaseAttempt, ReleaseSnapshot,
     RemediationStrategy,
@@ -51,12 +53,25 @@ pub struct Situation<'a> {
     pub desired: &'a Desired,
     /// The records in the storage namespace: at least the newest, and the one of [`snapshot::previous`].
     pub records: &'a [Release],
+    /// Who has written the newest record last.
+    pub writer: Writer,
     /// What others have changed.
     pub drift: Drift,
     /// Whether an upgrade was asked for whatever there is, by the annotation `reconcile.fluxcd.io/forceAt`.
     pub forced: bool,
     /// Whether a failure is retried where the spec names no strategy (Flux's feature gate `DefaultToRetryOnFailure`).
     pub retry_by_default: bool,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Who has written a record last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// Whoever decides. He does so between his actions, so none of his is under way.
+    Ourselves,
+    /// Somebody else, who may be at work: the `helm` command, or another controller.
+    SomebodyElse,
 }
 
 /// Where a release belongs.
@@ -194,6 +209,11 @@ pub enum Step {
     RetryAfter(Duration),
     /// Decide again in another turn, with a growing delay.
     Again,
+    /// Decide again when the newest record changes, or at this time: somebody else is at work.
+    Await {
+        /// When he has had time enough.
+        until: Timestamp,
+    },
     /// Nothing more is done until something changes.
     Stalled {
         /// The reason of the condition `Stalled`.
@@ -289,6 +309,7 @@ fn step(situation: &Situation<'_>, strategy: &Strategy, state: State) -> (Step, 
     let upgrade = Step::Run(Action::Upgrade);
     match state {
         State::Retargeted(_) => (Step::Run(Action::Uninstall(Uninstall::Retargeted)), Keep::All),
+        State::Busy { until } => (Step::Await { until }, Keep::All),
         State::Locked => (Step::Run(Action::Unlock), Keep::All),
         State::Interrupted => (Step::Run(Action::Uninstall(Uninstall::Interrupted)), Keep::All),
         State::Unmanaged => (upgrade, Keep::Nothing),

@@ -108,6 +108,7 @@ impl Report<'_> {
             Step::Run(action) => self.starting(*action),
             Step::RetryAfter(interval) => self.retrying(*interval),
             Step::Again => self.again(),
+            Step::Await { until } => self.leaving_alone(&decision.why, *until),
             Step::Stalled { reason, message } => self.stalled(*reason, message),
         }
         told
@@ -119,7 +120,7 @@ impl Report<'_> {
             Step::RetryAfter(interval) => self.retrying(*interval),
             Step::Again => self.again(),
             Step::Stalled { reason, message } => self.stalled(*reason, message),
-            Step::Done | Step::Run(_) => {}
+            Step::Done | Step::Run(_) | Step::Await { .. } => {}
         }
     }
 
@@ -131,6 +132,14 @@ impl Report<'_> {
         if action.is_release() {
             self.set(ConditionType::Ready, ConditionStatus::Unknown, Reason::Progressing, &message);
         }
+    }
+
+    /// What becomes of the release is for somebody else to say.
+    fn leaving_alone(&mut self, why: &str, until: Timestamp) {
+        let until = until.strftime("%Y-%m-%dT%H:%M:%SZ");
+        let message = format!("{why}; it is left alone until that has ended, or until {until}");
+        self.reconciling(Reason::Progressing, &message);
+        self.set(ConditionType::Ready, ConditionStatus::Unknown, Reason::Progressing, &message);
     }
 
     fn reconciling(&mut self, reason: Reason, message: &str) {

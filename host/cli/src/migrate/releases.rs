@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
+use jiff::Timestamp;
 use plumb_api::{
     DriftMode, GroupKind, HelmRelease, HelmReleaseStatus, Object, ObjectId, ReleaseSnapshot, ValuesKind,
 };
-use plumb_helm::decide::{Action, Decision, Desired, Drift, Situation, Step, Target, Turn};
+use plumb_helm::decide::{Action, Decision, Desired, Drift, Situation, Step, Target, Turn, Writer};
 use plumb_helm::objects::{Ownership, is_left_alone};
 use plumb_helm::record::Release;
 use plumb_helm::values::{Data, Values, compose};
@@ -178,9 +179,11 @@ fn decide(
         target,
         desired,
         records,
+        writer: Writer::SomebodyElse,
         drift: Drift::default(),
         forced: false,
         retry_by_default: false,
+        now: Timestamp::now(),
     })
 }
 
@@ -206,6 +209,7 @@ fn told(decision: &Decision, newest: Option<&Release>) -> String {
             Action::CorrectDrift => "would be put back".to_owned(),
         }),
         (Step::RetryAfter(_) | Step::Again, _) => would("would be tried again"),
+        (Step::Await { until }, _) => would(&format!("would be left alone until {until}")),
         (Step::Stalled { message, .. }, _) => format!("would be left as it is: {message}"),
     }
 }
@@ -307,6 +311,10 @@ mod tests {
     #[case(Step::Run(Action::RollBack { to: 2 }), "would be rolled back to v2 (values changed)")]
     #[case(Step::Run(Action::Uninstall(Uninstall::Retargeted)), "would be uninstalled (values changed)")]
     #[case(Step::Again, "would be tried again (values changed)")]
+    #[case(
+        Step::Await { until: Timestamp::UNIX_EPOCH },
+        "would be left alone until 1970-01-01T00:00:00Z (values changed)"
+    )]
     #[case(
         Step::Stalled { reason: Reason::RetriesExceeded, message: "no retries left".to_owned() },
         "would be left as it is: no retries left"

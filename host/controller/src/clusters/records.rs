@@ -13,6 +13,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use parking_lot::Mutex;
+use plumb_api::annotations::RECORD_WRITTEN_BY;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Key;
@@ -22,7 +23,7 @@ use crate::wakes::ApplierWakes;
 /// The labels of Helm's records.
 pub(crate) const OWNED_BY_HELM: &str = "owner=helm";
 
-/// A record of a release, as its labels tell of it.
+/// A record of a release, as its labels and an annotation tell of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecordLabels {
     /// The name of the Secret.
@@ -33,6 +34,8 @@ pub(crate) struct RecordLabels {
     pub(crate) status: String,
     /// The resource version of the Secret.
     pub(crate) resource_version: String,
+    /// The HelmRelease that has written it last, as an annotation says; `None` when it was none.
+    pub(crate) written_by: Option<String>,
 }
 
 impl RecordLabels {
@@ -48,6 +51,7 @@ impl RecordLabels {
             version: label("version")?.parse().ok()?,
             status: label("status")?.clone(),
             resource_version: metadata.resource_version.clone()?,
+            written_by: metadata.annotations.as_ref().and_then(|all| all.get(RECORD_WRITTEN_BY)).cloned(),
         };
         Some((release, record))
     }
@@ -239,6 +243,16 @@ mod tests {
         assert_eq!(RecordLabels::of(&other), None);
         assert_eq!(RecordLabels::of(&metadata("one", "deployed", "7")), None);
         assert_eq!(RecordLabels::of(&ObjectMeta::default()), None);
+    }
+
+    #[test]
+    fn who_has_written_a_record_is_known() {
+        let mut ours = metadata("1", "pending-upgrade", "7");
+        let written_by = |metadata: &ObjectMeta| RecordLabels::of(metadata).unwrap().1.written_by;
+        assert_eq!(written_by(&ours), None, "Helm does not say");
+        let annotation = ("plumbline.dev/written-by".to_owned(), "shop/web".to_owned());
+        ours.annotations = Some([annotation].into());
+        assert_eq!(written_by(&ours).as_deref(), Some("shop/web"));
     }
 
     #[test]

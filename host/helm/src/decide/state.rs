@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use jiff::{SignedDuration, Timestamp};
 use plumb_api::{
     ChartNameChangeStrategy, CommonMetadata, DriftMode, PostRenderer, ReleaseSnapshot, ReleaseStatus,
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{Drift, Situation};
+use super::{Drift, Situation, Writer};
 use crate::record::Release;
 use crate::snapshot;
 use crate::strategy::Strategy;
@@ -21,6 +22,11 @@ pub enum State {
     Absent,
     /// There is one that this object did not make.
     Unmanaged,
+    /// Somebody else is at work on it.
+    Busy {
+        /// When he has had time enough.
+        until: Timestamp,
+    },
     /// An action was interrupted.
     Locked,
     /// An uninstall was interrupted.
@@ -73,6 +79,11 @@ pub(super) fn state(situation: &Situation<'_>) -> (State, String) {
         return because(State::Absent, "no release in storage for object");
     };
     let in_storage = release.status();
+    if let Some(until) = busy_until(situation, release) {
+        let name = release.full_name();
+        let why = format!("somebody else is at work on release {name}, which has status '{in_storage}'");
+        return (State::Busy { until }, why);
+    }
     if in_storage.is_pending() {
         return (State::Locked, format!("release with status '{in_storage}'"));
     }
@@ -99,6 +110,23 @@ pub(super) fn state(situation: &Situation<'_>) -> (State, String) {
         // What took its place is gone, or nobody knows how it is.
         other => (State::OutOfSync, format!("release with status '{other}'")),
     }
+}
+
+/// Until when an action of somebody else is left to him; `None` when there is none, or when it has had time enough. That is as much as an action
+/// of ours gets, from when the record says that his has begun. Clocks differ, but what begins much later than now is a mistake, and not waited for.
+fn busy_until(situation: &Situation<'_>, release: &Release) -> Option<Timestamp> {
+    if situation.forced || situation.writer == Writer::Ourselves {
+        return None;
+    }
+    let begun = match release.status() {
+        status if status.is_pending() => release.last_deployed()?,
+        ReleaseStatus::Uninstalling => release.deleted()?,
+        _ => return None,
+    };
+    let grace = SignedDuration::try_from(situation.spec.timeout()).ok()?;
+    let age = situation.now.duration_since(begun);
+    let until = begun.checked_add(grace).ok()?;
+    (age < grace && age > -grace).then_some(until)
 }
 
 /// How a release is doing that is deployed and ours.

@@ -58,6 +58,8 @@ struct World {
     desired: Desired,
     drift: Drift,
     forced: bool,
+    writer: Writer,
+    now: Timestamp,
 }
 
 impl World {
@@ -76,7 +78,16 @@ impl World {
             status.last_attempted_release_action = Some(attempt);
         }
         let spec = self::spec(spec);
-        Self { spec, status, records, desired: desired("1.0.0"), drift: Drift::default(), forced: false }
+        Self {
+            spec,
+            status,
+            records,
+            desired: desired("1.0.0"),
+            drift: Drift::default(),
+            forced: false,
+            writer: Writer::Ourselves,
+            now: now(),
+        }
     }
 
     fn situation(&self) -> Situation<'_> {
@@ -87,9 +98,11 @@ impl World {
             target: TARGET,
             desired: &self.desired,
             records: &self.records,
+            writer: self.writer,
             drift: self.drift,
             forced: self.forced,
             retry_by_default: false,
+            now: self.now,
         }
     }
 
@@ -112,7 +125,9 @@ fn run(action: Action) -> Step {
     Step::Run(action)
 }
 
-use ReleaseStatus::{Deployed, Failed, PendingUpgrade, Superseded, Uninstalled, Uninstalling, Unknown};
+use ReleaseStatus::{
+    Deployed, Failed, PendingRollback, PendingUpgrade, Superseded, Uninstalled, Uninstalling, Unknown,
+};
 
 #[rstest]
 #[case::nothing_there(json!({}), &[], State::Absent, run(Action::Install))]
@@ -133,6 +148,71 @@ fn a_state_is_found_out_and_has_its_step(
 ) {
     let decision = World::new(&spec, records).decide();
     assert_eq!((decision.state, decision.step), (state, step), "{}", decision.why);
+}
+
+/// A timeout of five minutes, and a record that was begun in the first second.
+#[rstest]
+#[case::ours(PendingUpgrade, Writer::Ourselves, 2, false, run(Action::Unlock))]
+#[case::somebody_is_at_it(PendingUpgrade, Writer::SomebodyElse, 2, false, left_alone())]
+#[case::for_as_long_as_we_may_take(PendingUpgrade, Writer::SomebodyElse, 300, false, left_alone())]
+#[case::and_no_longer(PendingUpgrade, Writer::SomebodyElse, 301, false, run(Action::Unlock))]
+#[case::unless_it_is_forced(PendingUpgrade, Writer::SomebodyElse, 2, true, run(Action::Unlock))]
+#[case::his_clock_is_fast(PendingUpgrade, Writer::SomebodyElse, -298, false, left_alone())]
+#[case::his_clock_is_wrong(PendingUpgrade, Writer::SomebodyElse, -299, false, run(Action::Unlock))]
+#[case::a_rollback(PendingRollback, Writer::SomebodyElse, 2, false, left_alone())]
+#[case::an_uninstall(Uninstalling, Writer::SomebodyElse, 2, false, left_alone())]
+#[case::an_uninstall_that_was_interrupted(
+    Uninstalling,
+    Writer::SomebodyElse,
+    301,
+    false,
+    run(Action::Uninstall(Uninstall::Interrupted))
+)]
+#[case::an_uninstall_of_ours(
+    Uninstalling,
+    Writer::Ourselves,
+    2,
+    false,
+    run(Action::Uninstall(Uninstall::Interrupted))
+)]
+#[case::it_is_done(Deployed, Writer::SomebodyElse, 2, false, run(Action::Upgrade))]
+#[case::it_has_failed(Failed, Writer::SomebodyElse, 2, false, run(Action::Upgrade))]
+fn what_somebody_else_does_is_left_to_him_for_a_while(
+    #[case] status: ReleaseStatus,
+    #[case] writer: Writer,
+    #[case] second: i64,
+    #[case] forced: bool,
+    #[case] step: Step,
+) {
+    let mut world = World::new(&json!({}), &[(1, Deployed, "1.0.0")]);
+    let mut theirs = record(2, status, "1.0.0");
+    theirs.set_deleted(now());
+    world.records.push(theirs);
+    let second = Timestamp::from_second(second).unwrap();
+    (world.writer, world.forced, world.now) = (writer, forced, second);
+    assert_eq!(world.decide().step, step);
+}
+
+fn left_alone() -> Step {
+    Step::Await { until: Timestamp::from_second(301).unwrap() }
+}
+
+#[test]
+fn who_is_left_alone_is_told_of() {
+    let mut world = World::new(&json!({}), &[(1, Deployed, "1.0.0"), (2, PendingUpgrade, "1.0.0")]);
+    world.writer = Writer::SomebodyElse;
+    let decision = world.decide();
+    assert_eq!(world.report().decided(&decision, ""), None);
+    let said: Vec<String> = world
+        .status
+        .conditions
+        .iter()
+        .map(|c| format!("{}={} {}: {}", c.type_, c.status, c.reason, c.message))
+        .collect();
+    insta::assert_snapshot!(said.join("\n"), @r"
+    Reconciling=True Progressing: somebody else is at work on release shop/web.v2, which has status 'pending-upgrade'; it is left alone until that has ended, or until 1970-01-01T00:05:01Z
+    Ready=Unknown Progressing: somebody else is at work on release shop/web.v2, which has status 'pending-upgrade'; it is left alone until that has ended, or until 1970-01-01T00:05:01Z
+    ");
 }
 
 const TWO: &[(i64, ReleaseStatus, &str)] = &[(1, Superseded, "0.9.0"), (2, Failed, "1.0.0")];
@@ -486,8 +566,13 @@ proptest! {
     #[test]
     fn no_release_is_ever_stuck(
         spec in any_spec(), records in any_records(), known in any::<bool>(), fates in any_fates(), missing in 0..2_usize, forced in any::<bool>(),
+        theirs in any::<bool>(),
     ) {
         let mut world = World::new(&spec, &records);
+        // Also whatever is written later: it is waited for, and no longer than it may take.
+        if theirs {
+            world.writer = Writer::SomebodyElse;
+        }
         if !known {
             world.status.history.clear();
         }
@@ -496,9 +581,13 @@ proptest! {
         let mut fates = fates.into_iter().chain(std::iter::repeat(Fate::Works));
         let mut ended = None;
         for _ in 0..40 {
-            if let Some(step @ (Step::Done | Step::Stalled { .. })) = world.turn(&mut fates) {
-                ended = Some(step);
-                break;
+            match world.turn(&mut fates) {
+                Some(step @ (Step::Done | Step::Stalled { .. })) => {
+                    ended = Some(step);
+                    break;
+                }
+                Some(Step::Await { until }) => world.now = until,
+                _ => {}
             }
         }
         let ended = ended.unwrap_or_else(|| panic!("it does not come to rest: {:#?}", world.status));

@@ -206,8 +206,10 @@ fn an_action_is_told_of_before_it_starts() {
         target: TARGET,
         desired: &desired,
         records: &[],
+        writer: crate::decide::Writer::Ourselves,
         drift: crate::decide::Drift::default(),
         forced: false,
+        now: now(),
         retry_by_default: false,
     };
     report.decided(&Turn::default().decide(&situation), "");

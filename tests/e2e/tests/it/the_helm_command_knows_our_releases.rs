@@ -2,8 +2,9 @@
 
 use plumb_test_support::helm::Helm;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
-use crate::releases::{release, released, scene, wait_released};
+use crate::releases::{is_waiting, release, released, scene, status_of, wait_for, wait_released};
 use crate::scene::Scene;
 
 const HOOK: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: prepare\n  annotations:\n    helm.sh/hook: pre-install,pre-upgrade\n";
@@ -114,5 +115,60 @@ async fn we_go_on_from_what_it_does() -> anyhow::Result<()> {
     scene.cluster.edit(&web, &suspend(false)).await?;
     wait_released(&scene, &web, 1).await?;
     assert_eq!(key().await?, "three");
+    Ok(())
+}
+
+/// A hook that goes on until somebody says that it has ended.
+const SLOW: &str = "{{ if .Values.slow }}\napiVersion: v1\nkind: Pod\nmetadata:\n  name: slow\n  annotations:\n    helm.sh/hook: pre-upgrade\n    \
+                    devcluster.plumbline.dev/waiting: ImagePullBackOff\nspec:\n  containers:\n  - {name: a, image: example.invalid/a}\n{{ end }}\n";
+
+/// A scene with a release that `helm upgrade` is changing, in a task that ends with the command, and the hook that it waits for.
+async fn with_upgrade_under_way(
+    name: &str,
+    timeout: &str,
+) -> anyhow::Result<(Scene, Value, Value, JoinHandle<anyhow::Result<String>>)> {
+    let scene = scene(name, &[("charts/web/templates/slow.yaml", SLOW)]).await?;
+    let web = release(&scene, "web", json!({"timeout": timeout}));
+    released(&scene, &web, 1).await?;
+    let (kubeconfig, namespace) = (scene.cluster.kubeconfig.clone(), scene.namespace.clone());
+    let chart = scene.repository.work_tree().join("charts/web").display().to_string();
+    let upgrade = tokio::spawn(async move {
+        let set = ["--set", "slow=true", "--set", "key=theirs", "--force-conflicts"];
+        let args = [&["upgrade", "web", &chart], set.as_slice()].concat();
+        Helm::Four.run(&kubeconfig, &namespace, &args).await
+    });
+    let slow = scene.object("v1", "Pod", "slow");
+    // What the node says of it comes a moment later, and would be the last word.
+    scene.wait(&slow, "the hook runs", is_waiting).await?;
+    Ok((scene, web, slow, upgrade))
+}
+
+#[tokio::test]
+async fn we_wait_for_what_it_is_at() -> anyhow::Result<()> {
+    let (scene, web, slow, upgrade) = with_upgrade_under_way("helm-busy", "5m").await?;
+    let message = wait_for(&scene, &web, "Ready", "Unknown", "Progressing").await?;
+    let expected = format!("somebody else is at work on release {}/web.v2", scene.namespace);
+    assert!(message.contains(&expected), "{message}");
+    scene.request(&web, "now").await?;
+    let is_handled = |object: &Value| object["status"]["lastHandledReconcileAt"] == "now";
+    scene.wait(&web, "it was looked at", is_handled).await?;
+    assert_eq!(status_of(&scene, "web", 2).await?.as_deref(), Some("pending-upgrade"));
+
+    scene.cluster.edit_status(&slow, &json!({"status": {"phase": "Succeeded"}})).await?;
+    upgrade.await??;
+    // The interval is an hour: the watch tells that it is done.
+    wait_released(&scene, &web, 3).await?;
+    assert_eq!(history(&scene).await?, all(&[(1, "superseded"), (2, "superseded"), (3, "deployed")]));
+    let settings = scene.cluster.get(&scene.config_map("web-settings")).await?.unwrap_or_default();
+    assert_eq!(settings["data"]["key"], "one");
+    Ok(())
+}
+
+#[tokio::test]
+async fn but_no_longer_than_it_may_take() -> anyhow::Result<()> {
+    let (scene, web, _, upgrade) = with_upgrade_under_way("helm-killed", "15s").await?;
+    upgrade.abort();
+    wait_released(&scene, &web, 3).await?;
+    assert_eq!(history(&scene).await?, all(&[(1, "superseded"), (2, "failed"), (3, "deployed")]));
     Ok(())
 }

@@ -8,7 +8,6 @@ use plumb_helm::record::Release;
 use plumb_helm::report;
 
 use super::step::{Ongoing, Progress, Stop, Waits};
-use super::storage::Storage;
 use super::{End, Look, Turn, deployed, drift};
 use crate::applier::apply;
 use crate::applier::failure::{Failure, Retry};
@@ -112,6 +111,7 @@ impl Turn<'_> {
             Next::Done => Some(End::Kept),
             Next::RetryAfter(wait) => Some(End::After(wait)),
             Next::Again => Some(End::Again),
+            Next::Await { until } => Some(End::Busy(until)),
             Next::Stalled { .. } => Some(End::Stalled),
         })
     }
@@ -141,7 +141,7 @@ impl Turn<'_> {
 
     async fn unlock(&mut self, look: &Look) -> Result<Option<End>, Failure> {
         let begun = Instant::now();
-        let storage = Storage::new(&look.actor, &look.key);
+        let storage = look.storage(&look.key);
         let Some(newest) = storage.list().await?.pop() else { return Ok(None) };
         let Some(mut release) = storage.get(newest.version).await? else { return Ok(None) };
         let description = format!("Release unlocked from stale '{}' state", release.status());

@@ -16,7 +16,6 @@ use plumb_helm::render::Occasion;
 use super::crds::Definitions;
 use super::hooks::Hooks;
 use super::step::{How, Ongoing, Step, Stop};
-use super::storage::Storage;
 use super::{Look, Turn, render};
 use crate::Key;
 use crate::applier::failure::Failure;
@@ -92,7 +91,7 @@ impl Turn<'_> {
 
     async fn begin_rollback(&mut self, to: i64, look: &Look) -> Result<Ongoing, Stop> {
         let rollback = look.release.spec.rollback.clone().unwrap_or_default();
-        let storage = Storage::new(&look.actor, &look.key);
+        let storage = look.storage(&look.key);
         let gone = || Stop::Broken(format!("release has no {to} version"));
         let target = storage.get(to).await?.ok_or_else(gone)?;
         let newest = self.memory.own.deployed.as_ref().map(|deployed| deployed.release.clone());
@@ -256,7 +255,7 @@ pub(super) async fn begin_uninstall(
 
 /// The newest record, with all that it has.
 async fn newest(look: &Look, key: &Key) -> Result<Option<Release>, Failure> {
-    let storage = Storage::new(&look.actor, key);
+    let storage = look.storage(key);
     match storage.list().await?.pop() {
         Some(newest) => storage.get(newest.version).await,
         None => Ok(None),

@@ -1,13 +1,13 @@
 //! The newest record of a release and its objects, as they are remembered: so nothing is read while nothing changes.
 
 use plumb_api::{DriftMode, Object, Reason, ReleaseStatus};
+use plumb_helm::decide::Writer;
 use plumb_helm::record::Release;
 use plumb_helm::{manifest, snapshot};
 use serde_json::Value;
 
 use super::drift::{self, Found};
 use super::step::{marked, ownership};
-use super::storage::Storage;
 use super::{Look, Turn};
 use crate::Key;
 use crate::applier::failure::{Failure, Retry};
@@ -36,6 +36,12 @@ impl Deployed {
         Some(Self { key: key.clone(), labels, release: release.without_files(), objects })
     }
 
+    /// Who has written the record last.
+    pub(super) fn writer(&self, own: &Key) -> Writer {
+        let is_own = self.labels.written_by.as_ref().is_some_and(|writer| *writer == own.to_string());
+        if is_own { Writer::Ourselves } else { Writer::SomebodyElse }
+    }
+
     fn objects(&self) -> Vec<Object> {
         let values: Vec<Value> = serde_json::from_slice(&self.objects).unwrap_or_default();
         values.into_iter().filter_map(|value| Object::new(value).ok()).collect()
@@ -45,7 +51,7 @@ impl Deployed {
 impl Turn<'_> {
     /// The newest record, and where the newest has failed the one to go back to.
     pub(super) async fn records(&mut self, look: &Look) -> Result<Vec<Release>, Failure> {
-        let storage = Storage::new(&look.actor, &look.key);
+        let storage = look.storage(&look.key);
         let Some(newest) = storage.list().await?.pop() else {
             self.memory.own.deployed = None;
             return Ok(Vec::new());

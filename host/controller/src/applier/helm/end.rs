@@ -21,7 +21,7 @@ impl Turn<'_> {
         look: &Look,
     ) -> Result<Vec<Release>, Failure> {
         let key = ongoing.key.clone();
-        let storage = Storage::new(&look.actor, &key);
+        let storage = look.storage(&key);
         if !ongoing.is_recorded {
             return Ok(Vec::new());
         }

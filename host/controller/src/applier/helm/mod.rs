@@ -29,7 +29,7 @@ use plumb_api::annotations::{FORCE_AT, REQUESTED_AT, RESET_AT};
 use plumb_api::{ConditionType, HelmRelease, HelmReleaseStatus, Reason, conditions};
 use plumb_apply::{Policy, PruneLimit};
 use plumb_health::Checks;
-use plumb_helm::decide::{self, Decision, Desired, Situation, Step as Next, Target};
+use plumb_helm::decide::{self, Decision, Desired, Situation, Step as Next, Target, Writer};
 use plumb_helm::{report, unused};
 
 use super::failure::{Failure, Retry};
@@ -45,8 +45,13 @@ use crate::status::said;
 use chart::Chart;
 use deployed::Deployed;
 use step::{Ongoing, Waits};
+use storage::Storage;
 
 pub(super) use spec::{source_of, spec_of};
+
+/// How long the time that somebody else has is waited for at a time. Where the records are watched, they tell when he is done.
+const SHORTLY: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// One look at a HelmRelease.
 type Turn<'a> = Run<'a, HelmReleaseStatus>;
@@ -78,6 +83,8 @@ enum End {
     Again,
     /// To be decided again after this time.
     After(Duration),
+    /// Somebody else is at work, who has time until then.
+    Busy(Timestamp),
     /// There is nothing to do until somebody changes something.
     Stalled,
 }
@@ -96,6 +103,11 @@ struct Look {
 }
 
 impl Look {
+    /// The records of a release.
+    fn storage<'a>(&'a self, key: &'a Key) -> Storage<'a> {
+        Storage::new(&self.actor, key, Key::of(&*self.release))
+    }
+
     fn target(&self) -> Target<'_> {
         Target { storage_namespace: &self.key.namespace, namespace: &self.namespace, name: &self.key.name }
     }
@@ -181,6 +193,7 @@ impl Turn<'_> {
                 Next::Done => Some(End::Kept),
                 Next::RetryAfter(wait) => Some(End::After(wait)),
                 Next::Again => Some(End::Again),
+                Next::Await { until } => Some(End::Busy(until)),
                 Next::Stalled { .. } => Some(End::Stalled),
             };
             if let Some(end) = end {
@@ -291,10 +304,18 @@ impl Turn<'_> {
             target: look.target(),
             desired: &look.desired,
             records,
+            writer: self.writer(),
             drift,
             forced,
             retry_by_default: false,
+            now: Timestamp::now(),
         }
+    }
+
+    /// Who has written the newest record last.
+    fn writer(&self) -> Writer {
+        let deployed = self.memory.own.deployed.as_ref();
+        deployed.map_or(Writer::Ourselves, |deployed| deployed.writer(&self.id.key))
     }
 
     /// The status, to be written to.
@@ -379,6 +400,11 @@ impl Turn<'_> {
             End::After(wait) => {
                 self.memory.failures = 0;
                 Some(self.context.jittered(*wait))
+            }
+            End::Busy(until) => {
+                self.memory.failures = 0;
+                let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+                Some(left.clamp(SHORTLY, LOOK_AGAIN))
             }
             End::Stalled => {
                 self.memory.failures = 0;

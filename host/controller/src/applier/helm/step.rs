@@ -263,10 +263,10 @@ impl Ongoing {
             Step::Definitions(definitions) => definitions.go_on(run, actor).await,
             Step::Namespace => self.create_namespace(actor).await,
             Step::Ownership => self.refuse_foreign(run, actor).await,
-            Step::Record => self.record(actor).await,
+            Step::Record => self.record(run, actor).await,
             Step::Hooks(hooks) => {
                 let key = self.key.clone();
-                let storage = Storage::new(actor, &key);
+                let storage = Storage::new(actor, &key, run.id.key.clone());
                 let ring = Ring { actor, checks, storage, timeout: self.how.timeout };
                 hooks.go_on(run, &mut self.release, &ring).await
             }
@@ -318,8 +318,8 @@ impl Ongoing {
         if foreign.is_empty() { Ok(Progress::Done) } else { Err(Stop::Broken(foreign.join("\n"))) }
     }
 
-    async fn record(&mut self, actor: &Actor) -> Result<Progress, Stop> {
-        let storage = Storage::new(actor, &self.key);
+    async fn record(&mut self, run: &Turn<'_>, actor: &Actor) -> Result<Progress, Stop> {
+        let storage = Storage::new(actor, &self.key, run.id.key.clone());
         match self.action {
             Action::Uninstall(_) => storage.update(&self.release).await?,
             _ => storage.create(&self.release).await?,

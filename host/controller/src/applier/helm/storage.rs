@@ -1,10 +1,13 @@
 //! The records of a release: Secrets, as Helm writes them, read and written as whoever acts.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PostParams};
 use kube::core::PartialObjectMeta;
 use plumb_api::Reason;
+use plumb_api::annotations::RECORD_WRITTEN_BY;
 use plumb_helm::record::{self, Release, Write};
 use serde_json::json;
 
@@ -19,11 +22,13 @@ pub(super) struct Storage<'a> {
     actor: &'a Actor,
     /// The namespace of the records, and the name of the release.
     release: &'a Key,
+    /// The HelmRelease that writes them.
+    writer: Key,
 }
 
 impl<'a> Storage<'a> {
-    pub(super) fn new(actor: &'a Actor, release: &'a Key) -> Self {
-        Self { actor, release }
+    pub(super) fn new(actor: &'a Actor, release: &'a Key, writer: Key) -> Self {
+        Self { actor, release, writer }
     }
 
     /// What the labels tell of all records, the newest last. Where they are watched, nothing is asked.
@@ -50,7 +55,7 @@ impl<'a> Storage<'a> {
 
     /// Writes a record that is new.
     pub(super) async fn create(&self, release: &Release) -> Result<(), Failure> {
-        let secret = encode(release, Write::Create)?;
+        let secret = self.encode(release, Write::Create)?;
         let created = bounded(self.api().create(&PostParams::default(), &secret)).await;
         let created = created.map_err(|error| self.failed("write", &error))?;
         self.actor.cluster.records.observe(&created.metadata);
@@ -59,9 +64,10 @@ impl<'a> Storage<'a> {
 
     /// Writes a record anew. One that is gone is not missed: somebody has uninstalled the release meanwhile, or its namespace goes.
     pub(super) async fn update(&self, release: &Release) -> Result<(), Failure> {
-        let secret = encode(release, Write::Update)?;
+        let secret = self.encode(release, Write::Update)?;
         let name = record::secret_name(&self.release.name, release.version());
-        let patch = json!({"metadata": {"labels": secret.metadata.labels}, "data": secret.data});
+        let metadata = json!({"labels": secret.metadata.labels, "annotations": secret.metadata.annotations});
+        let patch = json!({"metadata": metadata, "data": secret.data});
         match bounded(self.api().patch(&name, &patch_params(), &Patch::Merge(patch))).await {
             Ok(updated) => {
                 self.actor.cluster.records.observe(&updated.metadata);
@@ -86,6 +92,16 @@ impl<'a> Storage<'a> {
         }
     }
 
+    /// What is pending says who is at work, so that what was interrupted is told from what somebody else does.
+    fn encode(&self, release: &Release, write: Write) -> Result<Secret, Failure> {
+        let mut secret = record::encode(release, write, Timestamp::now()).map_err(|error| {
+            Failure::new(Reason::ReconciliationFailed, Retry::Interval, error.to_string())
+        })?;
+        secret.metadata.annotations =
+            Some(BTreeMap::from([(RECORD_WRITTEN_BY.to_owned(), self.writer.to_string())]));
+        Ok(secret)
+    }
+
     fn api(&self) -> Api<Secret> {
         Api::namespaced(self.actor.client.clone(), &self.release.namespace)
     }
@@ -97,9 +113,4 @@ impl<'a> Storage<'a> {
         let retry = if is_final { Retry::Interval } else { Retry::Backoff };
         Failure::new(Reason::ReconciliationFailed, retry, message)
     }
-}
-
-fn encode(release: &Release, write: Write) -> Result<Secret, Failure> {
-    record::encode(release, write, Timestamp::now())
-        .map_err(|error| Failure::new(Reason::ReconciliationFailed, Retry::Interval, error.to_string()))
 }
