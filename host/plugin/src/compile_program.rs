@@ -50,11 +50,16 @@ impl CompileProgram {
             }
         };
         let mut child = command.spawn().map_err(not_run)?;
-        if let (Some(mut stdin), Some(bytes)) = (child.stdin.take(), given) {
-            // When it does not read all, it has an error to tell.
-            let _ = stdin.write_all(&bytes);
-        }
-        let status = wait(&mut child, deadline).map_err(not_run)?.ok_or(NotCompiled::Killed)?;
+        let stdin = child.stdin.take();
+        let status = thread::scope(|scope| {
+            if let (Some(mut stdin), Some(bytes)) = (stdin, given) {
+                // When it does not read all, it has an error to tell, or is killed at the deadline: then this ends, too.
+                let write = move || stdin.write_all(&bytes);
+                thread::Builder::new().spawn_scoped(scope, write)?;
+            }
+            wait(&mut child, deadline)
+        });
+        let status = status.map_err(not_run)?.ok_or(NotCompiled::Killed)?;
         let mut said = String::new();
         if let Some(stderr) = child.stderr.take() {
             // What cannot be read is not told.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plumb_plugin::{CompileProgram, Host, HostConfig, LoadError, World};
+use rstest::rstest;
 
 use crate::guest::echo;
 
@@ -21,6 +22,15 @@ fn host(cache: &Path, script: &str) -> Host {
 
 fn load(host: &Host) -> LoadError {
     host.load_bytes("guest", &echo(), World::Renderer).unwrap_err()
+}
+
+/// A plugin that no pipe holds: with a section that means nothing, of 2 MiB.
+fn large() -> Vec<u8> {
+    let (mut plugin, name) = (echo(), b"\x01x");
+    plugin.extend([0, 0x82, 0x80, 0x80, 0x01]);
+    plugin.extend(name);
+    plugin.resize(plugin.len() + (2 << 20), 0);
+    plugin
 }
 
 #[test]
@@ -77,11 +87,14 @@ fn what_it_does_not_leave_in_the_cache_is_not_there() {
 }
 
 // Attack 27 (Plugins): a component that takes for ever to compile.
-#[test]
-fn it_is_ended_when_it_takes_too_long() {
+#[rstest]
+#[case::after_it_was_handed_the_plugin(echo())]
+#[case::and_does_not_even_read_the_plugin(large())]
+fn it_is_ended_when_it_takes_too_long(#[case] plugin: Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
     let pid = directory.path().join("pid");
-    let error = load(&host(directory.path(), &format!("echo $$ >{}; exec sleep 600", pid.display())));
+    let host = host(directory.path(), &format!("echo $$ >{}; exec sleep 600", pid.display()));
+    let error = host.load_bytes("guest", &plugin, World::Renderer).unwrap_err();
     assert!(matches!(error, LoadError::TooSlow { .. }), "{error}");
     let process = Path::new("/proc").join(std::fs::read_to_string(pid).unwrap().trim());
     // Nobody waits for the end of it.
