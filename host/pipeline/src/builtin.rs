@@ -46,7 +46,7 @@ pub enum BuiltinError {
 
 /// Whether a plugin uses what it imports only where its input needs it, and says in its own words what the step lacks: most charts do without `lookup`,
 /// randomness and the clock. To another plugin of this name the host says so when it asks.
-pub fn asks_when_needed(name: &str) -> bool {
+pub(crate) fn asks_when_needed(name: &str) -> bool {
     name == "helm"
 }
 

@@ -23,7 +23,7 @@ mod values;
 mod variables;
 mod withheld;
 
-pub use builtin::{BuiltinError, Builtins, asks_when_needed};
+pub use builtin::{BuiltinError, Builtins};
 pub use cache::CacheLimits;
 pub use engine::{Engine, Request, Runs, Step};
 pub use error::{RenderError, StepFinding};
